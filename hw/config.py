@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of an accelerator: one frozen, validated dataclass, and named presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["AcceleratorConfig", "ConfigError", "PRESETS", "preset"]
+
+
+class ConfigError(ValueError):
+    """A configuration is wrong; the message names the field, the value and the rule."""
+
+
+# field: (least, most) of the plain integers; the rules that need two fields are in __post_init__.
+_RANGES = {
+    "n_input": (1, 4096),
+    "n_output": (1, 65536),
+    "time_steps": (1, 2),
+    "lanes": (1, 1024),
+    "acc_bits": (8, 32),
+    "membrane_bits": (8, 32),
+    "membrane_frac": (0, 16),
+    "output_lanes": (1, 2048),
+    "readout_every": (1, 256),
+    "max_input_shift": (0, 15),
+    "max_decay_shift": (1, 15),
+    "counter_bits": (4, 32),
+}
+_MAX_LAYERS = 16
+_MAX_NEURONS = 4096
+
+# What the integers depend on: shapes, T, formats, frame subsampling (docs/numerics.md).
+_NETWORK_FIELDS = (
+    "n_input",
+    "hidden",
+    "recurrent",
+    "n_output",
+    "time_steps",
+    "input_bits",
+    "weight_bits",
+    "acc_bits",
+    "membrane_bits",
+    "membrane_frac",
+    "readout_every",
+)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorConfig:
+    """Everything that shapes the hardware; checked when it is made.
+
+    Parameters
+    ----------
+    n_input : features per frame.
+    hidden : neurons of each layer, first to last.
+    recurrent : which layers have recurrent weights.
+    n_output : readout outputs.
+    time_steps : network evaluations per frame, T = 1 or 2.
+    lanes : PEs per PE set; a layer of n neurons has ceil(n / lanes) tiles.
+    input_bits, weight_bits : 8 and 4; the bit-serial front end and the shift-add PE are made for
+        two nibbles of feature and one of weight.
+    acc_bits : width of the PE accumulators, which wrap modulo 2**acc_bits.
+    membrane_bits, membrane_frac : width and binary point of the membrane.
+    merge_readout : T = 2 readout adds both time steps at once (front end Type C); otherwise the
+        time steps are issued one after the other. Without effect for T = 1.
+    output_lanes : logits per output beat; divides 2 * lanes.
+    readout_every : frame subsampling m: the readout runs on frames 0, m, 2m, ... of an utterance.
+    max_input_shift, max_decay_shift : largest value of the run-time shifts.
+    counter_bits : width of each performance counter.
+    trace : build the trace port (every architectural register, for verification only).
+
+    Raises
+    ------
+    ConfigError : the message names the field, the value and the rule.
+    """
+
+    n_input: int
+    hidden: tuple[int, ...]
+    recurrent: tuple[bool, ...]
+    n_output: int
+    time_steps: int = 2
+    lanes: int = 128
+    input_bits: int = 8
+    weight_bits: int = 4
+    acc_bits: int = 12
+    membrane_bits: int = 16
+    membrane_frac: int = 4
+    merge_readout: bool = True
+    output_lanes: int = 16
+    readout_every: int = 1
+    max_input_shift: int = 7
+    max_decay_shift: int = 7
+    counter_bits: int = 32
+    trace: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "recurrent"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)):
+                raise ConfigError(f"{name} is {value!r}: it must be a list, one entry per layer")
+            object.__setattr__(self, name, tuple(value))
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not _is_int(value) or not least <= value <= most:
+                raise ConfigError(f"{name} is {value!r}: it must be an integer, {least} to {most}")
+        for name, only in (("input_bits", 8), ("weight_bits", 4)):
+            value = getattr(self, name)
+            if not _is_int(value) or value != only:
+                raise ConfigError(f"{name} is {value!r}: the datapath is built for {only}")
+        for name in ("merge_readout", "trace"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name} is {value!r}: it must be true or false")
+        if not 1 <= len(self.hidden) <= _MAX_LAYERS:
+            raise ConfigError(f"hidden is {self.hidden!r}: it must name 1 to {_MAX_LAYERS} layers")
+        for neurons in self.hidden:
+            if not _is_int(neurons) or not 1 <= neurons <= _MAX_NEURONS:
+                raise ConfigError(
+                    f"hidden is {self.hidden!r}: each layer must have 1 to {_MAX_NEURONS} neurons"
+                )
+        if len(self.recurrent) != len(self.hidden) or not all(
+            isinstance(flag, bool) for flag in self.recurrent
+        ):
+            raise ConfigError(
+                f"recurrent is {self.recurrent!r}: it must hold true or false for each of the "
+                f"{len(self.hidden)} layers of hidden"
+            )
+        if (2 * self.lanes) % self.output_lanes:
+            raise ConfigError(
+                f"output_lanes is {self.output_lanes!r}: it must divide 2 * lanes = "
+                f"{2 * self.lanes}, the logits of a pair of tiles"
+            )
+        if self.membrane_frac >= self.membrane_bits - 1:
+            raise ConfigError(
+                f"membrane_frac is {self.membrane_frac!r}: it must be less than "
+                f"membrane_bits - 1 = {self.membrane_bits - 1}"
+            )
+
+    # ---- derived sizes -------------------------------------------------------------------
+
+    @property
+    def n_layers(self) -> int:
+        """Number of hidden layers, L."""
+        return len(self.hidden)
+
+    def n_source(self, layer: int) -> int:
+        """Inputs of w_in of a layer: features for layer 0, the layer before otherwise."""
+        return self.n_input if layer == 0 else self.hidden[layer - 1]
+
+    def tiles(self, layer: int) -> int:
+        """Tiles of a hidden layer, ceil(n / lanes)."""
+        return -(-self.hidden[layer] // self.lanes)
+
+    @property
+    def output_tiles(self) -> int:
+        """Tiles of the readout, ceil(n_output / lanes)."""
+        return -(-self.n_output // self.lanes)
+
+    @property
+    def folded(self) -> bool:
+        """Whether any hidden layer takes more than one tile."""
+        return any(self.tiles(layer) > 1 for layer in range(self.n_layers))
+
+    @property
+    def row_bits(self) -> int:
+        """Width of a weight row, the word of every weight memory: lanes * weight_bits."""
+        return self.lanes * self.weight_bits
+
+    # ---- hashes --------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, JSON-able, in the order of the dataclass."""
+        values = dataclasses.asdict(self)
+        values["hidden"] = list(self.hidden)
+        values["recurrent"] = list(self.recurrent)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AcceleratorConfig:
+        """The configuration of a dictionary as `to_dict` writes it.
+
+        Raises
+        ------
+        ConfigError : an unknown or missing field, or a value that breaks its rule.
+        """
+        if not isinstance(values, dict):
+            raise ConfigError(f"configuration is {values!r}: it must be a table of fields")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in fields:
+                raise ConfigError(f"{name} is not a field: the fields are {', '.join(fields)}")
+        for name, field in fields.items():
+            if name not in values and field.default is dataclasses.MISSING:
+                raise ConfigError(f"{name} is missing: it has no default")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> AcceleratorConfig:
+        """A copy with some fields changed, validated again."""
+        return AcceleratorConfig.from_dict({**self.to_dict(), **changes})
+
+    def _hash(self, names: tuple[str, ...]) -> str:
+        values = self.to_dict()
+        text = json.dumps({name: values[name] for name in names}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def network_hash(self) -> str:
+        """16 hex digits over the fields that the integers depend on."""
+        return self._hash(_NETWORK_FIELDS)
+
+    @property
+    def config_hash(self) -> str:
+        """16 hex digits over every field."""
+        return self._hash(tuple(field.name for field in dataclasses.fields(self)))
+
+
+def _paper(**changes: Any) -> AcceleratorConfig:
+    base = {"n_input": 40, "hidden": (128, 128), "recurrent": (True, True), "n_output": 1920}
+    return AcceleratorConfig(**{**base, **changes})
+
+
+PRESETS: dict[str, AcceleratorConfig] = {
+    # The reference, arXiv 2503.21337: two time steps with merged spikes, without, and one step.
+    "paper-t2": _paper(),
+    "paper-t2-unmerged": _paper(merge_readout=False),
+    "paper-t1": _paper(time_steps=1),
+    # The network in model_zoo/checkpoints: 61 phones x 3 states.
+    "speech": _paper(n_output=183),
+    # Seconds to build and test, every mechanism of paper-t2 but with two tiles a layer.
+    "tiny": AcceleratorConfig(
+        n_input=8, hidden=(16, 16), recurrent=(True, True), n_output=24, lanes=8, output_lanes=4
+    ),
+}
+
+
+def preset(name: str) -> AcceleratorConfig:
+    """The configuration of that name.
+
+    Raises
+    ------
+    ConfigError : there is none of that name; the message lists the names.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset is {name!r}: the presets are {', '.join(PRESETS)}")
+    return PRESETS[name]
