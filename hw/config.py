@@ -139,6 +139,11 @@ class AcceleratorConfig:
                 f"output_lanes is {self.output_lanes!r}: it must divide 2 * lanes = "
                 f"{2 * self.lanes}, the logits of a pair of tiles"
             )
+        if self.max_input_shift > self.acc_bits + 3:
+            raise ConfigError(
+                f"max_input_shift is {self.max_input_shift!r}: it must be at most acc_bits + 3 = "
+                f"{self.acc_bits + 3}, so that the rounding term fits the nibble sum"
+            )
         if self.membrane_frac >= self.membrane_bits - 1:
             raise ConfigError(
                 f"membrane_frac is {self.membrane_frac!r}: it must be less than "
