@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verilog into a fast simulation model with Verilator, and cocotb tests run inside it.
+
+The options aim at clocks per second first and at build time second; `docs/verification.md` says
+what each is worth. The clock is driven by cocotb's `Clock(..., impl="gpi")`, so models are built
+without Verilator's `--timing`.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import cocotb_tools.config
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Verilator
+
+from flows import toolchain
+from flows.errors import PlosiveError, atomic_directory
+
+__all__ = ["RunResult", "SimModel", "build", "lint", "wave_format"]
+
+_EXECUTABLE = "simulation"
+_STAMP = "build.json"
+# Raised when the commands below change in a way that the key of a build does not see.
+_RECIPE = 1
+
+_VERILATOR_OPTIONS = (
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--threads",
+    "1",
+    "--no-timing",
+    "--vpi",
+    # Ports of the top are all that a bench sees; making everything public (the default of cocotb's
+    # runner) keeps Verilator from optimising and multiplies the build time.
+    "--public-depth",
+    "1",
+    "--output-split",
+    "10000",
+    "-Wno-fatal",
+)
+
+_MAKE_OPTIONS = (
+    "OPT_FAST=-O2",
+    "OPT_GLOBAL=-O2",
+    # verilated.mk of the Python package names the compiler and the flags of the machine that it
+    # was built on.
+    "CXX=g++",
+    "LINK=g++",
+    "AR=ar",
+    "CFG_CXXFLAGS_PCH_I=-include",
+    "CFG_LDLIBS_THREADS=-pthread",
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run of cocotb tests gave.
+
+    Attributes
+    ----------
+    passed
+        Whether at least one test ran and none failed.
+    tests, failures
+        Number of tests that ran, and of those that failed or broke off.
+    messages
+        One line or more for each failure, and for a run that broke off.
+    log
+        The simulator's output.
+    """
+
+    passed: bool
+    tests: int
+    failures: int
+    messages: tuple[str, ...]
+    log: Path
+
+
+@dataclass(frozen=True)
+class SimModel:
+    """A built simulation model.
+
+    Attributes
+    ----------
+    directory
+        Its folder; the name holds a hash of all that went into the build.
+    top
+        Name of the top module.
+    waves
+        File name suffix of the waveforms it can write, "fst" or "vcd", or None.
+    """
+
+    directory: Path
+    top: str
+    waves: str | None
+
+    def run(
+        self,
+        test_module: str,
+        testcase: str | None,
+        *,
+        env: Mapping[str, str],
+        seed: int,
+        timeout_s: float,
+        log_path: Path,
+        waves_path: Path | None = None,
+    ) -> RunResult:
+        """Run the cocotb tests of a Python module in the model.
+
+        Parameters
+        ----------
+        test_module
+            Importable name, as "cocotb_tests.bench_pe".
+        testcase
+            One test of it by its exact name, or None for all.
+        env
+            Variables added to the environment of the simulation.
+        seed
+            Seeds `random` in the simulation, and `cocotb.RANDOM_SEED`.
+        timeout_s
+            Wall-clock limit in seconds; the simulation is killed and counts as failed.
+        log_path
+            Receives the simulator's output; its folder is made.
+        waves_path
+            Receives the waveform of the whole run, in the format `self.waves`.
+
+        Raises
+        ------
+        PlosiveError
+            `waves_path` for a model built without waves, or `log_path` cannot be written.
+        ToolError
+            This Python has no shared library.
+        """
+        if waves_path is not None and self.waves is None:
+            raise PlosiveError(f"{self.directory.name} was built without waves: build it with them")
+        python_library = toolchain.python_library()
+        log_path = Path(log_path).resolve()
+        try:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            log_path.write_text("")
+        except OSError as error:
+            raise PlosiveError(f"cannot write {log_path}: {error.strerror or error}") from error
+        runner = _Runner(self.directory / _EXECUTABLE, timeout_s, waves_path)
+        with tempfile.TemporaryDirectory(prefix="plosive-run-") as scratch:
+            results = Path(scratch, "results.xml")
+            broke_off = None
+            try:
+                runner.test(
+                    test_module,
+                    hdl_toplevel=self.top,
+                    hdl_toplevel_lang="verilog",
+                    test_filter=None if testcase is None else rf"\.{re.escape(testcase)}$",
+                    seed=seed,
+                    extra_env={**env, "LIBPYTHON_LOC": str(python_library)},
+                    test_dir=scratch,
+                    results_xml=str(results),
+                    log_file=log_path,
+                )
+            except subprocess.TimeoutExpired:
+                broke_off = f"stopped after the limit of {timeout_s:g} s"
+            except SystemExit as error:
+                # What the runner raises for failed tests and for a simulator that failed.
+                broke_off = f"the simulation ended with exit status {error.code}"
+            return _read_results(results, broke_off, log_path)
+
+
+class _Runner(Verilator):
+    """Cocotb's Verilator runner for a model that is built already, with a time limit."""
+
+    def __init__(self, executable: Path, timeout_s: float, waves_path: Path | None) -> None:
+        super().__init__()
+        self.log.setLevel("ERROR")
+        self._executable = executable
+        self._timeout_s = timeout_s
+        self._waves_path = waves_path
+
+    def _set_env_common(self) -> None:
+        # The runner lets the caller's environment win over what it was given.
+        given = dict(self.env)
+        super()._set_env_common()
+        self.env.update(given)
+        if "COCOTB_TEST_FILTER" not in given:
+            self.env.pop("COCOTB_TEST_FILTER", None)
+        for stale in ("COCOTB_TESTCASE", "COCOTB_PLUSARGS"):
+            self.env.pop(stale, None)
+
+    def _test_command(self) -> list[list[str]]:
+        command = [str(self._executable)]
+        if self._waves_path is not None:
+            waves_path = self._waves_path.resolve()
+            waves_path.parent.mkdir(parents=True, exist_ok=True)
+            command += ["--trace", "--trace-file", str(waves_path)]
+        return [command]
+
+    def _execute_cmds(
+        self, cmds: Sequence[list[str]], cwd: str | os.PathLike[str], stdout: TextIO | None = None
+    ) -> None:
+        for command in cmds:
+            status = _run_limited(command, cwd, self.env, stdout, self._timeout_s)
+            if status != 0:
+                raise subprocess.CalledProcessError(status, command)
+
+
+def _run_limited(
+    command: Sequence[str],
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    stdout: TextIO | None,
+    timeout_s: float,
+) -> int:
+    """Run a command in its own process group, and end the group if it ends in any other way."""
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            return process.wait(timeout=timeout_s)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+def _read_results(results: Path, broke_off: str | None, log: Path) -> RunResult:
+    try:
+        tests, failures = get_results(results)
+        cases = list(ElementTree.parse(results).getroot().iter("testcase"))
+    except (RuntimeError, ElementTree.ParseError):
+        reason = broke_off or "the simulation ended without results"
+        return RunResult(False, 0, 0, (f"{reason}; see {log}{_last_lines(log)}",), log)
+    messages = []
+    skipped = 0
+    for case in cases:
+        skipped += case.find("skipped") is not None
+        for kind in ("failure", "error"):
+            for element in case.findall(kind):
+                text = element.get("message") or element.get("error_msg") or element.text or kind
+                messages.append(f"{case.get('classname')}.{case.get('name')}: {text.strip()}")
+    ran = tests - skipped
+    if broke_off is not None and failures == 0:
+        messages.append(f"{broke_off}; see {log}{_last_lines(log)}")
+    if ran == 0:
+        messages.append(f"no test ran; see {log}")
+    passed = ran > 0 and failures == 0 and broke_off is None
+    return RunResult(passed, ran, failures, tuple(messages), log)
+
+
+def _last_lines(log: Path, count: int = 10) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-count:]
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def wave_format() -> str:
+    """Format of the waveforms that can be written here.
+
+    "fst" where the compiler finds lz4 and zlib (Debian packages liblz4-dev and zlib1g-dev), which
+    Verilator's writer needs, and "vcd", which needs nothing and makes larger files, elsewhere.
+
+    Raises
+    ------
+    ToolError
+        There is no compiler.
+    """
+    headers = ("lz4.h", "zlib.h")
+    return "fst" if all(toolchain.has_header(header) for header in headers) else "vcd"
+
+
+def build(
+    verilog_sources: Sequence[Path],
+    top: str,
+    build_dir: Path,
+    *,
+    waves: bool = False,
+    jobs: int = 2,
+    extra_args: Sequence[str] = (),
+) -> SimModel:
+    """Build the simulation model of a module, or find the one built before.
+
+    The model lies in a folder of `build_dir` named after a hash of the sources, the options and
+    the versions of the tools, and appears there whole or not at all. Several processes may build
+    in the same `build_dir`; the second to ask for a model waits for the first.
+
+    Parameters
+    ----------
+    verilog_sources
+        Verilog files. Files that these include or read are not part of the hash.
+    top
+        Name of the top module. Names of its ports must not be those of members of Verilator's
+        model class (`trace`, `eval`, `final`, `name`).
+    build_dir
+        Folder of all models, made if missing; models in it share the compiled run-time library.
+    waves
+        Whether runs can write waveforms, in the format of `wave_format`.
+    jobs
+        Compiler processes at a time.
+    extra_args
+        More options of Verilator.
+
+    Raises
+    ------
+    ToolError
+        Verilator, g++, make or perl is missing.
+    PlosiveError
+        The Verilog is wrong (the line holds the first error), or `build_dir` cannot be written.
+    """
+    sources = [Path(source).resolve() for source in verilog_sources]
+    build_dir = Path(build_dir).resolve()
+    tools = {name: toolchain.find(name).version for name in ("verilator", "g++", "make", "perl")}
+    _refuse_blanks(build_dir, toolchain.find("verilator").path)
+    trace = wave_format() if waves else None
+    options = (*_VERILATOR_OPTIONS, *extra_args)
+    if trace is not None:
+        options += (f"--trace-{trace}",)
+    recipe = {
+        "recipe": _RECIPE,
+        "top": top,
+        "options": options,
+        "make": _MAKE_OPTIONS,
+        "tools": tools,
+        "cocotb": importlib.metadata.version("cocotb"),
+        "cocotb_library": str(cocotb_tools.config.libs_dir),
+        "sources": [hashlib.sha256(_read(source)).hexdigest() for source in sources],
+    }
+    target = build_dir / f"{top}-{_digest(recipe)}"
+    model = SimModel(target, top, trace)
+    if (target / _STAMP).is_file():
+        return model
+    with _locked(target):
+        if not (target / _STAMP).is_file():
+            with atomic_directory(target) as work:
+                _compile(sources, top, options, work, build_dir / "runtime", tools, jobs)
+                (work / _STAMP).write_text(json.dumps(recipe, indent=1))
+    return model
+
+
+def _read(source: Path) -> bytes:
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise PlosiveError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _refuse_blanks(*paths: Path) -> None:
+    for path in paths:
+        if len(str(path).split()) != 1:
+            raise PlosiveError(
+                f"cannot build below {str(path)!r}: make does not work in folders whose name "
+                "holds a blank; move the project or choose another build folder"
+            )
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a build folder; the system drops it if this process dies."""
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_CREAT | os.O_WRONLY, 0o666)
+    except OSError as error:
+        raise PlosiveError(f"cannot write {lock}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _compile(
+    sources: Sequence[Path],
+    top: str,
+    options: Sequence[str],
+    work: Path,
+    runtime_dir: Path,
+    tools: Mapping[str, str],
+    jobs: int,
+) -> None:
+    """Make the executable in `work`, and leave nothing else there."""
+    objects = work / "objects"
+    libraries = cocotb_tools.config.libs_dir
+    _run_tool(
+        [
+            str(toolchain.find("verilator").path),
+            *("--cc", "--exe", "--prefix", "Vtop", "--top-module", top),
+            *("-Mdir", str(objects), "-o", _EXECUTABLE),
+            *options,
+            *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
+            str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
+            *map(str, sources),
+        ],
+        f"Verilator refuses {top}",
+    )
+    make = [
+        str(toolchain.find("make").path),
+        *("-s", "-C", str(objects), "-f", "Vtop.mk"),
+        *_MAKE_OPTIONS,
+        f"PYTHON3={sys.executable}",
+    ]
+    # The run-time library is most of the work of a small build and is the same for all models
+    # that are compiled with the same flags.
+    runtime_flags = _run_tool(
+        [*make, "--eval", "plosive-flags: ; @echo $(VK_GLOBAL_OBJS) $(CPPFLAGS)", "plosive-flags"],
+        f"make fails on the model of {top}",
+    )
+    runtime = runtime_dir / _digest([runtime_flags, _MAKE_OPTIONS, dict(tools)])
+    for compiled in runtime.glob("*.o"):
+        shutil.copy(compiled, objects)
+    _run_tool([*make, f"-j{jobs}"], f"the model of {top} does not compile")
+    if not runtime.is_dir():
+        with atomic_directory(runtime) as folder:
+            for compiled in objects.glob("verilated*.o"):
+                shutil.copy(compiled, folder)
+    (objects / _EXECUTABLE).rename(work / _EXECUTABLE)
+    shutil.rmtree(objects)
+
+
+def _run_tool(command: Sequence[str], what_fails: str) -> str:
+    """Run a tool and return its standard output; its first error goes into the exception."""
+    result = subprocess.run(command, env=_tool_environment(), capture_output=True, text=True)
+    if result.returncode != 0:
+        lines = [line.strip() for line in (result.stderr + result.stdout).splitlines()]
+        errors = [line for line in lines if re.search(r"%Error|\berror\b|Error \d", line)]
+        first = next(iter(errors or lines), f"exit status {result.returncode}")
+        raise PlosiveError(f"{what_fails}: {first}")
+    return result.stdout
+
+
+def _tool_environment() -> dict[str, str]:
+    # A VERILATOR_ROOT of another installation makes Verilator refuse to start, and MAKEFLAGS of a
+    # `make` that runs us would reach the inner make.
+    outer = ("VERILATOR_ROOT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CXXFLAGS", "CPPFLAGS")
+    return {name: value for name, value in os.environ.items() if name not in outer}
+
+
+def lint(verilog: Path, top: str) -> list[str]:
+    """Warnings of Verilator's strictest check (`--lint-only -Wall`) of a Verilog file.
+
+    Parameters
+    ----------
+    verilog
+        The file.
+    top
+        Name of its top module.
+
+    Returns
+    -------
+    list of str
+        Each warning as "CODE: file:line:column: text"; empty if there is none.
+
+    Raises
+    ------
+    ToolError
+        Verilator or perl is missing.
+    PlosiveError
+        The Verilog has errors; the line holds the first.
+    """
+    _read(Path(verilog))
+    toolchain.find("perl")
+    command = [str(toolchain.find("verilator").path), "--lint-only", "-Wall", "-Wno-fatal"]
+    result = subprocess.run(
+        [*command, "--top-module", top, str(verilog)],
+        env=_tool_environment(),
+        capture_output=True,
+        text=True,
+    )
+    errors = re.findall(r"^%Error[^:]*: (?:.*)$", result.stderr, re.MULTILINE)
+    if result.returncode != 0:
+        raise PlosiveError(f"Verilator refuses {top}: {(errors or [result.stderr.strip()])[0]}")
+    warnings = re.findall(r"^%Warning-(\w+): (.*)$", result.stderr, re.MULTILINE)
+    return [f"{code}: {text}" for code, text in warnings]
