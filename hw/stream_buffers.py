@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two ends of the core: the feature buffer (one frame in) and the output buffer (logits out)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import AcceleratorConfig
+from .pe import accumulators
+from .schedule import Schedule
+
+__all__ = ["FeatureBuffer", "OutputBuffer", "feature_beat", "logit_beat"]
+
+
+def feature_beat(config: AcceleratorConfig) -> data.StructLayout:
+    """One feature; the flags of the frame's last beat count.
+
+    value : int8. start : the frame begins an utterance. end : the frame ends one.
+    """
+    return data.StructLayout({"value": signed(config.input_bits), "start": 1, "end": 1})
+
+
+def logit_beat(config: AcceleratorConfig) -> data.StructLayout:
+    """output_lanes logits (0 past the last output); last: ends a frame; end: of an utterance."""
+    return data.StructLayout(
+        {
+            "logits": data.ArrayLayout(signed(config.acc_bits), config.output_lanes),
+            "last": 1,
+            "end": 1,
+        }
+    )
+
+
+class FeatureBuffer(wiring.Component):
+    """Collects the features of one frame, one a beat.
+
+    Attributes
+    ----------
+    stream : In, beats of `feature_beat`.
+    done : In, the running frame needs the features no more: take the next frame.
+    features : Out, int8 [n_input].
+    count, full, next_start, next_end : Out, the buffered frame's state and flags.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._n_input = config.n_input
+        super().__init__(
+            {
+                "stream": In(stream.Signature(feature_beat(config))),
+                "done": In(1),
+                "features": Out(data.ArrayLayout(signed(8), config.n_input)),
+                "count": Out(range(max(2, config.n_input))),
+                "full": Out(1),
+                "next_start": Out(1),
+                "next_end": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        beat = self.stream.payload
+        m.d.comb += self.stream.ready.eq(~self.full)
+        with m.If(self.stream.valid & self.stream.ready):
+            m.d.sync += [
+                self.features[self.count].eq(beat.value),
+                self.count.eq(self.count + 1),
+            ]
+            with m.If(self.count == self._n_input - 1):
+                m.d.sync += [
+                    self.count.eq(0),
+                    self.full.eq(1),
+                    self.next_start.eq(beat.start),
+                    self.next_end.eq(beat.end),
+                ]
+        with m.If(self.done):
+            m.d.sync += self.full.eq(0)
+        return m
+
+
+class OutputBuffer(wiring.Component):
+    """Holds a finished readout group while the next one runs, and sends it beat by beat.
+
+    Attributes
+    ----------
+    capture, capture_last, capture_end : In, a group is final in `acc`; the frame's last; flag.
+    acc : In, accumulators of both PE sets.
+    stall : Out, a capture is due and the buffer is not free.
+    stream : Out, beats of `logit_beat`.
+    data, beat, last_group, end : Out, the buffer and its state (trace).
+    """
+
+    def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:
+        self._config = config
+        self._full_beats = 2 * config.lanes // config.output_lanes
+        self._last_beats = schedule.group_beats(schedule.groups - 1)
+        self._odd_tile = schedule.odd_tile
+        super().__init__(
+            {
+                "capture": In(1),
+                "capture_last": In(1),
+                "capture_end": In(1),
+                "acc": In(data.ArrayLayout(accumulators(config), 2)),
+                "stall": Out(1),
+                "stream": Out(stream.Signature(logit_beat(config))),
+                "data": Out(data.ArrayLayout(signed(config.acc_bits), 2 * config.lanes)),
+                "beat": Out(range(max(2, self._full_beats))),
+                "last_group": Out(1),
+                "end": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        config = self._config
+        lanes = config.lanes
+        valid = Signal()
+        final_beat = Signal()
+        free = Signal()
+        m.d.comb += [
+            final_beat.eq(
+                self.beat == Mux(self.last_group, self._last_beats - 1, self._full_beats - 1)
+            ),
+            free.eq(~valid | (self.stream.ready & final_beat)),
+            self.stall.eq(self.capture & ~free),
+            self.stream.valid.eq(valid),
+            self.stream.payload.last.eq(self.last_group & final_beat),
+            self.stream.payload.end.eq(self.end),
+        ]
+        beat_bits = config.output_lanes * config.acc_bits
+        m.d.comb += self.stream.payload.logits.eq(
+            self.data.as_value().word_select(self.beat, beat_bits)
+        )
+        with m.If(self.capture & free):
+            m.d.sync += [
+                valid.eq(1),
+                self.beat.eq(0),
+                self.last_group.eq(self.capture_last),
+                self.end.eq(self.capture_end),
+            ]
+            odd = self.capture_last if self._odd_tile else 0
+            for lane in range(lanes):
+                low, high = self.acc[0][lane], self.acc[1][lane]
+                m.d.sync += [
+                    self.data[lane].eq(Mux(odd, low + high, low)),
+                    self.data[lanes + lane].eq(Mux(odd, 0, high)),
+                ]
+        with m.Elif(valid & self.stream.ready):
+            m.d.sync += self.beat.eq(self.beat + 1)
+            with m.If(final_beat):
+                m.d.sync += [valid.eq(0), self.beat.eq(0)]
+        return m
