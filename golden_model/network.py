@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network in integers: its parameters, and what it computes frame by frame.
+
+Functional level of the golden model, written from the equations of docs/numerics.md and with their
+names. What the machine does in each clock is in `golden_model.cycle`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hw.config import AcceleratorConfig
+
+from . import network_file
+from .errors import NetworkError, NetworkFileError
+from .fixed_point import bits_needed, clamp, round_shift, signed_range
+
+__all__ = ["Layer", "Network", "Result", "lif_step", "random_features"]
+
+DECAY_FORMS = ("leak", "scale")
+RESETS = ("zero", "subtract")
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Parameters of one recurrent LIF layer of n neurons.
+
+    Attributes
+    ----------
+    w_in : [n_source, n] int4 weights of the features (layer 0) or of the layer before.
+    w_rec : [n, n] int4 weights of the layer's own spikes of the frame before; None if plain.
+    threshold : [n], or one value for all, in membrane units (scaled by 2**membrane_frac).
+    decay_shift : a of the decay, 1 .. max_decay_shift.
+    decay_form : "leak" for beta = 1 - 2**-a, "scale" for beta = 2**-a.
+    reset : "zero" or "subtract", what a spike does to the membrane.
+    input_shift : of the input sum; layer 0 only, 0 elsewhere.
+    """
+
+    w_in: np.ndarray
+    w_rec: np.ndarray | None
+    threshold: np.ndarray | int
+    decay_shift: int
+    decay_form: str = "leak"
+    reset: str = "zero"
+    input_shift: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a network computes; `...` is the batch dimension, if the features had one.
+
+    Attributes
+    ----------
+    logits : [..., readouts, n_output] int32; readout r is that of frame r * readout_every.
+    spikes : per layer [..., frames, T, n] uint8, 0 or 1.
+    membranes : per layer [..., frames, T, n] int32 or int64, after the time step.
+    """
+
+    logits: np.ndarray
+    spikes: list[np.ndarray]
+    membranes: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """One sum that must fit: which, of what, and the extremes that inputs can drive it to."""
+
+    place: str
+    unit: str
+    name: str
+    least: np.ndarray
+    most: np.ndarray
+
+
+class Network:
+    """A network of L >= 1 LIF layers and a readout, checked when it is made.
+
+    Parameters
+    ----------
+    config : shapes and number formats.
+    layers : one `Layer` each; arrays are copied, thresholds broadcast.
+    w_out : [n of the last layer, n_output] int4 weights of the readout.
+    header : free JSON-able information that travels with the file (scales, labels, licence ...).
+
+    Raises
+    ------
+    NetworkError : a shape, a type, a weight, a threshold, a shift or a word is wrong, or a sum
+        does not fit acc_bits; the message names layer, neuron, value, rule and what would do.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        layers: list[Layer] | tuple[Layer, ...],
+        w_out: np.ndarray,
+        header: dict[str, Any] | None = None,
+    ) -> None:
+        self.config = config
+        if len(layers) != config.n_layers:
+            raise NetworkError(
+                f"layers has {len(layers)} entries: the configuration has {config.n_layers} layers"
+            )
+        self.layers = tuple(
+            _checked_layer(config, index, layer) for index, layer in enumerate(layers)
+        )
+        self.w_out = _weights(
+            "readout", "output", "w_out", w_out, (config.hidden[-1], config.n_output)
+        )
+        self.header = dict(header or {})
+        self._check_sums()
+
+    # ---- do the accumulators hold every sum? ---------------------------------------------
+
+    def _sums(self) -> list[_Sum]:
+        """Every sum that docs/numerics.md bounds, with its worst cases over all inputs.
+
+        With inputs between -x and y a sum reaches y P + x N at most and -(x P + y N) at least:
+        each input can take the value that pushes in the direction of its weight.
+        """
+        sums = []
+        for index, layer in enumerate(self.layers):
+            place = f"layer {index}"
+            positive, negative = _sign_sums(layer.w_in)
+            if index == 0:
+                low = -15 * negative, 15 * positive
+                high = -(8 * positive + 7 * negative), 7 * positive + 8 * negative
+                term = -(128 * positive + 127 * negative), 127 * positive + 128 * negative
+                sums.append(_Sum(place, "neuron", "low-nibble sum", *low))
+                sums.append(_Sum(place, "neuron", "high-nibble sum", *high))
+                least, most = (round_shift(bound, layer.input_shift) for bound in term)
+            else:
+                least, most = -negative, positive
+            if layer.w_rec is not None:
+                positive, negative = _sign_sums(layer.w_rec)
+                least, most = least - negative, most + positive
+            sums.append(_Sum(place, "neuron", "layer sum", least, most))
+        positive, negative = _sign_sums(self.w_out)
+        steps = self.config.time_steps
+        sums.append(_Sum("readout", "output", "readout sum", -steps * negative, steps * positive))
+        return sums
+
+    @property
+    def acc_bits_needed(self) -> int:
+        """Least acc_bits with which every sum of this network fits."""
+        return max(
+            max(bits_needed(int(total.least.min())), bits_needed(int(total.most.max())))
+            for total in self._sums()
+        )
+
+    def _check_sums(self) -> None:
+        least, most = signed_range(self.config.acc_bits)
+        for total in self._sums():
+            for bound, limit, wrong in (
+                (total.most, most, total.most > most),
+                (total.least, least, total.least < least),
+            ):
+                if wrong.any():
+                    column = int(wrong.argmax())
+                    raise NetworkError(
+                        f"{total.place}, {total.unit} {column}: the {total.name} can reach "
+                        f"{bound[column]}, beyond {limit} of acc_bits {self.config.acc_bits}: "
+                        f"acc_bits {self.acc_bits_needed} would be enough for this network"
+                    )
+
+    # ---- making and keeping --------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], expect: AcceleratorConfig | None = None) -> Network:
+        """The network of a file; with `expect`, for that hardware.
+
+        Raises
+        ------
+        NetworkFileError : the file is missing or wrong, or is for another network hash than
+            `expect`'s (the message names the fields that differ). The message has the path.
+        """
+        config, parameters, tensors, header = network_file.read(path, expect)
+        layers = [
+            Layer(
+                tensors[f"layers.{index}.w_in"],
+                tensors.get(f"layers.{index}.w_rec"),
+                tensors[f"layers.{index}.threshold"],
+                **values,
+            )
+            for index, values in enumerate(parameters)
+        ]
+        try:
+            return cls(config, layers, tensors["w_out"], header)
+        except NetworkError as error:
+            raise NetworkFileError(f"{path}: {error}") from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a .safetensors file, whole or not at all, always the same bytes.
+
+        Raises
+        ------
+        NetworkFileError : the header is not JSON-able, or the file cannot be written.
+        """
+        tensors = {"w_out": self.w_out}
+        parameters = []
+        for index, layer in enumerate(self.layers):
+            tensors[f"layers.{index}.w_in"] = layer.w_in
+            if layer.w_rec is not None:
+                tensors[f"layers.{index}.w_rec"] = layer.w_rec
+            tensors[f"layers.{index}.threshold"] = layer.threshold
+            parameters.append({name: getattr(layer, name) for name in network_file.LAYER_FIELDS})
+        network_file.write(path, self.config, parameters, tensors, self.header)
+
+    @classmethod
+    def random(cls, config: AcceleratorConfig, seed: int) -> Network:
+        """A random network that fits, each of whose layers spikes at 20 to 60 % (see `draw`)."""
+        from .random_network import draw
+
+        return draw(config, seed)
+
+    # ---- what it computes ----------------------------------------------------------------
+
+    def run(self, features: np.ndarray) -> Result:
+        """Run whole utterances from a zero state.
+
+        Parameters
+        ----------
+        features : [frames, n_input] or [batch, frames, n_input], int8 or integers of its range.
+
+        Raises
+        ------
+        ValueError : the features have another shape, type or range.
+        """
+        x = _checked_features(self.config, features)
+        batched = x.ndim == 3
+        # Time first: each frame of the batch is then one contiguous block.
+        x = np.ascontiguousarray(np.moveaxis(x if batched else x[np.newaxis], 0, 1))
+        layer0 = self.layers[0]
+        a = round_shift(_product(x, layer0.w_in), layer0.input_shift)
+        stimulus = a[:, np.newaxis]  # [frames, 1, batch, n]: the same for every time step
+        spikes, membranes = [], []
+        for index, layer in enumerate(self.layers):
+            if index:
+                stimulus = _product(spikes[-1], layer.w_in)  # [frames, T, batch, n]
+            s, u = _run_layer(self.config, layer, stimulus)
+            spikes.append(s)
+            membranes.append(u)
+        merged = spikes[-1][:: self.config.readout_every].sum(axis=1, dtype=np.uint8)
+        y = _product(merged, self.w_out)
+        return Result(
+            _batch_first(y, batched),
+            [_batch_first(s, batched) for s in spikes],
+            [_batch_first(u, batched) for u in membranes],
+        )
+
+
+def lif_step(
+    config: AcceleratorConfig, layer: Layer, u_prev: np.ndarray, i: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """One time step of the neurons: (spikes, membranes after it).
+
+    Parameters
+    ----------
+    u_prev : membranes before, of a type from `membrane_dtype`.
+    i : stimulus, same type.
+    """
+    leak = u_prev >> layer.decay_shift
+    d = u_prev - leak if layer.decay_form == "leak" else leak
+    v = clamp(d + (i << config.membrane_frac), config.membrane_bits)
+    s = v >= layer.threshold
+    u = np.where(s, 0 if layer.reset == "zero" else v - layer.threshold, v)
+    return s, u
+
+
+def membrane_dtype(config: AcceleratorConfig) -> type[np.signedinteger]:
+    """int32 where the sum before the clamp fits it, otherwise int64."""
+    bits = max(config.membrane_bits, config.acc_bits + config.membrane_frac) + 1
+    return np.int32 if bits <= 32 else np.int64
+
+
+def random_features(
+    config: AcceleratorConfig, frames: int, seed: int, density: float = 0.8
+) -> np.ndarray:
+    """Features [frames, n_input] int8: uniform, with zeros and both extremes among them.
+
+    Parameters
+    ----------
+    density : the part of the features that are drawn; the others are 0. A twentieth of the
+        drawn ones is -128 or 127.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (frames, config.n_input)
+    x = rng.integers(-128, 128, shape)
+    x = np.where(rng.random(shape) < 0.05, rng.choice([-128, 127], shape), x)
+    return np.where(rng.random(shape) < density, x, 0).astype(np.int8)
+
+
+def _run_layer(
+    config: AcceleratorConfig, layer: Layer, stimulus: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes and membranes [frames, T, batch, n] from the stimulus without its recurrent part.
+
+    `stimulus` is [frames, T, batch, n], or [frames, 1, batch, n] if the same for every time step.
+    """
+    frames, _, batch, n = stimulus.shape
+    steps = config.time_steps
+    dtype = membrane_dtype(config)
+    spikes = np.empty((frames, steps, batch, n), np.uint8)
+    membranes = np.empty((frames, steps, batch, n), dtype)
+    w_rec = None if layer.w_rec is None else layer.w_rec.astype(np.float32)
+    u = np.zeros((batch, n), dtype)
+    s_prev = np.zeros((steps * batch, n), np.float32)
+    for t in range(frames):
+        i = stimulus[t]
+        if w_rec is not None:
+            i = i + (s_prev @ w_rec).astype(dtype).reshape(steps, batch, n)
+        elif i.dtype != dtype:
+            i = i.astype(dtype)
+        for k in range(steps):
+            spikes[t, k], u = lif_step(config, layer, u, i[k if len(i) > 1 else 0])
+            membranes[t, k] = u
+        s_prev[...] = spikes[t].reshape(steps * batch, n)
+    return spikes, membranes
+
+
+def _product(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`values` [..., n_source] times `weights` [n_source, n], int32 and exact.
+
+    float32 holds every integer up to 2**24, and no partial sum in any order is larger than
+    4096 inputs * 128 * 8 = 2**22 (features; 4096 * 2 * 8 = 2**16 for spikes), so BLAS in float32
+    is exact whatever its order, and fast. 4096 is the configuration's limit of inputs.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    matrix = weights.astype(np.float32)
+    product = np.empty((len(rows), weights.shape[1]), np.int32)
+    block = 512  # rows at a time: the float copies stay in the cache
+    for start in range(0, len(rows), block):
+        part = slice(start, start + block)
+        product[part] = rows[part].astype(np.float32) @ matrix
+    return product.reshape(*values.shape[:-1], weights.shape[1])
+
+
+def _batch_first(values: np.ndarray, batched: bool) -> np.ndarray:
+    """[frames, ..., batch, n] to [batch, frames, ..., n], or to [frames, ..., n]."""
+    return np.moveaxis(values, -2, 0) if batched else values[..., 0, :]
+
+
+def _sign_sums(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per column: P, the sum of the positive weights, N, of the magnitudes of the negative ones."""
+    wide = w.astype(np.int64)
+    return np.maximum(wide, 0).sum(axis=0), np.maximum(-wide, 0).sum(axis=0)
+
+
+# ---- checks ------------------------------------------------------------------------------
+
+
+def _checked_features(config: AcceleratorConfig, features: np.ndarray) -> np.ndarray:
+    x = np.asarray(features)
+    if x.ndim not in (2, 3) or x.shape[-1] != config.n_input:
+        raise ValueError(
+            f"features have shape {x.shape}: it must be [frames, {config.n_input}] or "
+            f"[batch, frames, {config.n_input}]"
+        )
+    if not np.issubdtype(x.dtype, np.integer):
+        raise ValueError(f"features have dtype {x.dtype}: it must be an integer type")
+    if x.dtype != np.int8:
+        if x.size and (x.min() < -128 or x.max() > 127):
+            raise ValueError(
+                f"features reach from {x.min()} to {x.max()}: they must be -128 to 127"
+            )
+        x = x.astype(np.int8)
+    return x
+
+
+def _integers(place: str, name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise NetworkError(f"{place}: {name} has dtype {array.dtype}: it must be an integer type")
+    return array
+
+
+def _weights(place: str, unit: str, name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
+    """A checked, read-only int8 copy of a weight matrix."""
+    array = _integers(place, name, values)
+    if array.shape != shape:
+        raise NetworkError(f"{place}: {name} has shape {array.shape}: it must be {shape}")
+    wrong = (array < -8) | (array > 7)
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        raise NetworkError(
+            f"{place}, {unit} {column}: {name}[{row}] is {array[row, column]}: "
+            "a weight must be -8 to 7"
+        )
+    array = array.astype(np.int8)
+    array.flags.writeable = False
+    return array
+
+
+def _shift(place: str, name: str, value: Any, least: int, most: int) -> int:
+    integral = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not integral or not least <= value <= most:
+        raise NetworkError(
+            f"{place}: {name} is {value!r}: it must be an integer, {least} to {most}"
+        )
+    return int(value)
+
+
+def _checked_layer(config: AcceleratorConfig, index: int, layer: Layer) -> Layer:
+    place = f"layer {index}"
+    neurons = config.hidden[index]
+    w_in = _weights(place, "neuron", "w_in", layer.w_in, (config.n_source(index), neurons))
+    w_rec = None
+    if config.recurrent[index]:
+        if layer.w_rec is None:
+            raise NetworkError(f"{place}: w_rec is missing: the layer is recurrent")
+        w_rec = _weights(place, "neuron", "w_rec", layer.w_rec, (neurons, neurons))
+    elif layer.w_rec is not None:
+        raise NetworkError(f"{place}: w_rec is given: the layer is not recurrent")
+    threshold = _integers(place, "threshold", layer.threshold)
+    if threshold.shape not in ((), (neurons,)):
+        raise NetworkError(
+            f"{place}: threshold has shape {threshold.shape}: it must be ({neurons},) or ()"
+        )
+    threshold = np.broadcast_to(threshold, (neurons,))
+    most = signed_range(config.membrane_bits)[1]
+    wrong = (threshold < 1) | (threshold > most)
+    if wrong.any():
+        neuron = int(wrong.argmax())
+        raise NetworkError(
+            f"{place}, neuron {neuron}: threshold is {threshold[neuron]}: it must be 1 to {most}"
+        )
+    threshold = threshold.astype(np.int32)
+    threshold.flags.writeable = False
+    for name, words in (("decay_form", DECAY_FORMS), ("reset", RESETS)):
+        value = getattr(layer, name)
+        if value not in words:
+            raise NetworkError(
+                f"{place}: {name} is {value!r}: it must be {words[0]!r} or {words[1]!r}"
+            )
+    decay_shift = _shift(place, "decay_shift", layer.decay_shift, 1, config.max_decay_shift)
+    if index and layer.input_shift != 0:
+        raise NetworkError(
+            f"{place}: input_shift is {layer.input_shift!r}: only layer 0 has one, it must be 0"
+        )
+    input_shift = _shift(place, "input_shift", layer.input_shift, 0, config.max_input_shift)
+    return Layer(w_in, w_rec, threshold, decay_shift, layer.decay_form, layer.reset, input_shift)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network file: one .safetensors with the integer tensors and one JSON header. No pickles.
+
+The tensors of a file are `layers.<l>.w_in`, `layers.<l>.w_rec` (recurrent layers only),
+`layers.<l>.threshold` and `w_out`. The metadata holds one entry, `plosive`: a JSON object with
+`format_version`, `config` (every field of AcceleratorConfig), `network_hash`, `layers` (one object
+a layer: decay_shift, decay_form, reset, input_shift) and `header` (free: scales, labels, feature
+normalisation, provenance, licence). See docs/numerics.md, "The network file".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from hw.config import _NETWORK_FIELDS, AcceleratorConfig, ConfigError
+
+from .errors import NetworkFileError
+
+__all__ = ["FORMAT_VERSION", "LAYER_FIELDS", "read", "tensor_shapes", "write"]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "plosive"
+LAYER_FIELDS = ("decay_shift", "decay_form", "reset", "input_shift")
+_KEYS = ("format_version", "config", "network_hash", "layers", "header")
+_DTYPES = {"I8": "int8", "I32": "int32"}
+
+
+def tensor_shapes(config: AcceleratorConfig) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name to (shape, dtype) of every tensor in a file for this configuration."""
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for layer, neurons in enumerate(config.hidden):
+        shapes[f"layers.{layer}.w_in"] = ((config.n_source(layer), neurons), "int8")
+        if config.recurrent[layer]:
+            shapes[f"layers.{layer}.w_rec"] = ((neurons, neurons), "int8")
+        shapes[f"layers.{layer}.threshold"] = ((neurons,), "int32")
+    shapes["w_out"] = ((config.hidden[-1], config.n_output), "int8")
+    return shapes
+
+
+def write(
+    path: str | os.PathLike[str],
+    config: AcceleratorConfig,
+    layers: list[dict[str, Any]],
+    tensors: dict[str, np.ndarray],
+    header: dict[str, Any],
+) -> None:
+    """Write a network file: the same bytes for the same content, whole or not at all.
+
+    Parameters
+    ----------
+    path : where; an existing file is replaced in one step.
+    layers : `LAYER_FIELDS` of each layer.
+    tensors : as `tensor_shapes` lists them.
+    header : free, JSON-able.
+
+    Raises
+    ------
+    NetworkFileError : the header is not JSON-able, or the file cannot be written.
+    """
+    path = Path(path)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "config": config.to_dict(),
+        "network_hash": config.network_hash,
+        "layers": layers,
+        "header": header,
+    }
+    try:
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise NetworkFileError(f"{path}: the header is not JSON: {error}") from error
+    data = safetensors.numpy.save(
+        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
+        metadata={METADATA_KEY: text},
+    )
+    try:
+        # Beside the target, so that the rename stays within one file system and is one step.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        raise NetworkFileError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def read(
+    path: str | os.PathLike[str], expect: AcceleratorConfig | None = None
+) -> tuple[AcceleratorConfig, list[dict[str, Any]], dict[str, np.ndarray], dict[str, Any]]:
+    """Read a network file: (configuration, layer parameters, tensors, free header).
+
+    Names, shapes and types of the tensors are checked here; their values where the Network is
+    made. With `expect`, a file for another network hash is refused, and the configuration
+    returned is `expect`.
+
+    Raises
+    ------
+    NetworkFileError : one line with the path and what is wrong.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise NetworkFileError(f"{path}: it is a directory, not a network file")
+        if not path.exists():
+            raise NetworkFileError(f"{path}: there is no such file")
+        if not path.is_file():
+            raise NetworkFileError(f"{path}: it is not a regular file")
+        # safe_open reports an unreadable file as a missing one; open() tells the reason.
+        with open(path, "rb"):
+            pass
+        with safetensors.safe_open(path, framework="np") as file:
+            config, layers, header = _parse(path, file.metadata())
+            if expect is not None:
+                _check_expected(path, config, expect)
+                config = expect
+            tensors = _read_tensors(path, file, tensor_shapes(config))
+    except NetworkFileError:
+        raise
+    except safetensors.SafetensorError as error:
+        raise NetworkFileError(
+            f"{path}: it is not a whole .safetensors file: {_reason(error)}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NetworkFileError(f"{path}: cannot be read: {_reason(error)}") from error
+    return config, layers, tensors, header
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, without errno and path."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _parse(
+    path: Path, metadata: dict[str, str] | None
+) -> tuple[AcceleratorConfig, list[dict[str, Any]], dict[str, Any]]:
+    if not metadata or METADATA_KEY not in metadata:
+        raise NetworkFileError(f"{path}: it has no {METADATA_KEY!r} header: not a network file")
+    try:
+        content = json.loads(metadata[METADATA_KEY])
+    except (ValueError, RecursionError) as error:
+        raise NetworkFileError(f"{path}: its header is not JSON: {_reason(error)}") from error
+    if not isinstance(content, dict):
+        raise NetworkFileError(f"{path}: its header is not a JSON object")
+    # The version first: another version may have other keys.
+    version = content.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, (bool, float)):
+        raise NetworkFileError(
+            f"{path}: format_version is {version!r}: this program reads {FORMAT_VERSION}"
+        )
+    for key in _KEYS:
+        if key not in content:
+            raise NetworkFileError(f"{path}: its header has no {key!r}")
+    try:
+        config = AcceleratorConfig.from_dict(content["config"])
+    except ConfigError as error:
+        raise NetworkFileError(f"{path}: its configuration is wrong: {error}") from error
+    if content["network_hash"] != config.network_hash:
+        raise NetworkFileError(
+            f"{path}: network_hash is {content['network_hash']!r}, but its configuration's is "
+            f"{config.network_hash!r}: the header was changed"
+        )
+    layers, header = content["layers"], content["header"]
+    if not isinstance(layers, list) or len(layers) != config.n_layers:
+        raise NetworkFileError(
+            f"{path}: layers of its header must be a list of {config.n_layers} objects"
+        )
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, dict) or sorted(layer) != sorted(LAYER_FIELDS):
+            raise NetworkFileError(
+                f"{path}: layer {index} of its header must have exactly {', '.join(LAYER_FIELDS)}"
+            )
+    if not isinstance(header, dict):
+        raise NetworkFileError(f"{path}: header of its header must be a JSON object")
+    return config, layers, header
+
+
+def _check_expected(path: Path, config: AcceleratorConfig, expect: AcceleratorConfig) -> None:
+    if config.network_hash == expect.network_hash:
+        return
+    have, want = config.to_dict(), expect.to_dict()
+    differences = [
+        f"{name} {have[name]!r} instead of {want[name]!r}"
+        for name in _NETWORK_FIELDS
+        if have[name] != want[name]
+    ]
+    raise NetworkFileError(
+        f"{path}: it is for another network than the hardware's: {'; '.join(differences)}"
+    )
+
+
+def _read_tensors(
+    path: Path, file: Any, shapes: dict[str, tuple[tuple[int, ...], str]]
+) -> dict[str, np.ndarray]:
+    names = set(file.keys())
+    for name in shapes:
+        if name not in names:
+            raise NetworkFileError(f"{path}: tensor {name} is missing")
+    for name in sorted(names):
+        if name not in shapes:
+            raise NetworkFileError(f"{path}: tensor {name} is unknown")
+    tensors = {}
+    for name, (shape, dtype) in shapes.items():
+        view = file.get_slice(name)
+        have_shape, have_dtype = tuple(view.get_shape()), view.get_dtype()
+        if have_shape != shape:
+            raise NetworkFileError(
+                f"{path}: tensor {name} has shape {have_shape}: it must be {shape}"
+            )
+        if _DTYPES.get(have_dtype) != dtype:
+            raise NetworkFileError(
+                f"{path}: tensor {name} has dtype {_DTYPES.get(have_dtype, have_dtype)}: "
+                f"it must be {dtype}"
+            )
+        tensors[name] = file.get_tensor(name)
+    return tensors
