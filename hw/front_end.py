@@ -16,7 +16,7 @@ from .config import AcceleratorConfig
 from .priority import lowest_set
 from .schedule import Work, half
 
-__all__ = ["FeatureFrontEnd", "SpikeFrontEnd"]
+__all__ = ["FeatureFrontEnd", "SpikeFrontEnd", "spike_positions"]
 
 
 class FeatureFrontEnd(wiring.Component):
@@ -92,6 +92,13 @@ class FeatureFrontEnd(wiring.Component):
         return m
 
 
+def spike_positions(works: tuple[Work, ...], neurons: int, serial_neurons: int) -> int:
+    """Positions of a half of the `SpikeFrontEnd` with these parameters."""
+    if Work.SERIAL in works:
+        return max(half(neurons), 2 * half(serial_neurons))
+    return half(neurons)
+
+
 class SpikeFrontEnd(wiring.Component):
     """Types B, C and D: the inputs with work, split by parity over the two halves (banks).
 
@@ -125,9 +132,7 @@ class SpikeFrontEnd(wiring.Component):
         self._neurons = neurons
         self._serial_half = half(serial_neurons)
         self._time_steps = config.time_steps
-        self.positions = half(neurons)
-        if Work.SERIAL in works:
-            self.positions = max(self.positions, 2 * self._serial_half)
+        self.positions = spike_positions(works, neurons, serial_neurons)
         pointer = range(self.positions + 1)
         super().__init__(
             {

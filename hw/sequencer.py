@@ -8,7 +8,7 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import AcceleratorConfig
-from .front_end import FeatureFrontEnd, SpikeFrontEnd
+from .front_end import FeatureFrontEnd, SpikeFrontEnd, spike_positions
 from .schedule import Issue, Phase, PhaseKind, Schedule, Work
 
 __all__ = ["Operation", "RowMemoryId", "Sequencer", "address", "slot_layout", "spike_layout"]
@@ -144,10 +144,9 @@ class Sequencer(wiring.Component):
         return max(p.n_source for p in self._schedule.phases if p.source_layer >= 0)
 
     def _positions(self) -> int:
-        spikes = SpikeFrontEnd(
-            self._config, self._works(), self._source_neurons(), self._config.hidden[-1]
-        )
-        return max(spikes.positions, self._config.n_input)
+        config = self._config
+        spikes = spike_positions(self._works(), self._source_neurons(), config.hidden[-1])
+        return max(spikes, config.n_input)
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
