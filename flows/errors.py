@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["PlosiveError", "ToolError", "atomic_directory", "atomic_write"]
+__all__ = ["PlosiveError", "ToolError", "atomic_directory", "atomic_write", "make_directory"]
 
 
 class PlosiveError(Exception):
@@ -27,6 +27,24 @@ def _temporary_sibling(path: Path) -> Path:
 
 def _write_error(path: Path, error: OSError) -> PlosiveError:
     return PlosiveError(f"cannot write {path}: {error.strerror or error}")
+
+
+def make_directory(path: str | os.PathLike[str]) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises
+    ------
+    PlosiveError
+        It cannot be made, or something else of that name is in the way.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        obstacle = next(p for p in (path, *path.parents) if p.exists() and not p.is_dir())
+        raise PlosiveError(f"cannot write {path}: {obstacle} is not a folder") from error
+    except OSError as error:
+        raise _write_error(path, error) from error
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
@@ -53,7 +71,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
             with open(target, "wb") as file:
                 file.write(data)
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(target.parent)
         temporary = _temporary_sibling(target)
         try:
             with open(temporary, "xb") as file:
@@ -92,8 +110,8 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise PlosiveError(f"cannot write {path}: it exists and is not a folder")
     temporary = _temporary_sibling(target)
+    make_directory(target.parent)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     except OSError as error:
         raise _write_error(path, error) from error

@@ -29,7 +29,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
 from flows import toolchain
-from flows.errors import PlosiveError, atomic_directory
+from flows.errors import PlosiveError, atomic_directory, atomic_write, make_directory
 
 __all__ = ["RunResult", "SimModel", "build", "lint", "wave_format"]
 
@@ -152,11 +152,9 @@ class SimModel:
             raise PlosiveError(f"{self.directory.name} was built without waves: build it with them")
         python_library = toolchain.python_library()
         log_path = Path(log_path).resolve()
-        try:
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-            log_path.write_text("")
-        except OSError as error:
-            raise PlosiveError(f"cannot write {log_path}: {error.strerror or error}") from error
+        atomic_write(log_path, b"")
+        if waves_path is not None:
+            make_directory(waves_path.parent)
         runner = _Runner(self.directory / _EXECUTABLE, timeout_s, waves_path)
         with tempfile.TemporaryDirectory(prefix="plosive-run-") as scratch:
             results = Path(scratch, "results.xml")
@@ -204,9 +202,7 @@ class _Runner(Verilator):
     def _test_command(self) -> list[list[str]]:
         command = [str(self._executable)]
         if self._waves_path is not None:
-            waves_path = self._waves_path.resolve()
-            waves_path.parent.mkdir(parents=True, exist_ok=True)
-            command += ["--trace", "--trace-file", str(waves_path)]
+            command += ["--trace", "--trace-file", str(self._waves_path.resolve())]
         return [command]
 
     def _execute_cmds(
@@ -378,8 +374,8 @@ def _digest(data: object) -> str:
 def _locked(target: Path) -> Iterator[None]:
     """Hold the lock of a build folder; the system drops it if this process dies."""
     lock = target.with_name(f".{target.name}.lock")
+    make_directory(target.parent)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_CREAT | os.O_WRONLY, 0o666)
     except OSError as error:
         raise PlosiveError(f"cannot write {lock}: {error.strerror or error}") from error
