@@ -56,7 +56,7 @@ class Core(wiring.Component):
     weights, weight_data : the weight port (not with `bake`): requests in, read words out.
     clear_counters : In; counters : Out.
     busy : Out, a frame is buffered or runs, or logits wait.
-    trace : Out (config.trace): snapshot of all state at the last clock edge.
+    trace_state : Out (config.trace): snapshot of all state at the last clock edge.
     trace_fields : its fields (a list, empty without `trace`).
     """
 
@@ -85,7 +85,7 @@ class Core(wiring.Component):
         if config.trace:
             self._trace = Trace(self)
             self.trace_fields = self._trace.fields
-            ports["trace"] = Out(self._trace.bits)
+            ports["trace_state"] = Out(self._trace.bits)
         super().__init__(ports)
 
     def _build_parts(self, contents: Contents) -> None:
@@ -175,7 +175,7 @@ class Core(wiring.Component):
         self._connect_memories(m)
         if self.config.trace:
             m.submodules.trace = self._trace
-            m.d.comb += self.trace.eq(self._trace.snapshot)
+            m.d.comb += self.trace_state.eq(self._trace.snapshot)
         return m
 
     # ---- stage X -------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -61,7 +61,10 @@ class Trace(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        m.d.sync += self.snapshot.eq(Cat(self._values))
+        # Not reset: the snapshot at an edge with reset shows the state that the reset ends.
+        register = Signal(self.bits, reset_less=True)
+        m.d.sync += register.eq(Cat(self._values))
+        m.d.comb += self.snapshot.eq(register)
         return m
 
     # ---- fields --------------------------------------------------------------------------
