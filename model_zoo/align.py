@@ -70,8 +70,13 @@ class _Path:
 
 def _sentence_path(text):
     sequence = phones.transcribe(text)
-    states = np.array([phones.label_index(phone, state) for phone, _ in sequence
-                       for state in range(phones.N_STATES)])
+    states = np.array(
+        [
+            phones.label_index(phone, state)
+            for phone, _ in sequence
+            for state in range(phones.N_STATES)
+        ]
+    )
     jumps = np.zeros((3, len(states)), bool)
     jumps[0] = True
     for number in range(len(sequence)):
@@ -94,8 +99,11 @@ class _Gaussians:
     def component_scores(self, data):
         """Log density of each component with its weight, `[frames, states, mixtures]`."""
         precision = 1 / self.var
-        constant = (np.log(self.weight) - 0.5 * np.log(2 * np.pi * self.var).sum(axis=-1)
-                    - 0.5 * (self.mean ** 2 * precision).sum(axis=-1))
+        constant = (
+            np.log(self.weight)
+            - 0.5 * np.log(2 * np.pi * self.var).sum(axis=-1)
+            - 0.5 * (self.mean**2 * precision).sum(axis=-1)
+        )
         n_components = constant.size
         linear = (self.mean * precision).reshape(n_components, -1).astype(np.float32)
         square = (-0.5 * precision).reshape(n_components, -1).astype(np.float32)
@@ -125,21 +133,27 @@ class _Gaussians:
         order = np.argsort(labels, kind="stable")
         ends = np.searchsorted(labels[order], np.arange(N_STATES + 1))
         for state in range(N_STATES):
-            frames = data[order[ends[state]:ends[state + 1]]].astype(np.float64)
+            frames = data[order[ends[state] : ends[state + 1]]].astype(np.float64)
             mixtures = self.weight.shape[1]
             if len(frames) < 10 * mixtures:
                 continue
             precision = 1 / self.var[state]
-            parts = (np.log(self.weight[state]) + 0.5 * np.log(precision).sum(axis=-1)
-                     - 0.5 * ((frames ** 2) @ precision.T
-                              - 2 * frames @ (self.mean[state] * precision).T
-                              + (self.mean[state] ** 2 * precision).sum(axis=-1)))
+            parts = (
+                np.log(self.weight[state])
+                + 0.5 * np.log(precision).sum(axis=-1)
+                - 0.5
+                * (
+                    (frames**2) @ precision.T
+                    - 2 * frames @ (self.mean[state] * precision).T
+                    + (self.mean[state] ** 2 * precision).sum(axis=-1)
+                )
+            )
             share = np.exp(parts - parts.max(axis=1, keepdims=True))
             share /= share.sum(axis=1, keepdims=True)
             count = share.sum(axis=0) + 1e-3
             self.weight[state] = np.maximum(count / count.sum(), 1e-3)
             self.mean[state] = share.T @ frames / count[:, None]
-            spread = share.T @ frames ** 2 / count[:, None] - self.mean[state] ** 2
+            spread = share.T @ frames**2 / count[:, None] - self.mean[state] ** 2
             self.var[state] = np.maximum(spread, self.floor)
 
 
@@ -155,8 +169,11 @@ def _equal_cut(path, log_mel):
     first = max(int(loud[0]), n_states)
     last = max(min(int(loud[-1]) + 1, len(level) - n_states), first + 1)
     labels = np.empty(len(level), np.int64)
-    for start, end, states in ((0, first, path.states[:n_states]), (first, last, inner),
-                               (last, len(level), path.states[-n_states:])):
+    for start, end, states in (
+        (0, first, path.states[:n_states]),
+        (first, last, inner),
+        (last, len(level), path.states[-n_states:]),
+    ):
         labels[start:end] = states[np.arange(end - start) * len(states) // (end - start)]
     return labels
 
@@ -185,7 +202,7 @@ def _viterbi(paths, scores, log_stay, log_leave):
     enter = np.full((3, n_batch, width), -np.inf, np.float32)
     for row, (path, score) in enumerate(zip(paths, scores, strict=True)):
         count = len(path.states)
-        emission[:len(score), row, :count] = score[:, path.states]
+        emission[: len(score), row, :count] = score[:, path.states]
         stay[row, :count] = log_stay[path.states]
         for skipped in range(3):
             allowed = np.flatnonzero(path.jumps[skipped])
@@ -203,7 +220,7 @@ def _viterbi(paths, scores, log_stay, log_leave):
         np.add(best[:, 7:], stay, out=options[0])
         for skipped in range(3):
             offset = 6 - 3 * skipped
-            np.add(best[:, offset:offset + width], enter[skipped], out=options[1 + skipped])
+            np.add(best[:, offset : offset + width], enter[skipped], out=options[1 + skipped])
         back[frame] = options.argmax(axis=0)
         best[:, 7:] = options.max(axis=0) + emission[frame]
         finals[frame] = best[rows, 7 + lasts]
@@ -252,14 +269,20 @@ def align(texts, log_mels, passes=MIXTURES, progress=True):
     history = []
     for mixtures in track(passes, "aligning", disable=not progress):
         model.split(mixtures)
-        known = np.concatenate([found if len(found) else np.full(len(frames), -1)
-                                for found, frames in zip(labels, data, strict=True)])
+        known = np.concatenate(
+            [
+                found if len(found) else np.full(len(frames), -1)
+                for found, frames in zip(labels, data, strict=True)
+            ]
+        )
         model.update(every[known >= 0], known[known >= 0])
         total, counted = 0.0, 0
         for start in range(0, len(order), BATCH):
-            chosen = order[start:start + BATCH]
-            scores = np.split(model.scores(np.concatenate([data[i] for i in chosen])),
-                              np.cumsum([len(data[i]) for i in chosen])[:-1])
+            chosen = order[start : start + BATCH]
+            scores = np.split(
+                model.scores(np.concatenate([data[i] for i in chosen])),
+                np.cumsum([len(data[i]) for i in chosen])[:-1],
+            )
             found = _viterbi([paths[i] for i in chosen], scores, log_stay, log_leave)
             for i, score, sequence in zip(chosen, scores, found, strict=True):
                 labels[i] = sequence

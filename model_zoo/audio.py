@@ -42,20 +42,26 @@ def check_samples(samples, name="samples"):
     """
     samples = np.asarray(samples)
     if samples.ndim != 1:
-        raise AudioError(f"{name}: samples have shape {samples.shape!r}; they must be mono, "
-                         "one dimension")
+        raise AudioError(
+            f"{name}: samples have shape {samples.shape!r}; they must be mono, one dimension"
+        )
     samples = samples.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(samples))
     if len(bad):
-        raise AudioError(f"{name}: sample {int(bad[0])} is {float(samples[bad[0]])!r}; samples "
-                         "must be finite")
+        raise AudioError(
+            f"{name}: sample {int(bad[0])} is {float(samples[bad[0]])!r}; samples must be finite"
+        )
     if len(samples) < FRAME_SAMPLES:
-        raise AudioError(f"{name}: {len(samples)} samples are shorter than one frame; at least "
-                         f"{FRAME_SAMPLES} samples (25 ms) are needed")
+        raise AudioError(
+            f"{name}: {len(samples)} samples are shorter than one frame; at least "
+            f"{FRAME_SAMPLES} samples (25 ms) are needed"
+        )
     peak = int(np.argmax(np.abs(samples)))
     if abs(samples[peak]) > 1:
-        raise AudioError(f"{name}: sample {peak} is {float(samples[peak])!r}; floating-point "
-                         "samples must lie in [-1, 1]")
+        raise AudioError(
+            f"{name}: sample {peak} is {float(samples[peak])!r}; floating-point "
+            "samples must lie in [-1, 1]"
+        )
     return samples
 
 
@@ -87,18 +93,24 @@ def load(path):
     if not path.is_file():
         raise AudioError(f"{path}: not a file; a 16 kHz mono WAV or FLAC file is needed")
     if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes); a 16 kHz mono WAV or FLAC file "
-                         "is needed")
+        raise AudioError(
+            f"{path}: the file is empty (0 bytes); a 16 kHz mono WAV or FLAC file is needed"
+        )
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError(f"{path}: cannot be read as audio ({reason}); a 16 kHz mono WAV or FLAC "
-                         "file is needed") from error
+        raise AudioError(
+            f"{path}: cannot be read as audio ({reason}); a 16 kHz mono WAV or FLAC file is needed"
+        ) from error
     if rate != SAMPLE_RATE:
-        raise AudioError(f"{path}: the sample rate is {rate} Hz; it must be {SAMPLE_RATE} Hz "
-                         f"(convert it: sox in.wav -r {SAMPLE_RATE} out.wav)")
+        raise AudioError(
+            f"{path}: the sample rate is {rate} Hz; it must be {SAMPLE_RATE} Hz "
+            f"(convert it: sox in.wav -r {SAMPLE_RATE} out.wav)"
+        )
     if samples.shape[1] != 1:
-        raise AudioError(f"{path}: the file has {samples.shape[1]} channels; it must be mono "
-                         "(pick or mix one: sox in.wav -c 1 out.wav)")
+        raise AudioError(
+            f"{path}: the file has {samples.shape[1]} channels; it must be mono "
+            "(pick or mix one: sox in.wav -c 1 out.wav)"
+        )
     return check_samples(samples[:, 0], str(path))

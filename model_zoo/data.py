@@ -20,8 +20,16 @@ from rich.progress import track
 
 from model_zoo import audio, features, phones
 
-__all__ = ["CORPORA", "Corpus", "DataError", "Utterance", "cached_log_mel", "find_data", "read",
-           "with_pronunciation"]
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "DataError",
+    "Utterance",
+    "cached_log_mel",
+    "find_data",
+    "read",
+    "with_pronunciation",
+]
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -40,14 +48,24 @@ class Corpus:
 
 
 CORPORA = {
-    "bdl": Corpus("arctic/bdl", "CMU ARCTIC: free for any use, with notice, (c) 2003 Carnegie "
-                  "Mellon University", "CMU ARCTIC, speaker bdl (festvox.org/cmu_arctic)"),
-    "slt": Corpus("arctic/slt", "CMU ARCTIC: free for any use, with notice, (c) 2003 Carnegie "
-                  "Mellon University", "CMU ARCTIC, speaker slt (festvox.org/cmu_arctic)"),
-    "kathleen": Corpus("kathleen", "CC0 1.0", "the speaker Kathleen's recordings of the ARCTIC "
-                       "prompts"),
-    "timit-sample": Corpus("timit-sample", "CC BY-NC-SA, (c) 1993 Linguistic Data Consortium: "
-                           "evaluation only", "NLTK's TIMIT sample (nltk.download('timit'))"),
+    "bdl": Corpus(
+        "arctic/bdl",
+        "CMU ARCTIC: free for any use, with notice, (c) 2003 Carnegie Mellon University",
+        "CMU ARCTIC, speaker bdl (festvox.org/cmu_arctic)",
+    ),
+    "slt": Corpus(
+        "arctic/slt",
+        "CMU ARCTIC: free for any use, with notice, (c) 2003 Carnegie Mellon University",
+        "CMU ARCTIC, speaker slt (festvox.org/cmu_arctic)",
+    ),
+    "kathleen": Corpus(
+        "kathleen", "CC0 1.0", "the speaker Kathleen's recordings of the ARCTIC prompts"
+    ),
+    "timit-sample": Corpus(
+        "timit-sample",
+        "CC BY-NC-SA, (c) 1993 Linguistic Data Consortium: evaluation only",
+        "NLTK's TIMIT sample (nltk.download('timit'))",
+    ),
 }
 """The corpora by name. All but the TIMIT sample may train a network that is shipped."""
 
@@ -91,8 +109,10 @@ def find_data(data=None):
     folder = Path(chosen)
     if not folder.is_dir():
         wanted = "; ".join(f"{corpus.folder}: {corpus.source}" for corpus in CORPORA.values())
-        raise DataError(f"data folder {str(folder)!r} does not exist; install the speech data and "
-                        f"point --data or PLOSIVE_DATA at its folder ({wanted})")
+        raise DataError(
+            f"data folder {str(folder)!r} does not exist; install the speech data and "
+            f"point --data or PLOSIVE_DATA at its folder ({wanted})"
+        )
     return folder
 
 
@@ -118,20 +138,21 @@ def read(name, data=None):
     corpus = CORPORA[name]
     folder = find_data(data) / corpus.folder
     if not folder.is_dir():
-        raise DataError(f"corpus {name!r} is not in {str(folder)!r}; install {corpus.source}")
+        raise DataError(f"corpus {name!r}: {str(folder)!r} does not exist; install {corpus.source}")
     return _read_timit(name, folder) if name == "timit-sample" else _read_prompts(name, folder)
 
 
 def _read_prompts(name, folder):
     prompts = folder / "prompts.tsv"
     if not prompts.is_file():
-        raise DataError(f"corpus {name!r} has no {str(prompts)!r}; each of its lines must be a "
-                        "recording's name, a tab and the sentence")
+        raise DataError(
+            f"corpus {name!r} has no {str(prompts)!r}; each of its lines must be a "
+            "recording's name, a tab and the sentence"
+        )
     utterances = []
     for line in prompts.read_text(encoding="utf-8").splitlines():
         stem, text = line.split("\t", 1)
-        utterances.append(Utterance(name, name, stem, folder / f"{stem}.flac", text,
-                                    _split(stem)))
+        utterances.append(Utterance(name, name, stem, folder / f"{stem}.flac", text, _split(stem)))
     return sorted(utterances, key=lambda utterance: utterance.name)
 
 
@@ -150,8 +171,9 @@ def _read_timit(name, folder):
             first, end, phone = line.split()
             labels.append((int(first), int(end), phone))
         text = path.with_suffix(".txt").read_text().split(maxsplit=2)[2].strip()
-        utterances.append(Utterance(name, path.parent.name, path.stem, path, text, "test",
-                                    tuple(labels)))
+        utterances.append(
+            Utterance(name, path.parent.name, path.stem, path, text, "test", tuple(labels))
+        )
     return utterances
 
 
@@ -196,8 +218,10 @@ def cached_log_mel(utterances, cache, progress=True):
     if path.is_file():
         with np.load(path) as stored:
             return np.split(stored["frames"], stored["ends"][:-1])
-    frames = [features.log_mel(audio.load(utterance.path))
-              for utterance in track(utterances, "log-mel features", disable=not progress)]
+    frames = [
+        features.log_mel(audio.load(utterance.path))
+        for utterance in track(utterances, "log-mel features", disable=not progress)
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, frames=np.concatenate(frames), ends=np.cumsum([len(f) for f in frames]))

@@ -9,8 +9,14 @@ from model_zoo import phones
 from model_zoo.audio import FRAME_SAMPLES, SAMPLE_RATE
 from model_zoo.features import FRAME_SECONDS
 
-__all__ = ["Segment", "decode", "edit_distance", "emission_scores", "log_posteriors",
-           "phone_error_rate"]
+__all__ = [
+    "Segment",
+    "decode",
+    "edit_distance",
+    "emission_scores",
+    "log_posteriors",
+    "phone_error_rate",
+]
 
 N_STATES = phones.N_STATES
 N_PHONES = len(phones.PHONES)
@@ -44,11 +50,13 @@ def log_posteriors(logits, header):
     logits = np.asarray(logits)
     delay = header["label_delay"]
     if logits.ndim != 2 or logits.shape[1] != len(header["labels"]):
-        raise ValueError(f"logits have shape {logits.shape!r}; they must be "
-                         f"[frames, {len(header['labels'])}]")
+        raise ValueError(
+            f"logits have shape {logits.shape!r}; they must be [frames, {len(header['labels'])}]"
+        )
     if len(logits) <= delay:
-        raise ValueError(f"logits have {len(logits)} frames; more than the label delay of "
-                         f"{delay} are needed")
+        raise ValueError(
+            f"logits have {len(logits)} frames; more than the label delay of {delay} are needed"
+        )
     scores = logits[delay:] * header["scales"]["readout"]
     scores = scores - scores.max(axis=1, keepdims=True)
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
@@ -66,7 +74,7 @@ def emission_scores(logits, header):
     scores *= weights["acoustic_weight"]
     for phone in weights["excluded"]:
         first = phones.label_index(phone, 0)
-        scores[:, first:first + N_STATES] = -np.inf
+        scores[:, first : first + N_STATES] = -np.inf
     return scores
 
 
@@ -94,22 +102,28 @@ def decode(logits, header):
         The header is for other labels than those of `phones.LABELS`.
     """
     if tuple(header["labels"]) != phones.LABELS:
-        raise ValueError("header['labels'] are not the 183 states of TIMIT's 61 phones; this "
-                         "decoder knows no others")
+        raise ValueError(
+            "header['labels'] are not the 183 states of TIMIT's 61 phones; this "
+            "decoder knows no others"
+        )
     path = _search(emission_scores(logits, header), header)
     cuts = np.flatnonzero(np.diff(path, prepend=-1))
     starts = [cut for cut in cuts if cut == 0 or path[cut] % N_STATES == 0]
     lead = (FRAME_SAMPLES / SAMPLE_RATE - FRAME_SECONDS) / 2
-    return [Segment(phones.PHONES[path[start] // N_STATES],
-                    round(start * FRAME_SECONDS + lead, 4), round(end * FRAME_SECONDS + lead, 4))
-            for start, end in zip(starts, [*starts[1:], len(path)], strict=True)]
+    return [
+        Segment(
+            phones.PHONES[path[start] // N_STATES],
+            round(start * FRAME_SECONDS + lead, 4),
+            round(end * FRAME_SECONDS + lead, 4),
+        )
+        for start, end in zip(starts, [*starts[1:], len(path)], strict=True)
+    ]
 
 
 def _search(emission, header):
     """Best label of each frame: an utterance starts in a first state, may end anywhere."""
     weights = header["decoder"]
-    bigram = (weights["bigram_weight"] * np.asarray(header["phone_bigram"])
-              + weights["phone_score"])
+    bigram = weights["bigram_weight"] * np.asarray(header["phone_bigram"]) + weights["phone_score"]
     stay = np.asarray(header["log_stay"]).reshape(N_PHONES, N_STATES)
     leave = np.asarray(header["log_leave"]).reshape(N_PHONES, N_STATES)
     emission = emission.reshape(-1, N_PHONES, N_STATES)

