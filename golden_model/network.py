@@ -206,7 +206,9 @@ class Network:
             if layer.w_rec is not None:
                 tensors[f"layers.{index}.w_rec"] = layer.w_rec
             tensors[f"layers.{index}.threshold"] = layer.threshold
-            parameters.append({name: getattr(layer, name) for name in network_file.LAYER_FIELDS})
+            parameters.append(
+                {name: getattr(layer, name) for name in network_file.LAYER_PARAMETERS}
+            )
         network_file.write(path, self.config, parameters, tensors, self.header)
 
     @classmethod
@@ -229,7 +231,7 @@ class Network:
         ------
         ValueError : the features have another shape, type or range.
         """
-        x = _checked_features(self.config, features)
+        x = checked_features(self.config, features)
         batched = x.ndim == 3
         # Time first: each frame of the batch is then one contiguous block.
         x = np.ascontiguousarray(np.moveaxis(x if batched else x[np.newaxis], 0, 1))
@@ -352,7 +354,7 @@ def _sign_sums(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # ---- checks ------------------------------------------------------------------------------
 
 
-def _checked_features(config: AcceleratorConfig, features: np.ndarray) -> np.ndarray:
+def checked_features(config: AcceleratorConfig, features: np.ndarray) -> np.ndarray:
     x = np.asarray(features)
     if x.ndim not in (2, 3) or x.shape[-1] != config.n_input:
         raise ValueError(

@@ -24,11 +24,11 @@ from hw.config import _NETWORK_FIELDS, AcceleratorConfig, ConfigError
 
 from .errors import NetworkFileError
 
-__all__ = ["FORMAT_VERSION", "LAYER_FIELDS", "read", "tensor_shapes", "write"]
+__all__ = ["FORMAT_VERSION", "LAYER_PARAMETERS", "read", "tensor_shapes", "write"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "plosive"
-LAYER_FIELDS = ("decay_shift", "decay_form", "reset", "input_shift")
+LAYER_PARAMETERS = ("decay_shift", "decay_form", "reset", "input_shift")
 _KEYS = ("format_version", "config", "network_hash", "layers", "header")
 _DTYPES = {"I8": "int8", "I32": "int32"}
 
@@ -57,7 +57,7 @@ def write(
     Parameters
     ----------
     path : where; an existing file is replaced in one step.
-    layers : `LAYER_FIELDS` of each layer.
+    layers : `LAYER_PARAMETERS` of each layer.
     tensors : as `tensor_shapes` lists them.
     header : free, JSON-able.
 
@@ -180,9 +180,10 @@ def _parse(
             f"{path}: layers of its header must be a list of {config.n_layers} objects"
         )
     for index, layer in enumerate(layers):
-        if not isinstance(layer, dict) or sorted(layer) != sorted(LAYER_FIELDS):
+        if not isinstance(layer, dict) or sorted(layer) != sorted(LAYER_PARAMETERS):
             raise NetworkFileError(
-                f"{path}: layer {index} of its header must have exactly {', '.join(LAYER_FIELDS)}"
+                f"{path}: layer {index} of its header must have exactly "
+                f"{', '.join(LAYER_PARAMETERS)}"
             )
     if not isinstance(header, dict):
         raise NetworkFileError(f"{path}: header of its header must be a JSON object")

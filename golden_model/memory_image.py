@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network as the contents of the machine's memories (docs/architecture.md, "Memory map")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hw.config import AcceleratorConfig
+from hw.schedule import Schedule
+
+from .fixed_point import signed_range
+from .network import Network
+from .network_file import LAYER_PARAMETERS
+
+__all__ = ["memory_image", "padded_thresholds", "row_words", "tile_columns"]
+
+
+def tile_columns(config: AcceleratorConfig, values: np.ndarray, tile: int, fill: int) -> np.ndarray:
+    """The columns of a tile, [..., lanes], of `values` [..., n]; missing lanes hold `fill`."""
+    part = values[..., tile * config.lanes : (tile + 1) * config.lanes]
+    padded = np.full((*part.shape[:-1], config.lanes), fill, values.dtype)
+    padded[..., : part.shape[-1]] = part
+    return padded
+
+
+def padded_thresholds(config: AcceleratorConfig, network: Network) -> np.ndarray:
+    """Thresholds [tiles of all layers, lanes]; missing lanes have the largest, and never spike."""
+    most = signed_range(config.membrane_bits)[1]
+    return np.stack(
+        [
+            tile_columns(config, parameters.threshold, tile, most)
+            for layer, parameters in enumerate(network.layers)
+            for tile in range(config.tiles(layer))
+        ]
+    )
+
+
+def memory_image(config: AcceleratorConfig, network: Network) -> dict[str, Any]:
+    """What to write into a machine of this configuration so that it computes this network.
+
+    Returns
+    -------
+    "input", "hidden", "readout" : per bank, lane values [rows, lanes] int8; missing lanes and
+        unused rows are 0.
+    "thresholds" : [tiles of all layers, lanes] int32, layer 0's tiles first.
+    "layers" : per layer its decay_shift, decay_form, reset and input_shift.
+    """
+    schedule = Schedule(config)
+    image: dict[str, Any] = {
+        name: [np.zeros((shape.rows, config.lanes), np.int8) for _ in range(shape.banks)]
+        for name, shape in schedule.memories.items()
+    }
+    for layer, parameters in enumerate(network.layers):
+        for tile in range(config.tiles(layer)):
+            for matrix in ("w_in", "w_rec"):
+                weights = getattr(parameters, matrix)
+                if weights is None:
+                    continue
+                for i, row in enumerate(tile_columns(config, weights, tile, 0)):
+                    if matrix == "w_in" and layer == 0:
+                        image["input"][0][schedule.input_row(tile, i)] = row
+                    else:
+                        bank, address = schedule.hidden_row(matrix, layer, tile, i)
+                        image["hidden"][bank][address] = row
+    for tile in range(config.output_tiles):
+        for i, row in enumerate(tile_columns(config, network.w_out, tile, 0)):
+            bank, address = schedule.readout_row(tile, i)
+            image["readout"][bank][address] = row
+    image["thresholds"] = padded_thresholds(config, network)
+    image["layers"] = [
+        {name: getattr(parameters, name) for name in LAYER_PARAMETERS}
+        for parameters in network.layers
+    ]
+    return image
+
+
+def row_words(values: np.ndarray, width: int) -> list[int]:
+    """Rows [rows, lanes] packed: `width` bits a lane, lane j in bits width*j + width-1 .. width*j.
+
+    Negative values are two's complement. Returns one Python int per row.
+    """
+    bits = (values[..., np.newaxis].astype(np.int64) >> np.arange(width)) & 1
+    packed = np.packbits(bits.reshape(len(values), -1).astype(np.uint8), axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
