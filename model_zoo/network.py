@@ -21,7 +21,7 @@ WEIGHT_LSB = 0.05
 
 def _straight_through(exact, smooth):
     """The value of `exact` with the gradient of `smooth`."""
-    return smooth + (exact - smooth).detach()
+    return exact.detach() + (smooth - smooth.detach())
 
 
 @dataclass(frozen=True)
