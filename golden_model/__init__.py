@@ -2,17 +2,43 @@
 """The golden model: what the accelerator must compute, in numpy, from the equations alone.
 
 `Network` is the functional level (docs/numerics.md); `CycleModel` the clock-exact one
-(docs/architecture.md); `cycle_laws` counts cycles and traffic without simulating clocks.
+(docs/architecture.md); `cycle_laws` counts cycles and traffic without simulating clocks;
+`memory_image` is a network as the contents of the machine's memories.
 """
 
+from .cycle import CycleModel, Drive, trace_shapes
 from .errors import NetworkError, NetworkFileError
+from .laws import (
+    PUBLISHED,
+    Densities,
+    ExpectedCycles,
+    FrameCycles,
+    FrameLatency,
+    cycle_laws,
+    expected_cycles,
+    latency,
+)
+from .memory_image import memory_image, row_words
 from .network import Layer, Network, Result, random_features
 
 __all__ = [
+    "PUBLISHED",
+    "CycleModel",
+    "Densities",
+    "Drive",
+    "ExpectedCycles",
+    "FrameCycles",
+    "FrameLatency",
     "Layer",
     "Network",
     "NetworkError",
     "NetworkFileError",
     "Result",
+    "cycle_laws",
+    "expected_cycles",
+    "latency",
+    "memory_image",
     "random_features",
+    "row_words",
+    "trace_shapes",
 ]

@@ -203,6 +203,7 @@ class CycleModel:
         self.network = network
         self.schedule = schedule = Schedule(config)
         self._layout = _trace_layout(config)
+        self._folded = config.folded
         self._phases = schedule.phases
         self._block_of = [block for block in schedule.blocks for _ in block.phases]
         self._weights = [self._phase_weights(phase) for phase in self._phases]
@@ -265,6 +266,7 @@ class CycleModel:
         # The spikes again, per time step and input parity, as bit masks of positions.
         self._halves = [[(0, 0)] * steps for _ in config.hidden]
         self._x_buffer = [0] * config.n_input
+        self._nonzero = 0  # bit i is set where x[i] != 0
         self.count = self.full = self.next_start = self.next_end = 0
         self.start = self.end = self.frame_index = 0
         self.fresh = 1
@@ -417,10 +419,10 @@ class CycleModel:
     def _issue_feature(self, phase: Phase) -> _Slot:
         """Type A: the lowest bit not yet taken of each nibble of the lowest nonzero feature."""
         x = self._x_buffer
-        nonzero = [i for i in range(self.pointer[0], phase.n_source) if x[i]]
-        if not nonzero:
+        ahead = self._nonzero >> self.pointer[0]
+        if not ahead:
             return _Slot()
-        i = nonzero[0]
+        i = self.pointer[0] + _lowest(ahead)
         nibbles = x[i] & 15, (x[i] >> 4) & 15
         enable, shift, taken = [0, 0], [0, 0], list(self.taken)
         for b in range(2):
@@ -439,7 +441,7 @@ class CycleModel:
             slot.weights = w0[i], w1[i]
         if tuple(taken) == nibbles:
             slot.pointer, slot.taken = (i + 1, 0), (0, 0)
-            slot.last = len(nonzero) == 1
+            slot.last = not self._nonzero >> (i + 1)
         else:
             slot.pointer, slot.taken = self.pointer, tuple(taken)
             slot.last = False
@@ -569,7 +571,7 @@ class CycleModel:
         """(spikes, membranes) [lanes] of an op 3 slot."""
         x, config = self._x, self.config
         if x.step:
-            before = self._membrane_work if config.folded else self._membranes[x.layer]
+            before = self._membrane_work if self._folded else self._membranes[x.layer]
         elif self.start:
             before = np.zeros_like(self._membrane_work)
         else:
@@ -583,7 +585,7 @@ class CycleModel:
 
     def _write_neurons(self, s: np.ndarray, u: np.ndarray) -> None:
         x, config = self._x, self.config
-        if config.folded and x.step < config.time_steps - 1:
+        if self._folded and x.step < config.time_steps - 1:
             self._membrane_work = u
         else:
             self._membranes[self._first_tile[x.layer] + x.tile] = u
@@ -671,6 +673,8 @@ class CycleModel:
 
     def _take_feature(self, value: int, start: bool, end: bool) -> None:
         self._x_buffer[self.count] = value
+        self._nonzero &= ~(1 << self.count)
+        self._nonzero |= (value != 0) << self.count
         self.count += 1
         if self.count == self.config.n_input:
             self.count, self.full = 0, 1
@@ -715,7 +719,7 @@ class CycleModel:
         out_lanes = config.output_lanes
         beats = self._last_beats if self.out_last_group else self._full_beats
         beat_last = self.out_valid and self.out_last_group and self.out_beat == beats - 1
-        written = fired is not None and x.step == config.time_steps - 1 if config.folded else False
+        written = fired is not None and x.step == config.time_steps - 1 if self._folded else False
         # In the order of _trace_layout.
         row = [
             self.phase,
@@ -741,7 +745,7 @@ class CycleModel:
             *self._counts,
         ]
         arrays = recorder.arrays
-        if config.folded:
+        if self._folded:
             row += [written, self._first_tile[x.layer] + x.tile if written else 0]
             if written:
                 arrays["membrane_data"][index] = fired[1]
