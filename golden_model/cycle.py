@@ -177,7 +177,7 @@ class CycleModel:
 
     Parameters
     ----------
-    config : of the machine; its network hash must be the network's.
+    config : of the machine; it must have the network's shapes and formats.
     network : the integer network.
 
     Attributes
@@ -188,17 +188,13 @@ class CycleModel:
 
     Raises
     ------
-    ValueError : the network is for another network hash.
+    NetworkError : the network is for other shapes or formats, or its shifts are too large.
 
     Source: docs/architecture.md.
     """
 
     def __init__(self, config: AcceleratorConfig, network: Network) -> None:
-        if config.network_hash != network.config.network_hash:
-            raise ValueError(
-                f"network has hash {network.config.network_hash}: "
-                f"this configuration's is {config.network_hash}"
-            )
+        network = network.on(config)
         self.config = config
         self.network = network
         self.schedule = schedule = Schedule(config)
@@ -779,6 +775,6 @@ def _pattern(pattern: Pattern) -> Callable[[int], bool]:
     if callable(pattern):
         return lambda clock: bool(pattern(clock))
     if isinstance(pattern, (bool, np.bool_)):
-        return lambda clock: bool(pattern)
+        return lambda _: bool(pattern)
     values = [bool(value) for value in pattern]
     return lambda clock: values[clock % len(values)]

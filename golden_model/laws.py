@@ -97,6 +97,8 @@ def cycle_laws(
     """
     x = checked_features(config, features)
     frames = x.shape[-2]
+    if len(spikes) != config.n_layers:
+        raise ValueError(f"spikes has {len(spikes)} entries: there are {config.n_layers} layers")
     for layer, s in enumerate(spikes):
         shape = (*x.shape[:-1], config.time_steps, config.hidden[layer])
         if s.shape != shape:
@@ -107,11 +109,11 @@ def cycle_laws(
     counted = [_Counts.of(s) for s in spikes]
     before = [counts.frame_before() for counts in counted]
 
-    cycles = {kind: zero for kind in PhaseKind}
-    rows = {name: zero for name in schedule.memories}
-    rows_if = {name: zero for name in ("parallel", "serial", "serial_skipping", "union_skipping")}
+    cycles = dict.fromkeys(PhaseKind, zero)
+    rows = dict.fromkeys(schedule.memories, zero)
+    rows_if = dict.fromkeys(("parallel", "serial", "serial_skipping", "union_skipping"), zero)
     matrices: dict[tuple[str, int], np.ndarray] = {}
-    operations, dense, after_input = zero, zero, zero
+    operations, dense = zero, zero
     slots: dict[Issue, np.ndarray] = {}
     for block in schedule.blocks:
         runs = np.where(reads_readout, block.tiles, 0) if block.readout else block.tiles
@@ -140,8 +142,6 @@ def cycle_laws(
             else:
                 issued, read, worked = zero + 1, zero, zero
             cycles[phase.kind] = cycles[phase.kind] + issued * runs
-            if phase.kind is PhaseKind.INPUT:
-                first_load = issued * runs
             if phase.memory:
                 rows[phase.memory] = rows[phase.memory] + read * runs
             operations = operations + worked * runs
@@ -150,7 +150,7 @@ def cycle_laws(
     tiles = config.tiles(0)
     # Slots up to the last one of the last INPUT phase: with folding, whole tiles come before it.
     per_tile = 1 + config.time_steps + matrices.get(("w_rec", 0), zero) // tiles
-    after_input = first_load + (tiles - 1) * per_tile
+    after_input = cycles[PhaseKind.INPUT] + (tiles - 1) * per_tile
     stalls = _stalls(config, schedule, reads_readout, total_slots, after_input, slots)
     return FrameCycles(
         input=cycles[PhaseKind.INPUT],

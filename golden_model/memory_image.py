@@ -46,7 +46,12 @@ def memory_image(config: AcceleratorConfig, network: Network) -> dict[str, Any]:
         unused rows are 0.
     "thresholds" : [tiles of all layers, lanes] int32, layer 0's tiles first.
     "layers" : per layer its decay_shift, decay_form, reset and input_shift.
+
+    Raises
+    ------
+    NetworkError : the network is for other shapes or formats, or its shifts are too large.
     """
+    network = network.on(config)
     schedule = Schedule(config)
     image: dict[str, Any] = {
         name: [np.zeros((shape.rows, config.lanes), np.int8) for _ in range(shape.banks)]

@@ -19,7 +19,15 @@ from . import network_file
 from .errors import NetworkError, NetworkFileError
 from .fixed_point import bits_needed, clamp, round_shift, signed_range
 
-__all__ = ["Layer", "Network", "Result", "lif_step", "random_features"]
+__all__ = [
+    "Layer",
+    "Network",
+    "Result",
+    "checked_features",
+    "lif_step",
+    "membrane_dtype",
+    "random_features",
+]
 
 DECAY_FORMS = ("leak", "scale")
 RESETS = ("zero", "subtract")
@@ -217,6 +225,17 @@ class Network:
         from .random_network import draw
 
         return draw(config, seed)
+
+    def on(self, config: AcceleratorConfig) -> Network:
+        """The same network for a machine with other lanes, merging, shifts or trace.
+
+        Raises
+        ------
+        NetworkError : the machine is for other shapes or formats, or its shifts are too small.
+        """
+        if differences := network_file.differing_fields(self.config, config):
+            raise NetworkError(f"the network is for another machine: {differences}")
+        return Network(config, self.layers, self.w_out, self.header)
 
     # ---- what it computes ----------------------------------------------------------------
 

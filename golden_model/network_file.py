@@ -24,7 +24,14 @@ from hw.config import _NETWORK_FIELDS, AcceleratorConfig, ConfigError
 
 from .errors import NetworkFileError
 
-__all__ = ["FORMAT_VERSION", "LAYER_PARAMETERS", "read", "tensor_shapes", "write"]
+__all__ = [
+    "FORMAT_VERSION",
+    "LAYER_PARAMETERS",
+    "differing_fields",
+    "read",
+    "tensor_shapes",
+    "write",
+]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "plosive"
@@ -89,7 +96,7 @@ def write(
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -125,7 +132,10 @@ def read(
         with safetensors.safe_open(path, framework="np") as file:
             config, layers, header = _parse(path, file.metadata())
             if expect is not None:
-                _check_expected(path, config, expect)
+                if differences := differing_fields(config, expect):
+                    raise NetworkFileError(
+                        f"{path}: it is for another network than the hardware's: {differences}"
+                    )
                 config = expect
             tensors = _read_tensors(path, file, tensor_shapes(config))
     except NetworkFileError:
@@ -190,17 +200,13 @@ def _parse(
     return config, layers, header
 
 
-def _check_expected(path: Path, config: AcceleratorConfig, expect: AcceleratorConfig) -> None:
-    if config.network_hash == expect.network_hash:
-        return
+def differing_fields(config: AcceleratorConfig, expect: AcceleratorConfig) -> str:
+    """The fields of the network hash in which two configurations differ, in words; "" for none."""
     have, want = config.to_dict(), expect.to_dict()
-    differences = [
+    return "; ".join(
         f"{name} {have[name]!r} instead of {want[name]!r}"
         for name in _NETWORK_FIELDS
         if have[name] != want[name]
-    ]
-    raise NetworkFileError(
-        f"{path}: it is for another network than the hardware's: {'; '.join(differences)}"
     )
 
 
