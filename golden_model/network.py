@@ -23,6 +23,7 @@ __all__ = [
     "Layer",
     "Network",
     "Result",
+    "SumBound",
     "checked_features",
     "lif_step",
     "membrane_dtype",
@@ -73,9 +74,16 @@ class Result:
     membranes: list[np.ndarray]
 
 
-@dataclass(frozen=True)
-class _Sum:
-    """One sum that must fit: which, of what, and the extremes that inputs can drive it to."""
+@dataclass(frozen=True, eq=False)
+class SumBound:
+    """One sum that must fit acc_bits, and the extremes that inputs can drive it to.
+
+    Attributes
+    ----------
+    place, unit : what it belongs to: "layer 0" and "neuron", or "readout" and "output".
+    name : which sum.
+    least, most : per neuron or output [n], int64; both are reached by some input.
+    """
 
     place: str
     unit: str
@@ -123,7 +131,7 @@ class Network:
 
     # ---- do the accumulators hold every sum? ---------------------------------------------
 
-    def _sums(self) -> list[_Sum]:
+    def sum_bounds(self) -> list[SumBound]:
         """Every sum that docs/numerics.md bounds, with its worst cases over all inputs.
 
         With inputs between -x and y a sum reaches y P + x N at most and -(x P + y N) at least:
@@ -137,18 +145,20 @@ class Network:
                 low = -15 * negative, 15 * positive
                 high = -(8 * positive + 7 * negative), 7 * positive + 8 * negative
                 term = -(128 * positive + 127 * negative), 127 * positive + 128 * negative
-                sums.append(_Sum(place, "neuron", "low-nibble sum", *low))
-                sums.append(_Sum(place, "neuron", "high-nibble sum", *high))
+                sums.append(SumBound(place, "neuron", "low-nibble sum", *low))
+                sums.append(SumBound(place, "neuron", "high-nibble sum", *high))
                 least, most = (round_shift(bound, layer.input_shift) for bound in term)
             else:
                 least, most = -negative, positive
             if layer.w_rec is not None:
                 positive, negative = _sign_sums(layer.w_rec)
                 least, most = least - negative, most + positive
-            sums.append(_Sum(place, "neuron", "layer sum", least, most))
+            sums.append(SumBound(place, "neuron", "layer sum", least, most))
         positive, negative = _sign_sums(self.w_out)
         steps = self.config.time_steps
-        sums.append(_Sum("readout", "output", "readout sum", -steps * negative, steps * positive))
+        sums.append(
+            SumBound("readout", "output", "readout sum", -steps * negative, steps * positive)
+        )
         return sums
 
     @property
@@ -156,12 +166,12 @@ class Network:
         """Least acc_bits with which every sum of this network fits."""
         return max(
             max(bits_needed(int(total.least.min())), bits_needed(int(total.most.max())))
-            for total in self._sums()
+            for total in self.sum_bounds()
         )
 
     def _check_sums(self) -> None:
         least, most = signed_range(self.config.acc_bits)
-        for total in self._sums():
+        for total in self.sum_bounds():
             for bound, limit, wrong in (
                 (total.most, most, total.most > most),
                 (total.least, least, total.least < least),
