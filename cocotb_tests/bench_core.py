@@ -18,7 +18,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from cocotb_tests.compare import TraceComparison
-from cocotb_tests.core_job import CoreJob, Pattern
+from cocotb_tests.core_job import CoreJob, Pattern, stream_logits
 from golden_model import Network
 from golden_model.cycle import CycleModel
 
@@ -75,6 +75,7 @@ class _Outputs:
         self._lanes, self._bits = config.output_lanes, config.acc_bits
         self._expected = job.expected_beats(network)
         self.taken = 0
+        self.payloads: list[int] | None = [] if job.logits_path else None
         self.mismatches: list[str] = []
 
     @property
@@ -91,6 +92,8 @@ class _Outputs:
                     f"clock {clock}: beat {self.taken}: {self._explain(expected, payload)}"
                 )
         self.taken += 1
+        if self.payloads is not None:
+            self.payloads.append(payload)
 
     def _explain(self, expected: int, actual: int) -> str:
         mask = (1 << self._bits) - 1
@@ -223,12 +226,12 @@ async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
     if comparison is not None and snapshots:
         comparison.compare(snapshots, stimuli)
     wall = time.perf_counter() - started
+    if outputs.payloads is not None and outputs.taken == outputs.total:
+        np.save(job.logits_path, stream_logits(config, outputs.payloads))
     messages = list(comparison.mismatches if comparison is not None else [])
     messages += outputs.mismatches
     if accepted < total_beats:
-        messages.append(
-            f"clock {clock}: only {accepted} of {total_beats} features were accepted"
-        )
+        messages.append(f"clock {clock}: only {accepted} of {total_beats} features were accepted")
     if outputs.taken < outputs.total:
         messages.append(f"clock {clock}: only {outputs.taken} of {outputs.total} beats came")
     return {
@@ -237,8 +240,7 @@ async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
         "compared_clocks": comparison.clocks if comparison is not None else 0,
         "compared_bits": comparison.bits if comparison is not None else 0,
         "compared_beats": outputs.taken,
-        "mismatches": (comparison.count if comparison is not None else 0)
-        + len(outputs.mismatches),
+        "mismatches": (comparison.count if comparison is not None else 0) + len(outputs.mismatches),
         "messages": messages,
         "counters": _counters(int(ports.counters.value), config.counter_bits, job.counter_names),
         "timing": timing,

@@ -86,6 +86,7 @@ def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
     if signed:
         weights[-1] *= -1
     # float64 products are exact up to 2**53, and BLAS makes them fast.
-    return (bits.astype(np.float32 if width < 24 else np.float64) @ weights.astype(
-        np.float32 if width < 24 else np.float64
-    )).astype(dtype)
+    return (
+        bits.astype(np.float32 if width < 24 else np.float64)
+        @ weights.astype(np.float32 if width < 24 else np.float64)
+    ).astype(dtype)

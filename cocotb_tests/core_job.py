@@ -16,7 +16,7 @@ from golden_model import Network
 from hw.config import AcceleratorConfig
 from hw.schedule import Schedule
 
-__all__ = ["CoreJob", "Pattern"]
+__all__ = ["CoreJob", "Pattern", "stream_logits", "stream_payloads"]
 
 
 class Pattern:
@@ -67,6 +67,7 @@ class CoreJob:
     reset_at : clock of a one-clock reset, after which the features start again; -1: none.
     clear_at : clock at which the counters are cleared; -1: never.
     readback : read all weights back and compare.
+    logits_path : file for the logits that came, int64 [readouts, n_output]; "" for none.
     baked : the weights are constants; nothing is loaded.
     max_clocks : give up there.
     """
@@ -86,6 +87,7 @@ class CoreJob:
     reset_at: int = -1
     clear_at: int = -1
     readback: bool = False
+    logits_path: str = ""
     baked: bool = False
     _features: np.ndarray | None = field(default=None, repr=False)
 
@@ -137,25 +139,49 @@ class CoreJob:
 
     def expected_beats(self, network: Network) -> list[int]:
         """Payloads of the output stream, from the functional model."""
-        config = self.config
-        schedule = Schedule(config)
-        lanes = config.output_lanes
-        mask = (1 << config.acc_bits) - 1
-        payloads = []
-        for first, end in self.utterances:
-            logits = network.run(self.features[first:end]).logits
-            for readout, row in enumerate(logits):
-                is_end = readout * config.readout_every == end - first - 1
-                for group in range(schedule.groups):
-                    offset = group * 2 * config.lanes
-                    outputs = row[offset : offset + schedule.group_outputs(group)]
-                    beats = schedule.group_beats(group)
-                    for beat in range(beats):
-                        part = outputs[beat * lanes : (beat + 1) * lanes]
-                        word = 0
-                        for lane, logit in enumerate(part):
-                            word |= (int(logit) & mask) << (lane * config.acc_bits)
-                        last = group == schedule.groups - 1 and beat == beats - 1
-                        flags = int(last) | int(is_end) << 1
-                        payloads.append(word | flags << (lanes * config.acc_bits))
-        return payloads
+        return stream_payloads(self.config, network, self.features, self.starts)
+
+
+def stream_payloads(
+    config: AcceleratorConfig, network: Network, features: np.ndarray, starts: list[int]
+) -> list[int]:
+    """Payloads of the output stream for utterances that begin at `starts`, functional model."""
+    schedule = Schedule(config)
+    lanes = config.output_lanes
+    mask = (1 << config.acc_bits) - 1
+    payloads = []
+    for first, end in zip(starts, [*starts[1:], len(features)], strict=True):
+        logits = network.run(features[first:end]).logits
+        for readout, row in enumerate(logits):
+            is_end = readout * config.readout_every == end - first - 1
+            for group in range(schedule.groups):
+                offset = group * 2 * config.lanes
+                outputs = row[offset : offset + schedule.group_outputs(group)]
+                beats = schedule.group_beats(group)
+                for beat in range(beats):
+                    part = outputs[beat * lanes : (beat + 1) * lanes]
+                    word = 0
+                    for lane, logit in enumerate(part):
+                        word |= (int(logit) & mask) << (lane * config.acc_bits)
+                    last = group == schedule.groups - 1 and beat == beats - 1
+                    flags = int(last) | int(is_end) << 1
+                    payloads.append(word | flags << (lanes * config.acc_bits))
+    return payloads
+
+
+def stream_logits(config: AcceleratorConfig, payloads: list[int]) -> np.ndarray:
+    """Logits [readouts, n_output] of whole readouts as they came on the output stream."""
+    schedule = Schedule(config)
+    lanes, bits = config.output_lanes, config.acc_bits
+    sign = 1 << (bits - 1)
+    values = [
+        ((payload >> (lane * bits) & ((1 << bits) - 1)) ^ sign) - sign
+        for payload in payloads
+        for lane in range(lanes)
+    ]
+    beats = [schedule.group_beats(group) for group in range(schedule.groups)]
+    table = np.array(values, np.int64).reshape(-1, sum(beats) * lanes)
+    kept = []
+    for group, first in enumerate(np.cumsum([0, *beats[:-1]]) * lanes):
+        kept.append(table[:, first : first + schedule.group_outputs(group)])
+    return np.concatenate(kept, axis=1)

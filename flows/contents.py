@@ -11,7 +11,7 @@ from hw.neurons import LayerParameters, layer_parameters
 from hw.schedule import Schedule
 from hw.weight_port import WORD_BITS, Region, weight_request
 
-__all__ = ["contents", "weight_requests"]
+__all__ = ["contents", "parameter_word", "weight_requests"]
 
 _REGIONS = {
     ("input", 0): Region.INPUT,
@@ -35,7 +35,7 @@ def contents(config: AcceleratorConfig, network: Network) -> Contents:
         rows={
             name: [row_words(bank, config.weight_bits) for bank in banks]
             for name, banks in image.items()
-            if name in ("input", "hidden", "readout")
+            if name in ("input", "hidden", "readout") and len(banks[0])
         },
         thresholds=image["thresholds"].tolist(),
         parameters=[
@@ -69,17 +69,21 @@ def weight_requests(config: AcceleratorConfig, network: Network) -> np.ndarray:
     for row, thresholds in enumerate(held.thresholds):
         for lane, threshold in enumerate(thresholds):
             write(Region.THRESHOLD, row, lane, threshold)
-    parameters = layer_parameters(config)
     for row, layer in enumerate(held.parameters):
-        value = parameters.const(
-            {
-                "lif": {
-                    "decay_shift": layer.decay_shift,
-                    "decay_form": layer.decay_form,
-                    "reset": layer.reset,
-                },
-                "input_shift": layer.input_shift,
-            }
-        )
-        write(Region.PARAMETER, row, 0, value.as_value().value)
+        write(Region.PARAMETER, row, 0, parameter_word(config, layer))
     return np.array(requests, np.int64)
+
+
+def parameter_word(config: AcceleratorConfig, layer: LayerParameters) -> int:
+    """The parameters of a layer as the weight port takes them."""
+    value = layer_parameters(config).const(
+        {
+            "lif": {
+                "decay_shift": layer.decay_shift,
+                "decay_form": layer.decay_form,
+                "reset": layer.reset,
+            },
+            "input_shift": layer.input_shift,
+        }
+    )
+    return value.as_value().value

@@ -15,7 +15,7 @@ import numpy as np
 from cocotb_tests.core_job import CoreJob
 from flows import verilator
 from flows.contents import contents, weight_requests
-from flows.errors import atomic_write, make_directory
+from flows.errors import PlosiveError, atomic_write, make_directory
 from golden_model import Network
 from golden_model.network import Result
 from hw.config import AcceleratorConfig
@@ -66,8 +66,8 @@ class Simulation:
         first and last logit beat of a frame left.
     wall_s
         Seconds of the comparison itself, without building and loading.
-    waves
-        Waveform of a failed run, or None.
+    logits
+        What came out of the hardware, int64 [readouts, n_output], if it was asked for.
     """
 
     frames: int
@@ -81,7 +81,7 @@ class Simulation:
     timing: dict[str, list[int]]
     wall_s: float
     result: Result = field(repr=False)
-    waves: Path | None = None
+    logits: np.ndarray | None = field(default=None, repr=False)
 
 
 def build_core(
@@ -146,6 +146,7 @@ def simulate(
     reset_at: int = -1,
     clear_at: int = -1,
     readback: bool = False,
+    keep_logits: bool = False,
     log_path: Path | None = None,
     waves_path: Path | None = None,
     timeout_s: float = 3600,
@@ -170,6 +171,8 @@ def simulate(
         Clock of a reset, after which the features start again; of a counter clear; -1: none.
     readback
         Read all weights back before the run.
+    keep_logits
+        Return the logits that came out.
     waves_path
         Write a waveform of the whole run.
     """
@@ -191,6 +194,7 @@ def simulate(
             reset_at=reset_at,
             clear_at=clear_at,
             readback=readback,
+            logits_path=str(work / "logits.npy") if keep_logits else "",
             baked=model.baked,
         )
         network.save(job.network_path)
@@ -210,11 +214,15 @@ def simulate(
         )
         result_path = Path(job.result_path)
         if not result_path.is_file():
-            raise AssertionError("\n".join(run.messages) or "the bench wrote no result")
+            raise PlosiveError("\n".join(run.messages) or "the bench wrote no result")
         figures = json.loads(result_path.read_text())
         assert run.passed == (not figures["messages"]), run.messages
-        result = network.run(features)
-        return Simulation(frames=len(features), result=result, **figures)
+        logits = None
+        if keep_logits and Path(job.logits_path).is_file():
+            logits = np.load(job.logits_path)
+        return Simulation(
+            frames=len(features), result=network.run(features), logits=logits, **figures
+        )
 
 
 def _max_clocks(

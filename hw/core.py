@@ -186,9 +186,7 @@ class Core(wiring.Component):
         loads = []
         for lane in range(config.lanes):
             low, high = (pe_set.acc[lane] for pe_set in self.pe_sets)
-            loads.append(
-                join_nibbles(low, high, self.neurons.input_shift, config.max_input_shift)
-            )
+            loads.append(join_nibbles(low, high, self.neurons.input_shift, config.max_input_shift))
         for b, pe_set in enumerate(self.pe_sets):
             with m.Switch(x.memory):
                 with m.Case(RowMemoryId.INPUT):
@@ -278,9 +276,7 @@ class Core(wiring.Component):
         m.d.comb += [
             neurons.threshold_row.eq(port.row),
             neurons.threshold_read.eq(port.select[threshold] & ~port.write),
-            neurons.threshold_write.eq(
-                Mux(port.select[threshold] & port.write, 1 << port.word, 0)
-            ),
+            neurons.threshold_write.eq(Mux(port.select[threshold] & port.write, 1 << port.word, 0)),
             neurons.threshold_write_data.eq(port.write_data),
             port.data[f"r{threshold}"].eq(neurons.threshold_data),
             neurons.parameter_write.eq(port.select[parameter] & port.write),

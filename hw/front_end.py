@@ -62,7 +62,7 @@ class FeatureFrontEnd(wiring.Component):
         m.d.comb += left.eq(
             Cat(word.any() for word in words) & (Const((1 << n) - 1, n) << self.pointer)[:n]
         )
-        found, index, _ = lowest_set(left)
+        found, index, _ = lowest_set(m, left)
         m.d.comb += self.index.eq(index)
         feature = Signal(8)
         m.d.comb += feature.eq(Mux(found, words[index], 0))
@@ -75,7 +75,7 @@ class FeatureFrontEnd(wiring.Component):
                 rest.eq(feature.word_select(b, 4) & ~self.taken[b]),
                 issued.eq(rest & -rest),  # the lowest set bit alone
                 self.enable[b].eq(rest.any()),
-                self.shift[b].eq(lowest_set(rest)[1]),
+                self.shift[b].eq(lowest_set(m, rest)[1]),
             ]
             more.append((rest ^ issued).any())
             m.d.comb += self.taken_next[b].eq(self.taken[b] | issued)
@@ -155,9 +155,7 @@ class SpikeFrontEnd(wiring.Component):
         found, candidate, more = [], [], []
         for b in range(2):
             # Per time step, the half's bits as one vector over the positions.
-            steps = [
-                Cat(self.spikes[k][b : self._neurons : 2]) for k in range(self._time_steps)
-            ]
+            steps = [Cat(self.spikes[k][b : self._neurons : 2]) for k in range(self._time_steps)]
             has_work = Signal(positions, name=f"has_work_{b}")
             with m.Switch(self.work):
                 for code, work in enumerate(self.works):
@@ -170,13 +168,13 @@ class SpikeFrontEnd(wiring.Component):
                             m.d.comb += has_work.eq(steps[0] | steps[1])
                         else:
                             h = self._serial_half
-                            m.d.comb += has_work.eq(
-                                Cat(_padded(steps[0], h), _padded(steps[1], h))
-                            )
+                            m.d.comb += has_work.eq(Cat(_padded(steps[0], h), _padded(steps[1], h)))
             left = Signal(positions, name=f"left_{b}")
             mask = (Const((1 << positions) - 1, positions) << self.pointer[b])[:positions]
             m.d.comb += left.eq(has_work & mask)
-            any_left, position, carried = lowest_set(left, [_padded(s, positions) for s in steps])
+            any_left, position, carried = lowest_set(
+                m, left, [_padded(s, positions) for s in steps]
+            )
             found.append(any_left)
             candidate.append(position)
             more.append((left & (left - 1)).any())
@@ -185,18 +183,14 @@ class SpikeFrontEnd(wiring.Component):
                 with m.If(self.work == self.works.index(Work.SERIAL)):
                     second = position >= self._serial_half
                     m.d.comb += [
-                        self.index[b].eq(
-                            Mux(second, position - self._serial_half, position)
-                        ),
+                        self.index[b].eq(Mux(second, position - self._serial_half, position)),
                         self.spike[b].eq(Mux(second, 2, Mux(any_left, 1, 0))),
                     ]
         with m.If(self.joint):
             even_first = found[0] & (~found[1] | (candidate[0] <= candidate[1]))
             m.d.comb += [
                 self.serve.eq(Cat(even_first, found[1] & ~even_first)),
-                self.last.eq(
-                    ~Mux(even_first, more[0] | found[1], found[0] | more[1])
-                ),
+                self.last.eq(~Mux(even_first, more[0] | found[1], found[0] | more[1])),
             ]
         with m.Else():
             m.d.comb += [

@@ -37,7 +37,6 @@ def lif_parameters(config: AcceleratorConfig) -> data.StructLayout:
     )
 
 
-
 class LIFLane(wiring.Component):
     """A neuron's update in one time step (docs/numerics.md, LIF).
 
@@ -79,9 +78,7 @@ class LIFLane(wiring.Component):
         m.d.comb += [
             shifted.eq(self.membrane >> self.parameters.decay_shift),
             decayed.eq(
-                Mux(
-                    self.parameters.decay_form == DecayForm.SCALE, shifted, self.membrane - shifted
-                )
+                Mux(self.parameters.decay_form == DecayForm.SCALE, shifted, self.membrane - shifted)
             ),
             total.eq(decayed + (self.stimulus << config.membrane_frac)),
             clamped.eq(total),

@@ -282,9 +282,9 @@ class Neurons(wiring.Component):
                     with m.Switch(self.slot.tile):
                         for tile in range(final):
                             with m.Case(tile):
-                                m.d.sync += self.held[step][
-                                    tile * lanes : (tile + 1) * lanes
-                                ].eq(spikes)
+                                m.d.sync += self.held[step][tile * lanes : (tile + 1) * lanes].eq(
+                                    spikes
+                                )
                         with m.Case(final):
                             held = self.held[step][: final * lanes] if final else Const(0, 0)
                             m.d.sync += register.eq(Cat(held, spikes)[:neurons])

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 __all__ = ["lowest_set"]
 
 
-def lowest_set(flags: Value, payloads: Sequence[Value] = ()) -> tuple[Value, Value, list[Value]]:
+def lowest_set(
+    m: Module, flags: Value, payloads: Sequence[Value] = ()
+) -> tuple[Value, Value, list[Value]]:
     """Find the lowest set bit with a balanced tree, depth log2(len(flags)).
 
     Parameters
     ----------
+    m : module that the tree is added to.
     flags : the bits to search.
     payloads : vectors as long as `flags`; their bits at the position found are selected on the way.
 
@@ -22,27 +25,26 @@ def lowest_set(flags: Value, payloads: Sequence[Value] = ()) -> tuple[Value, Val
     -------
     found : 1 bit; index : position, ceil(log2(len)) bits, 0 if none; the payload bits, 0 if none.
     """
-    size = 1
-    while size < len(flags):
-        size *= 2
-    zero = Const(0, 1)
 
-    def leaf(vector: Value, position: int) -> Value:
-        return vector[position] if position < len(vector) else zero
+    def named(value: Value) -> Signal:
+        # A signal, because an expression that is used twice is built twice.
+        signal = Signal(len(value), name="tree")
+        m.d.comb += signal.eq(value)
+        return signal
 
-    nodes = [
-        (leaf(flags, p), [], [leaf(vector, p) & leaf(flags, p) for vector in payloads])
-        for p in range(size)
-    ]
-    while len(nodes) > 1:
-        merged = []
-        for low, high in zip(nodes[::2], nodes[1::2], strict=True):
-            found, index, carried = low
-            index = [Mux(found, a, b) for a, b in zip(index, high[1], strict=True)]
-            # The new top bit of the index: taken from the high half. All bits are 0 without a find.
-            index.append(~found & high[0])
-            carried = [Mux(found, a, b) for a, b in zip(carried, high[2], strict=True)]
-            merged.append((found | high[0], index, carried))
-        nodes = merged
-    found, index, carried = nodes[0]
+    # Each level halves the vectors: a pair takes its even element unless only the odd one has a
+    # find. Index and payload bits are 0 where nothing was found, so OR joins them.
+    found: Value = named(flags)
+    index: list[Value] = []
+    carried: list[Value] = [named(vector & found) for vector in payloads]
+    while len(found) > 1:
+        if len(found) % 2:
+            found, *rest = (Cat(v, Const(0, 1)) for v in (found, *index, *carried))
+            index, carried = rest[: len(index)], rest[len(index) :]
+        even, odd = found[0::2], found[1::2]
+        only_odd = named(odd & ~even)
+        index = [named(bits[0::2] | (bits[1::2] & only_odd)) for bits in index]
+        index.append(only_odd)
+        carried = [named(bits[0::2] | (bits[1::2] & only_odd)) for bits in carried]
+        found = named(even | odd)
     return found, Cat(index) if index else Const(0, 1), carried

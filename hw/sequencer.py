@@ -168,9 +168,7 @@ class Sequencer(wiring.Component):
 
         # First slot of a phase: nothing has moved yet.
         fresh_phase = Signal()
-        m.d.comb += fresh_phase.eq(
-            ~(Value.cast(self.pointer).any() | Value.cast(self.taken).any())
-        )
+        m.d.comb += fresh_phase.eq(~(Value.cast(self.pointer).any() | Value.cast(self.taken).any()))
 
         last = Signal()  # of the phase
         go = Signal()  # a slot is issued
@@ -248,9 +246,7 @@ class Sequencer(wiring.Component):
                 self.input_read.eq(feature_end.read & run),
                 self.input_row.eq(row + feature_end.index),
                 last.eq(feature_end.last),
-                self.features_done.eq(
-                    feature_end.last & run & (self.tile == config.tiles(0) - 1)
-                ),
+                self.features_done.eq(feature_end.last & run & (self.tile == config.tiles(0) - 1)),
             ]
         elif phase.kind is PhaseKind.LOAD:
             m.d.comb += slot.op.eq(Operation.LOAD)
@@ -312,9 +308,7 @@ class Sequencer(wiring.Component):
                     *(rows[b].eq(row + spike_end.index[b]) for b in range(2)),
                 ]
                 if phase.work is Work.UNION:
-                    m.d.comb += [
-                        slot.shift[b].eq(spike_end.spike[b].all()) for b in range(2)
-                    ]
+                    m.d.comb += [slot.shift[b].eq(spike_end.spike[b].all()) for b in range(2)]
 
     def _readout_group_last(self, phase: Phase) -> Value | int:
         """Whether the group of this readout phase is the frame's last."""
@@ -368,9 +362,7 @@ class Sequencer(wiring.Component):
                 self.end.eq(self.frame_end),
             ]
             if self._config.readout_every > 1:
-                with m.If(
-                    self.launch_start | (self.frame_index == self._config.readout_every - 1)
-                ):
+                with m.If(self.launch_start | (self.frame_index == self._config.readout_every - 1)):
                     m.d.sync += self.frame_index.eq(0)
                 with m.Else():
                     m.d.sync += self.frame_index.eq(self.frame_index + 1)

@@ -118,10 +118,7 @@ class WeightPort(wiring.Component):
         ]
         for index, (region, (rows, words)) in enumerate(self.sizes.items()):
             m.d.comb += self.select[index].eq(
-                accept
-                & (request.region == region)
-                & (request.row < rows)
-                & (request.word < words)
+                accept & (request.region == region) & (request.row < rows) & (request.word < words)
             )
         selected = Signal.like(self.select)
         word = Signal.like(self.word)
