@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The core against the golden model: all state at every clock edge, for shapes and inputs that hurt."""
+"""The core against the golden model: all state at every clock edge, in shapes that hurt."""
 
 from __future__ import annotations
 
@@ -99,8 +99,7 @@ def alive(simulation: Simulation, config: AcceleratorConfig) -> None:
 
 
 def test_free_running(shape: CoreModel, seed: int) -> None:
-    """Features and output always ready; weights are read back first; counters are those of the
-    cycle model (they are in the trace)."""
+    """Features and output always ready; the weights are read back first."""
     network = Network.random(shape.config, seed)
     features = random_features(shape.config, 40, seed)
     run = check(simulate(shape, network, features, seed=seed, readback=True), 40)

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

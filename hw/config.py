@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["AcceleratorConfig", "ConfigError", "PRESETS", "preset"]
+__all__ = ["PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
 
 
 class ConfigError(ValueError):

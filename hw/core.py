@@ -22,7 +22,7 @@ from .schedule import Schedule
 from .sequencer import Operation, RowMemoryId, Sequencer, slot_layout
 from .stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
 from .trace import Trace, TraceField
-from .weight_port import WORD_BITS, Region, WeightPort, regions, weight_request
+from .weight_port import WORD_BITS, WeightPort, regions, weight_request
 
 __all__ = ["Contents", "Core"]
 

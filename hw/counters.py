@@ -26,7 +26,7 @@ COUNTERS = {
 
 def counters_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Layout of all counters, modulo 2**counter_bits each."""
-    return data.StructLayout({name: config.counter_bits for name in COUNTERS})
+    return data.StructLayout(dict.fromkeys(COUNTERS, config.counter_bits))
 
 
 class Counters(wiring.Component):

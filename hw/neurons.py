@@ -57,9 +57,10 @@ class Neurons(wiring.Component):
     state_row, state_read : In, the tile whose membranes and thresholds the next LIF slot needs.
     spikes : Out, spike registers.
     input_shift : Out, of layer 0.
-    parameter_layer, parameter_write, parameter_data : the parameter word's port (write In, data Out).
-    threshold_write, threshold_write_data, threshold_row, threshold_read, threshold : the
-        thresholds' port; one write enable a lane; read data one cycle after `threshold_read`.
+    parameter_layer, parameter_write, parameter_write_data : In, parameter_data : Out; the
+        parameter word of a layer.
+    threshold_row, threshold_read, threshold_write, threshold_write_data : In, threshold_data : Out;
+        one write enable a lane, data one cycle after the read.
     """
 
     def __init__(

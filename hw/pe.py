@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processing elements: two sets of shift-add lanes, and the load that joins the input nibbles."""
+"""The processing elements: sets of shift-add lanes, and the load that joins the input nibbles."""
 
 from __future__ import annotations
 
@@ -56,11 +56,8 @@ class PESet(wiring.Component):
         m.d.comb += update.eq(self.execute & (self.first | self.enable))
         for lane in range(self._config.lanes):
             weight = self.weights[lane * bits : (lane + 1) * bits].as_signed()
-            if self._negates:
-                # -w has one bit more than w; shifted by 3 it still is narrower than acc.
-                digit = Mux(self.negate, -weight, weight)
-            else:
-                digit = weight
+            # -w has one bit more than w; what the shift adds beyond acc wraps anyway.
+            digit = Mux(self.negate, -weight, weight) if self._negates else weight
             addend = Mux(self.enable, digit << self.shift, 0)
             base = Mux(self.first, 0, self.acc[lane])
             with m.If(update):

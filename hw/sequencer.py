@@ -224,7 +224,6 @@ class Sequencer(wiring.Component):
         last: Signal,
     ) -> None:
         config = self._config
-        schedule = self._schedule
         slot = self.slot
         run = ~self.stall
         m.d.comb += [

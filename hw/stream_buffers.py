@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two ends of the core: the feature buffer (one frame in) and the output buffer (logits out)."""
+"""The two ends of the core: the feature buffer (a frame in) and the output buffer (logits)."""
 
 from __future__ import annotations
 

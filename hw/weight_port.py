@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weight port: reads and writes of weights and parameters, 32 bits at a time, between frames."""
+"""The weight port: reads and writes weights and parameters by 32 bits, between frames."""
 
 from __future__ import annotations
 
