@@ -23,6 +23,7 @@ from golden_model import Network
 from golden_model.cycle import CycleModel
 
 _CHUNK = 512  # clocks that are compared at a time
+_ANSWER_CLOCKS = 4  # clocks that the weight port may take to answer a read
 _QUIET = 8  # clocks without a beat after the end, to see that none is left
 
 
@@ -58,7 +59,10 @@ async def _load(dut, job: CoreJob) -> None:
         valid.value = 1
         await FallingEdge(dut.clk)
         valid.value = 0
+        waited = 0
         while not dut.weight_data__valid.value:
+            assert waited < _ANSWER_CLOCKS, f"no answer to read request {request:#x}"
+            waited += 1
             await FallingEdge(dut.clk)
         read = int(dut.weight_data__payload.value)
         assert read == request & 0xFFFFFFFF, (
@@ -110,6 +114,22 @@ class _Outputs:
 async def core(dut) -> None:
     """Run the job of PLOSIVE_JOB; write the figures; fail on any mismatch."""
     job = CoreJob.read(os.environ["PLOSIVE_JOB"])
+    start_clock(dut)
+    figures = await run_job(dut, job)
+    job.write_result(figures)
+    assert not figures["messages"], figures["messages"][0]
+
+
+def start_clock(dut) -> None:
+    """Run the clock until the end of the test."""
+    Clock(dut.clk, 10, unit="ns", impl="gpi").start(start_high=False)
+
+
+async def run_job(dut, job: CoreJob) -> dict:
+    """Reset the core, load the network and run the features of a job; returns the figures.
+
+    The clock runs already. Several jobs can follow each other in one simulation.
+    """
     network = Network.load(job.network_path)
     ports = _Ports(dut)
     for port in (ports.feature, ports.feature_valid, ports.logits_ready, ports.clear_counters):
@@ -118,16 +138,13 @@ async def core(dut) -> None:
         dut.weights__valid.value = 0
         dut.weight_data__ready.value = 0
     ports.rst.value = 1
-    Clock(ports.clk, 10, unit="ns", impl="gpi").start(start_high=False)
     await FallingEdge(ports.clk)
     await FallingEdge(ports.clk)
     ports.rst.value = 0
     if not job.baked:
         await _load(dut, job)
         assert not ports.busy.value, "busy after loading weights"
-    figures = await _run(dut, ports, job, network)
-    job.write_result(figures)
-    assert not figures["messages"], figures["messages"][0]
+    return await _run(dut, ports, job, network)
 
 
 async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
