@@ -87,5 +87,6 @@ def row_words(values: np.ndarray, width: int) -> list[int]:
     Negative values are two's complement. Returns one Python int per row.
     """
     bits = (values[..., np.newaxis].astype(np.int64) >> np.arange(width)) & 1
-    packed = np.packbits(bits.reshape(len(values), -1).astype(np.uint8), axis=1, bitorder="little")
+    bits = bits.astype(np.uint8).reshape(len(values), values.shape[1] * width)
+    packed = np.packbits(bits, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
