@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cycle model against the functional model, and against docs/architecture.md."""
 
+import dataclasses
 import itertools
 import re
 from pathlib import Path
@@ -149,6 +150,41 @@ def test_presets_equal_the_functional_model(name, seed):
     for layer in range(config.n_layers):
         np.testing.assert_array_equal(spikes[layer], result.spikes[layer])
         np.testing.assert_array_equal(membranes[layer], result.membranes[layer])
+
+
+def with_thresholds(network, threshold):
+    """The same network with one threshold for all neurons."""
+    layers = [dataclasses.replace(layer, threshold=threshold) for layer in network.layers]
+    return Network(network.config, layers, network.w_out)
+
+
+@pytest.mark.parametrize("name", ["tiny", "speech"])
+@pytest.mark.parametrize("time_steps", [1, 2])
+@pytest.mark.parametrize("value", [-128, -1, 0, 127])
+@pytest.mark.parametrize("threshold", [1, 32767], ids=["easy", "never"])
+def test_extreme_features_and_spike_rates(name, time_steps, value, threshold, seed):
+    config = PRESETS[name].replace(time_steps=time_steps)
+    network = with_thresholds(Network.random(config, seed), threshold)
+    features = np.full((3, config.n_input), value, np.int8)
+    trace, ready = recorded(CycleModel(config, network), features)
+    result = network.run(features)
+    np.testing.assert_array_equal(taken_logits(config, trace, ready)[0], result.logits)
+    spikes, _ = neurons_of(config, trace)
+    np.testing.assert_array_equal(spikes[1], result.spikes[1])
+
+
+def test_blocked_logits_stop_the_machine_and_lose_nothing(seed):
+    config = preset("tiny")
+    network = Network.random(config, seed)
+    features = random_features(config, 4, seed)
+    trace, ready = recorded(
+        CycleModel(config, network), features, logits_ready=lambda clock: clock > 1500
+    )
+    assert trace["stall"][1000:1500].all()
+    assert trace["full"][1499] == 1
+    np.testing.assert_array_equal(
+        taken_logits(config, trace, ready)[0], network.run(features).logits
+    )
 
 
 def replayed_accumulators(config, network, image, trace):
