@@ -279,7 +279,11 @@ def _run(console, recipe, folder, build_folder, out, corpora, left_out):
 
 
 def _scales(model, normalisation):
-    """Real value of one integer step of inputs, layers (weights) and logits."""
+    """Real value of one integer step.
+
+    `input`: of a feature, in standard deviations; `layers`: of each layer's membranes, in first
+    thresholds; `readout`: of a logit, in natural log units.
+    """
     return {
         "input": 1 / normalisation.scale,
         "layers": [1 / float(layer.unit) for layer in model.layers],
