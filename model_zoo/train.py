@@ -23,6 +23,7 @@ from rich.console import Console
 
 from hw.config import preset
 from model_zoo import align, data, phones, score
+from model_zoo.audio import AudioError
 from model_zoo.export import export
 from model_zoo.features import Normalisation
 from model_zoo.fit import (
@@ -198,7 +199,7 @@ def main(
             for name, part in parts.items()
         }
         _run(console, recipe, folder, build_folder, out, corpora, len(missing))
-    except (data.DataError, TrainError) as error:
+    except (AudioError, ImportError, data.DataError, TrainError) as error:
         console.print(f"error: {error}", style="red")
         raise typer.Exit(1) from error
 
