@@ -31,12 +31,12 @@ from cocotb_tools.runner import Verilator
 from flows import toolchain
 from flows.errors import PlosiveError, atomic_directory, atomic_write, make_directory
 
-__all__ = ["RunResult", "SimModel", "build", "lint", "wave_format"]
+__all__ = ["RunResult", "SimModel", "build", "build_program", "lint", "wave_format"]
 
 _EXECUTABLE = "simulation"
 _STAMP = "build.json"
 # Raised when the commands below change in a way that the key of a build does not see.
-_RECIPE = 1
+_RECIPE = 2
 
 _VERILATOR_OPTIONS = (
     "-O3",
@@ -48,10 +48,6 @@ _VERILATOR_OPTIONS = (
     "1",
     "--no-timing",
     "--vpi",
-    # Ports of the top are all that a bench sees; making everything public (the default of cocotb's
-    # runner) keeps Verilator from optimising and multiplies the build time.
-    "--public-depth",
-    "1",
     "--output-split",
     "10000",
     "-Wno-fatal",
@@ -302,7 +298,7 @@ def build(
     verilog_sources
         Verilog files. Files that these include or read are not part of the hash.
     top
-        Name of the top module. Names of its ports must not be those of members of Verilator's
+        Name of the top module; its ports are all that a bench sees. Their names must not be those of members of Verilator's
         model class (`trace`, `eval`, `final`, `name`).
     build_dir
         Folder of all models, made if missing; models in it share the compiled run-time library.
@@ -328,6 +324,7 @@ def build(
     options = (*_VERILATOR_OPTIONS, *extra_args)
     if trace is not None:
         options += (f"--trace-{trace}",)
+    contents = [_read(source) for source in sources]
     recipe = {
         "recipe": _RECIPE,
         "top": top,
@@ -336,7 +333,7 @@ def build(
         "tools": tools,
         "cocotb": importlib.metadata.version("cocotb"),
         "cocotb_library": str(cocotb_tools.config.libs_dir),
-        "sources": [hashlib.sha256(_read(source)).hexdigest() for source in sources],
+        "sources": [hashlib.sha256(content).hexdigest() for content in contents],
     }
     target = build_dir / f"{top}-{_digest(recipe)}"
     model = SimModel(target, top, trace)
@@ -345,7 +342,12 @@ def build(
     with _locked(target):
         if not (target / _STAMP).is_file():
             with atomic_directory(target) as work:
-                _compile(sources, top, options, work, build_dir / "runtime", tools, jobs)
+                visible = work / "visible.vlt"
+                visible.write_text(_visibility(contents, top))
+                _compile(
+                    [visible, *sources], top, options, work, build_dir / "runtime", tools, jobs
+                )
+                visible.unlink()
                 (work / _STAMP).write_text(json.dumps(recipe, indent=1))
     return model
 
@@ -355,6 +357,29 @@ def _read(source: Path) -> bytes:
         return source.read_bytes()
     except OSError as error:
         raise PlosiveError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _visibility(contents: Sequence[bytes], top: str) -> str:
+    """Verilator's control file that lets a bench see the ports of the top, and nothing else.
+
+    Whatever is visible is kept from optimisation: for the core of `paper-t2`, the top's inner
+    wires too (`--public-depth 1`) double the code to compile and to run, and everything
+    (`--public-flat-rw`, cocotb's default) more than that.
+    """
+    text = "\n".join(content.decode(errors="replace") for content in contents)
+    text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*(?!\)).*?\*\)", " ", text, flags=re.DOTALL)
+    module = re.search(rf"\bmodule\s+{re.escape(top)}\b(.*?)\bendmodule\b", text, re.DOTALL)
+    if module is None:
+        raise PlosiveError(f"the Verilog has no module {top}")
+    ports: set[str] = set()
+    # Names up to the next direction, of "input a, b, output reg [3:0] c" and "input [3:0] a;".
+    for names in re.findall(
+        r"\b(?:input|output|inout)\b([^;)]*?)(?=\b(?:input|output|inout)\b|[;)])", module[1]
+    ):
+        plain = re.sub(r"\[[^\]]*\]|=[^,]*|\b(?:wire|reg|logic|signed|unsigned)\b", " ", names)
+        ports.update(re.findall(r"[A-Za-z_]\w*", plain))
+    lines = [f'public_flat_rw -module "{top}" -var "{port}"' for port in sorted(ports)]
+    return "\n".join(["`verilator_config", *lines, ""])
 
 
 def _refuse_blanks(*paths: Path) -> None:
@@ -432,6 +457,51 @@ def _compile(
                 shutil.copy(compiled, folder)
     (objects / _EXECUTABLE).rename(work / _EXECUTABLE)
     shutil.rmtree(objects)
+
+
+def build_program(verilog_sources: Sequence[Path], top: str, folder: Path) -> Path:
+    """Build a Verilog bench that drives its own clock into a program, in an empty folder.
+
+    Raises
+    ------
+    ToolError
+        Verilator, g++, make or perl is missing.
+    PlosiveError
+        The Verilog is wrong; the line holds the first error.
+    """
+    for name in ("g++", "perl"):
+        toolchain.find(name)
+    _refuse_blanks(folder, toolchain.find("verilator").path)
+    _run_tool(
+        [
+            str(toolchain.find("verilator").path),
+            *(
+                "--cc",
+                "--exe",
+                "--main",
+                "--timing",
+                "-O3",
+                "-Wno-fatal",
+                "--output-split",
+                "10000",
+            ),
+            *("--prefix", "Vtop", "--top-module", top, "-Mdir", str(folder), "-o", _EXECUTABLE),
+            *(str(Path(source).resolve()) for source in verilog_sources),
+        ],
+        f"Verilator refuses {top}",
+    )
+    _run_tool(
+        [
+            *(str(toolchain.find("make").path), "-s", "-j2", "-C", str(folder), "-f", "Vtop.mk"),
+            *_MAKE_OPTIONS,
+            # Such a bench runs once: the compiler's time counts, not the program's.
+            *("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0"),
+            "CFG_CXXFLAGS_COROUTINES=-std=c++20",
+            f"PYTHON3={sys.executable}",
+        ],
+        f"the model of {top} does not compile",
+    )
+    return folder / _EXECUTABLE
 
 
 def _run_tool(command: Sequence[str], what_fails: str) -> str:

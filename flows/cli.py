@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: options into calls of the flows, figures out as tables or JSON.
+
+A mistake of the user is one line on standard error and exit status 1 (2 for a wrong option). The
+modules that a command needs are imported when it runs, so that `--help` is quick.
+"""
+
+import importlib.metadata
+import json
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.errors import PlosiveError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="plosive",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Check(str, Enum):
+    """What `simulate` compares."""
+
+    trace = "trace"
+    outputs = "outputs"
+
+
+class Engine(str, Enum):
+    """What computes a transcription."""
+
+    golden = "golden"
+    rtl = "rtl"
+
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Hardware by name: paper-t2, paper-t2-unmerged, paper-t1, speech or tiny.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Hardware as JSON fields (or a plosive.json)."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change a field, as lanes=64. May be repeated."
+    ),
+]
+NetworkFile = Annotated[
+    Path | None,
+    typer.Option("--network", metavar="FILE", help="A trained network (.safetensors)."),
+]
+RandomSeed = Annotated[
+    int | None, typer.Option("--random", metavar="SEED", min=0, help="A random network.")
+]
+Audio = Annotated[
+    Path | None,
+    typer.Option("--audio", metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
+BuildFolder = Annotated[
+    Path, typer.Option("--build", metavar="DIR", help="Folder of models, logs and waveforms.")
+]
+_BUILD = Path("build")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"plosive {importlib.metadata.version('plosive')}")
+        raise typer.Exit
+
+
+@app.callback()
+def plosive(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Verilog of recurrent spiking speech accelerators, proved clock by clock.
+
+    Start with `plosive demo`. Each command's `--help` has examples.
+    """
+
+
+@app.command()
+def generate(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder to make. It must be new, empty or an earlier output, which is replaced.",
+        ),
+    ],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    bake: Annotated[
+        bool, typer.Option("--bake", help="Make the network constants; no weight port.")
+    ] = False,
+    testbench: Annotated[
+        bool, typer.Option("--testbench", help="Also write a self-checking Verilog bench.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the Verilog of an accelerator.
+
+    DIR gets `plosive.v`, `plosive.json` (ports, layouts, memory map, phase table, hashes), with
+    `--network` the memories' initial contents as `.hex` files (the Verilog holds them too), and
+    with `--testbench` a bench for any simulator. The same input gives the same bytes.
+
+    **Examples**
+
+    - `plosive generate --preset paper-t2 -o out`
+    - `plosive generate --preset speech --network speech.safetensors --testbench -o out`
+    - `plosive generate --preset paper-t2 --set lanes=64 --set n_output=183 -o out`
+    - `plosive generate --preset speech --network speech.safetensors --bake -o out`
+    """
+    from flows import generate as flow
+    from flows.inputs import configuration
+    from flows.progress import on_terminal
+    from golden_model import Network
+
+    machine = configuration(preset, config, changes or ())
+    held = Network.load(network, machine) if network is not None else None
+    with on_terminal() as progress:
+        made = flow.generate(
+            machine, output, network=held, bake=bake, bench=testbench, progress=progress
+        )
+    if as_json:
+        _print_json({"folder": str(made.folder), "files": made.files, **_hashes(machine)})
+        return
+    for name in made.files:
+        size = (made.folder / name).stat().st_size
+        typer.echo(f"{made.folder / name}  {size:,} bytes")
+    if testbench:
+        typer.echo(
+            f"run the bench: cd {made.folder} && iverilog -g2005 -o tb plosive_tb.v plosive.v "
+            "&& vvp -n tb"
+        )
+
+
+@app.command()
+def simulate(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    random: RandomSeed = None,
+    audio: Audio = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", metavar="N", min=1, help="N frames of random features."),
+    ] = None,
+    check: Annotated[
+        Check, typer.Option("--check", help="Compare all state at every clock, or the outputs.")
+    ] = Check.trace,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
+    waves: Annotated[
+        bool, typer.Option("--waves", help="Write a waveform of the whole run.")
+    ] = False,
+    as_json: Json = False,
+    build: BuildFolder = _BUILD,
+) -> None:
+    """Run the generated Verilog in Verilator and compare it with the golden model.
+
+    `--check trace` compares every register at every clock edge with the clock-exact model;
+    `--check outputs` compares the logits, several times faster. Both compare the hardware's
+    counters with the cycle laws. Anything that differs is shown with its clock, signal and lane,
+    the run is repeated with a waveform, and the exit status is 1. Figures per frame are means:
+    `phases`, `row_reads`; `counters` are totals of the run.
+
+    **Examples**
+
+    - `plosive simulate --preset tiny --random 1 --frames 20`
+    - `plosive simulate --preset paper-t2 --random 1 --frames 20 --check trace --json`
+    - `plosive simulate --preset speech --network speech.safetensors --audio hello.wav --check outputs`
+    """
+    from flows.cosimulate import cosimulate
+    from flows.inputs import configuration
+    from flows.progress import on_terminal
+
+    machine = configuration(preset, config, changes or ())
+    held = _network(machine, network, random)
+    features = _features(machine, held, audio, frames, seed)
+    with on_terminal() as progress:
+        run = cosimulate(
+            machine,
+            held,
+            features,
+            build_dir=build,
+            check=check.value,
+            waves=waves,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        _print_json(run.figures)
+    else:
+        from flows import tables
+
+        console = _console()
+        console.print(tables.simulation_table(run.figures))
+        console.print(tables.cycle_table(run.figures))
+        console.print(tables.rows_table(run.figures))
+    for warning in run.figures["warnings"]:
+        _say(f"note: {warning}")
+    if not run.passed:
+        for message in run.messages[1:]:
+            _say(message)
+        left = run.figures["waves"]
+        where = f" (waveform: {left})" if left else ""
+        raise PlosiveError(f"the Verilog differs: {run.messages[0]}{where}")
+    if waves and not as_json:
+        typer.echo(f"waveform: {run.figures['waves']}")
+
+
+@app.command()
+def cycles(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    densities: Annotated[
+        str | None,
+        typer.Option(
+            "--densities",
+            metavar="published",
+            help="Expected figures for the reference's published densities.",
+        ),
+    ] = None,
+    network: NetworkFile = None,
+    random: RandomSeed = None,
+    audio: Audio = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", metavar="N", min=1, help="N frames of random features."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Cycles and memory traffic of a frame from the laws alone, without simulating clocks.
+
+    The laws equal the hardware's counters exactly (`plosive simulate` checks it on each run).
+    For the reference's shapes the published figures stand beside, with why they differ.
+
+    **Examples**
+
+    - `plosive cycles --preset paper-t2 --densities published`
+    - `plosive cycles --preset paper-t1 --densities published --json`
+    - `plosive cycles --preset speech --network speech.safetensors --audio hello.wav`
+    """
+    from flows import cycles as flow
+    from flows.inputs import configuration
+
+    machine = configuration(preset, config, changes or ())
+    given = [network, random, audio, frames]
+    if densities is not None:
+        if densities != "published":
+            raise PlosiveError(f"--densities is {densities!r}: it must be published")
+        if any(value is not None for value in given):
+            raise PlosiveError("--densities stands alone: give it, or a network and features")
+        figures = flow.expected_figures(machine)
+    else:
+        held = _network(machine, network, random)
+        figures = flow.measured_figures(
+            machine, held, _features(machine, held, audio, frames, seed)
+        )
+    figures = {**_hashes(machine), **figures}
+    if as_json:
+        _print_json(figures)
+        return
+    from flows import tables
+
+    console = _console()
+    console.print(tables.cycle_table(figures))
+    console.print(tables.rows_table(figures))
+    for warning in figures.get("warnings", []):
+        _say(f"note: {warning}")
+
+
+@app.command()
+def transcribe(
+    recording: Annotated[
+        Path, typer.Argument(metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC).")
+    ],
+    network: NetworkFile = None,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="The golden model, or the Verilog in Verilator.")
+    ] = Engine.golden,
+    as_json: Json = False,
+    build: BuildFolder = _BUILD,
+) -> None:
+    """Print the phones heard in a recording, with their times.
+
+    The default network is the shipped one. `--engine rtl` runs the generated Verilog, checks it
+    against the golden model, and decodes the logits that came out of it.
+
+    **Examples**
+
+    - `plosive transcribe hello.wav`
+    - `plosive transcribe hello.wav --engine rtl`
+    - `plosive transcribe hello.wav --network mine.safetensors --json`
+    """
+    from flows import transcribe as flow
+    from flows.inputs import default_network
+    from flows.progress import on_terminal
+    from golden_model import Network
+
+    held = Network.load(network if network is not None else default_network())
+    with on_terminal() as progress:
+        figures = flow.transcribe(
+            recording, held, engine=engine.value, build_dir=build, progress=progress
+        )
+    if as_json:
+        _print_json(figures)
+        return
+    from flows import tables
+
+    console = _console()
+    console.print(tables.phone_table(figures["phones"]))
+    console.print(" ".join(phone["phone"] for phone in figures["phones"]))
+
+
+@app.command()
+def demo(
+    audio: Audio = None,
+    network: NetworkFile = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder of the data sets (or PLOSIVE_DATA)."),
+    ] = None,
+    as_json: Json = False,
+    build: BuildFolder = _BUILD,
+) -> None:
+    """A spoken sentence from WAV to phones, the Verilog compared at every clock edge.
+
+    Takes a sentence that the shipped network was not trained on (or `--audio`), computes its
+    features, runs the network in the golden model and in the generated Verilog, compares all
+    state at every clock, and prints what was heard and what a frame costs.
+
+    **Examples**
+
+    - `plosive demo`
+    - `plosive demo --audio hello.wav`
+    """
+    from flows import demo as flow
+    from flows.progress import on_terminal
+
+    with on_terminal() as progress:
+        shown = flow.demo(
+            build_dir=build, audio=audio, network_file=network, data=data, progress=progress
+        )
+    if as_json:
+        _print_json(shown.figures)
+    else:
+        console = _console()
+        for part in flow.report(shown):
+            console.print(part)
+    if not shown.passed:
+        raise PlosiveError(f"the Verilog differs: {shown.messages[0]}")
+
+
+# ---- what the commands share -----------------------------------------------------------------
+
+
+def _network(machine: Any, file: Path | None, seed: int | None) -> Any:
+    from golden_model import Network
+
+    if (file is None) == (seed is None):
+        raise PlosiveError(
+            "give either --network FILE or --random SEED: one of them is the network"
+        )
+    return Network.load(file, machine) if file is not None else Network.random(machine, seed)
+
+
+def _features(machine: Any, network: Any, audio: Path | None, frames: int | None, seed: int) -> Any:
+    from flows.inputs import audio_features, fitting_features
+    from golden_model import random_features
+
+    if (audio is None) == (frames is None):
+        raise PlosiveError("give either --audio WAV or --frames N: one of them is the input")
+    if audio is None:
+        return random_features(machine, frames, seed)
+    return fitting_features(machine, audio_features(audio, network.header))
+
+
+def _hashes(machine: Any) -> dict[str, str]:
+    return {"configuration_hash": machine.config_hash, "network_hash": machine.network_hash}
+
+
+def _console() -> Console:
+    # A table in a file or pipe is not cut to a terminal's width.
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
+def _print_json(figures: dict[str, Any]) -> None:
+    typer.echo(json.dumps(figures, indent=1))
+
+
+def _say(line: str) -> None:
+    print(f"plosive: {line}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; every mistake of the user ends as one line and an exit status."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status of the command line with these arguments."""
+    from golden_model.errors import NetworkError
+    from hw.config import ConfigError
+
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(args=arguments, prog_name="plosive", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        message = error.format_message()
+        if not message:  # no arguments: the help was shown
+            return error.exit_code
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "plosive"
+        _say(f"{_one_line(message)} (see {path} --help)")
+        return error.exit_code
+    except (PlosiveError, ConfigError, NetworkError) as error:
+        _say(_one_line(str(error)))
+        return 1
+    except BrokenPipeError:
+        # The reader went away (`plosive ... | head`): nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        _say(_one_line(f"{named}{error.strerror or error}"))
+        return 1
+    except (typer.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return 130
+    except ValueError as error:
+        from model_zoo.audio import AudioError
+
+        if not isinstance(error, AudioError):
+            raise
+        _say(_one_line(str(error)))
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _one_line(text: str) -> str:
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands are given, checked: a configuration, a network, features."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flows.errors import PlosiveError
+from golden_model import Network
+from hw.config import AcceleratorConfig, ConfigError, preset
+
+__all__ = [
+    "DEFAULT_NETWORK",
+    "audio_features",
+    "configuration",
+    "default_network",
+    "fitting_features",
+]
+
+DEFAULT_NETWORK = Path(__file__).resolve().parents[1] / "model_zoo/checkpoints/speech.safetensors"
+"""The shipped speech network."""
+
+
+def configuration(
+    name: str | None, file: str | os.PathLike[str] | None, changes: Sequence[str] = ()
+) -> AcceleratorConfig:
+    """The configuration of a preset's name or of a JSON file, with `field=value` changes.
+
+    Raises
+    ------
+    PlosiveError
+        Neither or both were given, the file cannot be read, or a change is no `field=value`.
+    ConfigError
+        A value breaks its rule.
+    """
+    if (name is None) == (file is None):
+        raise PlosiveError("give either --preset or --config: one of them names the hardware")
+    config = preset(name) if name is not None else _read_configuration(Path(file))
+    values = {}
+    for change in changes:
+        field, separator, text = change.partition("=")
+        if not separator:
+            raise PlosiveError(f"--set {change!r}: it must be field=value, for example lanes=64")
+        values[field.strip()] = _value(text)
+    return config.replace(**values) if values else config
+
+
+def _value(text: str) -> object:
+    """A JSON value, or the text itself, which the configuration will refuse by name."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _read_configuration(path: Path) -> AcceleratorConfig:
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise PlosiveError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PlosiveError(f"{path}: it is not JSON: {error}") from error
+    if isinstance(values, dict) and "configuration" in values:  # a plosive.json
+        values = values["configuration"]
+    try:
+        return AcceleratorConfig.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def default_network() -> Path:
+    """Where the shipped network is.
+
+    Raises
+    ------
+    PlosiveError
+        This installation has none.
+    """
+    if not DEFAULT_NETWORK.is_file():
+        raise PlosiveError(f"{DEFAULT_NETWORK}: the shipped network is missing; give --network")
+    return DEFAULT_NETWORK
+
+
+def audio_features(path: str | os.PathLike[str], header: dict) -> np.ndarray:
+    """Features [frames, 40] int8 of a recording, with the zero frames of the label delay behind.
+
+    Parameters
+    ----------
+    path
+        A 16 kHz mono recording.
+    header
+        Of the network, which says how features are normalised. A network without that (a random
+        one) gets the shipped network's features.
+
+    Raises
+    ------
+    AudioError
+        The recording cannot be used.
+    PlosiveError
+        The header is for other features than this program computes.
+    """
+    from model_zoo import audio, features
+
+    samples = audio.load(path)
+    if "features" not in header:
+        header = Network.load(default_network()).header
+    try:
+        return features.append_delay(features.extract(samples, header), header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlosiveError(f"the network's header is wrong: {error}") from error
+
+
+def fitting_features(config: AcceleratorConfig, features: np.ndarray) -> np.ndarray:
+    """The features, if the hardware takes as many a frame.
+
+    Raises
+    ------
+    PlosiveError
+        It does not.
+    """
+    if features.shape[1] != config.n_input:
+        raise PlosiveError(
+            f"the recording has {features.shape[1]} features a frame, the hardware takes n_input "
+            f"{config.n_input}: choose a preset with n_input {features.shape[1]}"
+        )
+    return features

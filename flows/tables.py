@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures as tables on the terminal."""
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from flows.figures import PHASES
+
+__all__ = ["cycle_table", "phone_table", "rows_table", "simulation_table"]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.1f}".removesuffix(".0")
+
+
+def cycle_table(figures: dict[str, Any]) -> Table:
+    """Cycles of a frame by phase, beside the published ones where there are any."""
+    published = figures.get("published")
+    if published is None:
+        table = _table("Cycles per frame", "phase", "cycles")
+        for phase in PHASES:
+            table.add_row(phase, _number(figures["phases"][phase]))
+        table.add_section()
+        table.add_row("total", _number(figures["cycles_per_frame"]["mean"]))
+        return table
+    table = _table("Cycles per frame", "phase", "cycles", "published", "difference")
+    table.add_column("why", justify="left")
+    for entry in published["differences"]:
+        table.add_row(
+            entry["phase"],
+            _number(figures["phases"][entry["phase"]]),
+            _number(entry["published"]),
+            f"{entry['difference']:+,.1f}".replace(".0", ""),
+            entry["why"],
+        )
+    table.add_section()
+    total = figures["cycles_per_frame"]["mean"]
+    table.add_row(
+        "total",
+        _number(total),
+        str(published["total"]),
+        f"{total - published['total']:+,.1f}",
+        "",
+    )
+    return table
+
+
+def rows_table(figures: dict[str, Any]) -> Table:
+    """Row reads of a frame, and those of other ways to fetch the hidden weights."""
+    table = _table("Row reads per frame", "memory", "rows")
+    for memory, rows in figures["row_reads"].items():
+        table.add_row(memory, _number(rows))
+    table.add_section()
+    words = {
+        "parallel": "hidden, time steps in parallel",
+        "serial": "hidden, one step after the other",
+        "serial_skipping": "hidden, one after the other, zeros skipped",
+        "union_skipping": "hidden, in parallel, zeros of both skipped",
+    }
+    for way, rows in figures["hidden_row_reads_if"].items():
+        table.add_row(words[way], _number(rows))
+    return table
+
+
+def simulation_table(figures: dict[str, Any]) -> Table:
+    """What a simulation compared and how fast it was."""
+    table = _table("Verilog against the golden model", "what", "figure")
+    table.add_row("frames", f"{figures['frames']:,}")
+    table.add_row("clocks", f"{figures['clocks']:,}")
+    if figures["check"] == "trace":
+        table.add_row("clocks compared, all state", f"{figures['compared_clocks']:,}")
+        table.add_row("bits compared", f"{figures['compared_bits']:,}")
+    table.add_row("beats of logits compared", f"{figures['compared_beats']:,}")
+    table.add_row("counters equal to the laws", "yes" if figures["counters_equal"] else "NO")
+    table.add_row("mismatches", f"{figures['mismatches']:,}")
+    for name, words in (("first_logit", "first"), ("last_logit", "last")):
+        if figures["latency"]:
+            clocks = figures["latency"][name]["frame_0"]
+            table.add_row(f"latency, last feature to {words} logit", f"{clocks:,} clocks")
+    zeros = figures["sparsity"]
+    table.add_row("zero bits of the features", f"{zeros['input_zero_bits']:.0%}")
+    for layer in zeros["layers"]:
+        shares = ", ".join(f"{share:.0%}" for share in layer["time_steps"])
+        table.add_row(
+            f"zero spikes of layer {layer['layer']}, by time step; union",
+            f"{shares}; {layer['union']:.0%}",
+        )
+    table.add_row("speed", f"{figures['clocks_per_s']:,} clocks/s")
+    return table
+
+
+def phone_table(phones: list[dict[str, Any]]) -> Table:
+    """Phones and when they were heard."""
+    table = _table("Phones", "phone", "from (s)", "to (s)")
+    for phone in phones:
+        table.add_row(phone["phone"], f"{phone['start']:.3f}", f"{phone['end']:.3f}")
+    return table
