@@ -83,6 +83,21 @@ def test_a_drain_longer_than_the_frame_reaches_into_the_next(seed):
     assert laws.total[2:].tolist() == [64] * 3  # 64 beats a frame; the machine only waits
 
 
+@pytest.mark.parametrize("n_input", [1, 8, 13, 20, 25, 26, 27, 28, 29, 30, 31, 40])
+@pytest.mark.parametrize("n_output", [32, 60])
+def test_slow_features_and_slow_logits_share_the_waiting(n_input, n_output, seed):
+    """The next frame's features and the last frame's logits are both late, by more or less."""
+    config = preset("tiny").replace(
+        n_input=n_input, hidden=[1, 1], lanes=16, n_output=n_output, output_lanes=1, time_steps=1
+    )
+    network = Network.random(config, seed)
+    features = np.zeros((5, n_input), np.int8)
+    laws = cycle_laws(config, features, network.run(features).spikes)
+    gains = counted_by_frame(config, network, features)
+    assert laws.total.tolist() == gains["cycles"]
+    assert laws.stalls.tolist() == gains["stalls"]
+
+
 def test_parts_add_up_and_batches_equal_utterances(seed):
     config = preset("tiny").replace(readout_every=2)
     network = Network.random(config, seed)
