@@ -269,6 +269,22 @@ def test_build_folder_with_a_blank_is_refused(tmp_path):
         verilator.build([counter_file(tmp_path)], "counter", tmp_path / "a b")
 
 
+@pytest.mark.parametrize(
+    "verilog",
+    [
+        "module top(input clk, input [3:0] a, b, output reg signed [3:0] c); wire inner; endmodule",
+        "module top(clk, a, b, c); // input comment;\n (* keep *) input clk; input [3:0] a, b;\n"
+        " output [3:0] c; reg [3:0] c = 0; wire inner; endmodule module other(input d); endmodule",
+    ],
+    ids=["ports in the header", "ports in the body"],
+)
+def test_bench_sees_the_ports_and_nothing_that_keeps_verilator_from_optimising(verilog):
+    lines = verilator._visibility([verilog.encode()], "top").splitlines()[1:]
+    assert lines == [
+        f'public_flat_rw -module "top" -var "{port}"' for port in ("a", "b", "c", "clk")
+    ]
+
+
 # --- running ----------------------------------------------------------------------------------
 
 

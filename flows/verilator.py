@@ -298,8 +298,8 @@ def build(
     verilog_sources
         Verilog files. Files that these include or read are not part of the hash.
     top
-        Name of the top module; its ports are all that a bench sees. Their names must not be those of members of Verilator's
-        model class (`trace`, `eval`, `final`, `name`).
+        Name of the top module. Its ports are all that a bench sees; their names must not be those
+        of members of Verilator's model class (`trace`, `eval`, `final`, `name`).
     build_dir
         Folder of all models, made if missing; models in it share the compiled run-time library.
     waves
@@ -480,10 +480,7 @@ def build_program(verilog_sources: Sequence[Path], top: str, folder: Path) -> Pa
                 "--exe",
                 "--main",
                 "--timing",
-                "-O3",
                 "-Wno-fatal",
-                "--output-split",
-                "10000",
             ),
             *("--prefix", "Vtop", "--top-module", top, "-Mdir", str(folder), "-o", _EXECUTABLE),
             *(str(Path(source).resolve()) for source in verilog_sources),
