@@ -21,23 +21,63 @@ from cocotb_tests.compare import TraceComparison
 from cocotb_tests.core_job import CoreJob, Pattern, stream_logits
 from golden_model import Network
 from golden_model.cycle import CycleModel
+from hw.config import AcceleratorConfig
 
 _CHUNK = 512  # clocks that are compared at a time
 _ANSWER_CLOCKS = 4  # clocks that the weight port may take to answer a read
+_ENOUGH_MISMATCHES = 20  # beats that differ before a run is given up
 _QUIET = 8  # clocks without a beat after the end, to see that none is left
 
 
 class _Ports:
-    """The core's ports under short names."""
+    """The core's ports under short names, and the fastest way to read them.
+
+    `_handle` is cocotb's own handle: a bit as an int costs a fifth of what `.value` does, and a
+    wide vector comes as text without an object around it.
+    """
 
     def __init__(self, dut) -> None:
         self.clk, self.rst = dut.clk, dut.rst
         self.feature, self.feature_valid = dut.features__payload, dut.features__valid
-        self.feature_ready = dut.features__ready
-        self.logits, self.logits_valid = dut.logits__payload, dut.logits__valid
-        self.logits_ready = dut.logits__ready
-        self.counters, self.clear_counters = dut.counters, dut.clear_counters
-        self.busy = dut.busy
+        self.logits_ready, self.clear_counters = dut.logits__ready, dut.clear_counters
+        self.read_feature_ready = dut.features__ready._handle.get_signal_val_long
+        self.read_logits_valid = dut.logits__valid._handle.get_signal_val_long
+        self.read_logits = dut.logits__payload._handle.get_signal_val_binstr
+        self.read_busy = dut.busy._handle.get_signal_val_long
+        self.read_counters = dut.counters._handle.get_signal_val_binstr
+
+
+class _FeatureDriver:
+    """Offers the features beat by beat; an offered beat stays until it is accepted."""
+
+    def __init__(self, ports: _Ports, job: CoreJob) -> None:
+        self._ports = ports
+        self._payloads = job.feature_beats()
+        self._beats = job.feature_values()
+        self._pattern = Pattern(job.feature_pattern)
+        self.total = len(self._beats)
+        self._line = 0  # level of the valid line
+        self.restart()
+
+    def restart(self) -> None:
+        """Offer the first beat next."""
+        self.accepted = 0
+        self._waiting = False
+
+    def offer(self) -> tuple[int, int, int] | None:
+        """Drive the lines for the next edge; returns the beat offered, (value, start, end)."""
+        if not self._waiting and self.accepted < self.total and self._pattern.next():
+            self._ports.feature.value = self._payloads[self.accepted]
+            self._waiting = True
+        if self._line != self._waiting:
+            self._line = int(self._waiting)
+            self._ports.feature_valid.value = self._line
+        return self._beats[self.accepted] if self._waiting else None
+
+    def take(self) -> None:
+        """The offered beat was accepted."""
+        self.accepted += 1
+        self._waiting = False
 
 
 async def _load(dut, job: CoreJob) -> None:
@@ -143,127 +183,117 @@ async def run_job(dut, job: CoreJob) -> dict:
     ports.rst.value = 0
     if not job.baked:
         await _load(dut, job)
-        assert not ports.busy.value, "busy after loading weights"
+        assert not ports.read_busy(), "busy after loading weights"
     return await _run(dut, ports, job, network)
 
 
 async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
     config = job.config
     outputs = _Outputs(job, network)
-    trace = comparison = model = None
+    driver = _FeatureDriver(ports, job)
+    model = comparison = read_trace = None
     if job.check == "trace":
-        trace = dut.trace_state
+        read_trace = dut.trace_state._handle.get_signal_val_binstr
         model = CycleModel(config, network)
         comparison = TraceComparison(job.fields, model)
-    beats = job.feature_beats()  # payloads in order
-    values = job.feature_values()  # the same for the cycle model: (value, start, end)
-    total_beats = len(beats)
-    feature_pattern, ready_pattern = Pattern(job.feature_pattern), Pattern(job.ready_pattern)
-    ready_always = ready_pattern.always
-    offered = accepted = 0  # beats offered (valid is high for `offered - 1`), accepted
-    feature_valid = 0
-    logits_ready = -1
-    quiet = 0
-    clock = 0
-    reset_at, clear_at = job.reset_at, job.clear_at
-    started = time.perf_counter()
     snapshots: list[str] = []
     stimuli: list[tuple] = []
+    ready_pattern = Pattern(job.ready_pattern)
+    ready_line = -1
+    timing = _Timing(config)
     falling = FallingEdge(ports.clk)
-    feature_ready, logits_valid = ports.feature_ready, ports.logits_valid
-    timing: dict[str, list[int]] = {"frame_in": [], "first_logit": [], "last_logit": []}
-    last_shift = config.output_lanes * config.acc_bits
-    n_input = config.n_input
-    expect_first = True
-    while clock < job.max_clocks:
-        # -- decide what is driven for the next edge
-        if clock == reset_at:
+    clock = quiet = 0
+    started = time.perf_counter()
+    while clock < job.max_clocks and quiet < _QUIET:
+        # What counts at the next edge, and which handshakes it completes.
+        resets, clears = clock == job.reset_at, clock == job.clear_at
+        if resets:
             ports.rst.value = 1
-        if not feature_valid and offered < total_beats and feature_pattern.next():
-            ports.feature.value = beats[offered]
-            ports.feature_valid.value = feature_valid = 1
-            offered += 1
-        clear = clock == clear_at
-        if clear or clock == clear_at + 1:
-            ports.clear_counters.value = int(clear)
-        ready = 1 if ready_always else int(ready_pattern.next())
-        if ready != logits_ready:
-            ports.logits_ready.value = logits_ready = ready
-        if trace is not None:
-            stimuli.append((values[offered - 1] if feature_valid else None, ready, clear))
-        # -- what happens at the next edge: handshakes
-        feature_taken = feature_valid and feature_ready.value
-        beat_waits = logits_valid.value
-        if beat_waits and ready:
-            payload = int(ports.logits.value)
+        if clears or clock == job.clear_at + 1:
+            ports.clear_counters.value = int(clears)
+        beat = driver.offer()
+        ready = ready_pattern.next()
+        if ready != ready_line:
+            ports.logits_ready.value = ready_line = int(ready)
+        accepted = beat is not None and ports.read_feature_ready()
+        if ready and ports.read_logits_valid():
+            payload = int(ports.read_logits(), 2)
             outputs.take(clock, payload)
-            if expect_first:
-                timing["first_logit"].append(clock)
-            expect_first = bool(payload >> last_shift & 1)
-            if expect_first:
-                timing["last_logit"].append(clock)
+            timing.logits(clock, payload)
+
         await falling
-        if trace is not None:
-            snapshots.append(str(trace.value))
-        if feature_taken:
-            accepted += 1
-            if accepted % n_input == 0:
-                timing["frame_in"].append(clock)
-            feature_valid = 0
-            if offered < total_beats and feature_pattern.next():
-                ports.feature.value = beats[offered]
-                offered += 1
-                feature_valid = 1
-            else:
-                ports.feature_valid.value = 0
-        if clock == reset_at:
-            # Everything from the start again: utterance, expectations, model.
-            ports.rst.value = 0
-            ports.feature_valid.value = 0
-            offered = accepted = feature_valid = 0
-            outputs = _Outputs(job, network)
-            expect_first = True
-            timing = {name: [] for name in timing}
-            if comparison is not None:
+
+        if accepted:
+            driver.take()
+            timing.feature(clock)
+        if comparison is not None:
+            snapshots.append(read_trace())
+            stimuli.append((beat, ready, clears))
+            if len(snapshots) == _CHUNK or resets:
                 comparison.compare(snapshots, stimuli)
                 snapshots, stimuli = [], []
+                if comparison.mismatches:
+                    break
+        if resets:  # everything from the start again
+            ports.rst.value = 0
+            driver.restart()
+            outputs, timing = _Outputs(job, network), _Timing(config)
+            if model is not None:
                 model.reset()
         clock += 1
-        if len(snapshots) == _CHUNK:
-            comparison.compare(snapshots, stimuli)
-            snapshots, stimuli = [], []
-            if comparison.mismatches:
-                break
-        if len(outputs.mismatches) > 20:
+        if len(outputs.mismatches) > _ENOUGH_MISMATCHES:
             break
-        if accepted == total_beats and outputs.taken >= outputs.total:
-            quiet = 0 if ports.busy.value else quiet + 1
-            if quiet == _QUIET:
-                break
-    if comparison is not None and snapshots:
+        if driver.accepted == driver.total and outputs.taken >= outputs.total:
+            quiet = 0 if ports.read_busy() else quiet + 1
+    if comparison is not None:
         comparison.compare(snapshots, stimuli)
-    wall = time.perf_counter() - started
+    wall_s = time.perf_counter() - started
     if outputs.payloads is not None and outputs.taken == outputs.total:
         np.save(job.logits_path, stream_logits(config, outputs.payloads))
-    messages = list(comparison.mismatches if comparison is not None else [])
+    messages = [] if comparison is None else list(comparison.mismatches)
     messages += outputs.mismatches
-    if accepted < total_beats:
-        messages.append(f"clock {clock}: only {accepted} of {total_beats} features were accepted")
+    if driver.accepted < driver.total:
+        messages.append(
+            f"clock {clock}: only {driver.accepted} of {driver.total} features were accepted"
+        )
     if outputs.taken < outputs.total:
         messages.append(f"clock {clock}: only {outputs.taken} of {outputs.total} beats came")
     return {
         "clocks": clock,
-        "wall_s": wall,
+        "wall_s": wall_s,
         "compared_clocks": comparison.clocks if comparison is not None else 0,
         "compared_bits": comparison.bits if comparison is not None else 0,
         "compared_beats": outputs.taken,
         "mismatches": (comparison.count if comparison is not None else 0) + len(outputs.mismatches),
         "messages": messages,
-        "counters": _counters(int(ports.counters.value), config.counter_bits, job.counter_names),
-        "timing": timing,
+        "counters": _counters(ports.read_counters(), config.counter_bits, job.counter_names),
+        "timing": timing.clocks,
     }
 
 
-def _counters(value: int, bits: int, names: list[str]) -> dict[str, int]:
-    mask = (1 << bits) - 1
+class _Timing:
+    """Clocks at which frames were complete in the buffer, and their first and last logits left."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._n_input = config.n_input
+        self._last_bit = config.output_lanes * config.acc_bits
+        self._features = 0
+        self._first_is_next = True
+        self.clocks: dict[str, list[int]] = {"frame_in": [], "first_logit": [], "last_logit": []}
+
+    def feature(self, clock: int) -> None:
+        self._features += 1
+        if self._features % self._n_input == 0:
+            self.clocks["frame_in"].append(clock)
+
+    def logits(self, clock: int, payload: int) -> None:
+        if self._first_is_next:
+            self.clocks["first_logit"].append(clock)
+        self._first_is_next = bool(payload >> self._last_bit & 1)
+        if self._first_is_next:
+            self.clocks["last_logit"].append(clock)
+
+
+def _counters(text: str, bits: int, names: list[str]) -> dict[str, int]:
+    value, mask = int(text, 2), (1 << bits) - 1
     return {name: value >> (index * bits) & mask for index, name in enumerate(names)}
