@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hw.config import _NETWORK_FIELDS, AcceleratorConfig, ConfigError
+from hw.config import NETWORK_FIELDS, AcceleratorConfig, ConfigError
 
 from .errors import NetworkFileError
 
@@ -205,7 +205,7 @@ def differing_fields(config: AcceleratorConfig, expect: AcceleratorConfig) -> st
     have, want = config.to_dict(), expect.to_dict()
     return "; ".join(
         f"{name} {have[name]!r} instead of {want[name]!r}"
-        for name in _NETWORK_FIELDS
+        for name in NETWORK_FIELDS
         if have[name] != want[name]
     )
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
+__all__ = ["NETWORK_FIELDS", "PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
 
 
 class ConfigError(ValueError):
@@ -35,7 +35,7 @@ _MAX_LAYERS = 16
 _MAX_NEURONS = 4096
 
 # What the integers depend on: shapes, T, formats, frame subsampling (docs/numerics.md).
-_NETWORK_FIELDS = (
+NETWORK_FIELDS = (
     "n_input",
     "hidden",
     "recurrent",
@@ -220,7 +220,7 @@ class AcceleratorConfig:
     @property
     def network_hash(self) -> str:
         """16 hex digits over the fields that the integers depend on."""
-        return self._hash(_NETWORK_FIELDS)
+        return self._hash(NETWORK_FIELDS)
 
     @property
     def config_hash(self) -> str:

@@ -17,7 +17,7 @@ from .config import AcceleratorConfig
 from .counters import Counters, counters_layout
 from .memory import RowMemory
 from .neurons import LayerParameters, Neurons
-from .pe import PESet, join_nibbles
+from .pe import PESet, accumulators, join_nibbles
 from .schedule import Schedule
 from .sequencer import Operation, RowMemoryId, Sequencer, slot_layout
 from .stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
@@ -183,10 +183,13 @@ class Core(wiring.Component):
     def _execute(self, m: Module, stall: Value) -> None:
         config, x = self.config, self.x
         rows = {name: [bank.data for bank in banks] for name, banks in self.memories.items()}
-        loads = []
+        # A signal, because both sets load it, and an expression used twice is built twice.
+        joined = Signal(accumulators(config))
         for lane in range(config.lanes):
             low, high = (pe_set.acc[lane] for pe_set in self.pe_sets)
-            loads.append(join_nibbles(low, high, self.neurons.input_shift, config.max_input_shift))
+            m.d.comb += joined[lane].eq(
+                join_nibbles(low, high, self.neurons.input_shift, config.max_input_shift)
+            )
         for b, pe_set in enumerate(self.pe_sets):
             with m.Switch(x.memory):
                 with m.Case(RowMemoryId.INPUT):
@@ -211,8 +214,7 @@ class Core(wiring.Component):
                 self.output_buffer.acc[b].eq(pe_set.acc),
             ]
             if b == 0 or config.time_steps == 2:  # T = 1: set 1 starts at 0
-                for lane, load in enumerate(loads):
-                    m.d.comb += pe_set.load_value[lane].eq(load)
+                m.d.comb += pe_set.load_value.eq(joined)
         m.d.comb += self.pe_sets[1].negate.eq(x.negate)
 
     def _count(self, m: Module, counters: Counters, stall: Value) -> None:

@@ -211,9 +211,10 @@ class Neurons(wiring.Component):
                     for lane, value in enumerate(init)
                 ]
                 stored = Cat(registers)
-                for lane, register in enumerate(registers):
-                    with m.If(self.threshold_write[lane] & (self.threshold_row == layer)):
-                        m.d.sync += register.eq(self.threshold_write_data)
+                with m.If(self.threshold_row == layer):
+                    for lane, register in enumerate(registers):
+                        with m.If(self.threshold_write[lane]):
+                            m.d.sync += register.eq(self.threshold_write_data)
                 with m.If(fetched == layer):
                     m.d.comb += self.threshold_data.eq(stored)
             with m.If(self.slot.layer == layer):
