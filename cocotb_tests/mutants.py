@@ -1,0 +1,781 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Broken versions of the design, written by hand, and the small machines that they are tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hw.config import AcceleratorConfig
+
+__all__ = ["CONFIGS", "MUTANTS", "Mutant"]
+
+_SMALL = {"max_input_shift": 4, "max_decay_shift": 4, "counter_bits": 6, "trace": True}
+
+# Small enough to build in seconds; between them every mechanism of the machine.
+CONFIGS = {
+    # T = 2, folded, merged spikes, odd last tile.
+    "t2": AcceleratorConfig(
+        n_input=5,
+        hidden=(5, 3),
+        recurrent=(True, True),
+        n_output=9,
+        time_steps=2,
+        lanes=2,
+        acc_bits=10,
+        membrane_bits=12,
+        membrane_frac=3,
+        output_lanes=1,
+        **_SMALL,
+    ),
+    # T = 1, unfolded, a plain layer, frame subsampling, rows of two words.
+    "t1": AcceleratorConfig(
+        n_input=4,
+        hidden=(9, 10),
+        recurrent=(True, False),
+        n_output=13,
+        time_steps=1,
+        lanes=10,
+        acc_bits=11,
+        membrane_bits=12,
+        membrane_frac=2,
+        output_lanes=4,
+        readout_every=2,
+        **_SMALL,
+    ),
+    # T = 2, unfolded, one time step after the other in the readout, a plain first layer.
+    "serial": AcceleratorConfig(
+        n_input=3,
+        hidden=(4, 3),
+        recurrent=(False, True),
+        n_output=12,
+        time_steps=2,
+        lanes=4,
+        acc_bits=10,
+        membrane_bits=11,
+        membrane_frac=2,
+        merge_readout=False,
+        output_lanes=4,
+        readout_every=3,
+        **_SMALL,
+    ),
+    # T = 1, folded, an odd last tile.
+    "t1-folded": AcceleratorConfig(
+        n_input=3,
+        hidden=(5, 4),
+        recurrent=(True, True),
+        n_output=9,
+        time_steps=1,
+        lanes=3,
+        acc_bits=10,
+        membrane_bits=12,
+        membrane_frac=3,
+        output_lanes=2,
+        **_SMALL,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A line of `hw/` replaced by a wrong one.
+
+    Attributes
+    ----------
+    file : in hw/. old, new : its text, which stands there once, and what replaces it.
+    configs : where it shows, the likeliest first.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    configs: tuple[str, ...] = ("t2", "t1")
+
+
+MUTANTS: tuple[Mutant, ...] = tuple(
+    Mutant(*entry)
+    for entry in (
+        # ---- PE sets ---------------------------------------------------------------------
+        ("shift ignored", "pe.py", "digit << self.shift, 0", "digit << self.shift[0], 0"),
+        ("weight unsigned", "pe.py", "bits].as_signed()", "bits]"),
+        ("digit never negated", "pe.py", "Mux(self.negate, -weight, weight)", "weight"),
+        ("first ignored", "pe.py", "Mux(self.first, 0, self.acc[lane])", "self.acc[lane]"),
+        (
+            "first only with work",
+            "pe.py",
+            "self.execute & (self.first | self.enable)",
+            "self.execute & self.enable",
+        ),
+        (
+            "enable ignored",
+            "pe.py",
+            "Mux(self.enable, digit << self.shift, 0)",
+            "digit << self.shift",
+        ),
+        (
+            "dropped carry into the top bit",
+            "pe.py",
+            "self.acc[lane].eq(base + addend)",
+            "self.acc[lane].eq(Cat((base + addend)[:4], (base >> 4) + (addend >> 4)))",
+        ),
+        (
+            "load ignored",
+            "pe.py",
+            "with m.Elif(self.load):",
+            "with m.Elif(self.load & self.first):",
+        ),
+        (
+            "rounding term dropped",
+            "pe.py",
+            "total = (low + (high << 4) + half)",
+            "total = (low + (high << 4))",
+        ),
+        (
+            "rounding term a whole unit",
+            "pe.py",
+            "input_shift == shift for shift in range(1, max_shift + 1)",
+            "input_shift == shift for shift in range(max_shift + 1)",
+        ),
+        (
+            "high nibble weighs 8",
+            "pe.py",
+            "total = (low + (high << 4)",
+            "total = (low + (high << 3)",
+        ),
+        ("input sum shifted logically", "pe.py", "[:width].as_signed()", "[:width]"),
+        ("input sum a bit short", "pe.py", "width = len(low) + 5", "width = len(low) + 1"),
+        # ---- LIF lane --------------------------------------------------------------------
+        (
+            "membrane shifted logically",
+            "lif.py",
+            "self.membrane >> self",
+            "self.membrane.as_unsigned() >> self",
+        ),
+        ("decay forms swapped", "lif.py", "== DecayForm.SCALE", "== DecayForm.LEAK"),
+        (
+            "threshold must be passed",
+            "lif.py",
+            "clamped >= self.threshold",
+            "clamped > self.threshold",
+        ),
+        ("resets swapped", "lif.py", "== Reset.SUBTRACT", "== Reset.ZERO"),
+        (
+            "no clamp",
+            "lif.py",
+            "with m.If(total[bits - 1 :] != ",
+            "with m.If(0 & total[bits - 1 :] != ",
+        ),
+        (
+            "no clamp below",
+            "lif.py",
+            "Mux(total[-1], Const(~highest, signed(bits)), highest)",
+            "Mux(total[-1], total[:bits], highest)",
+        ),
+        (
+            "no clamp above",
+            "lif.py",
+            "Const(~highest, signed(bits)), highest)",
+            "Const(~highest, signed(bits)), total[:bits])",
+        ),
+        (
+            "clamp one too high below",
+            "lif.py",
+            "Const(~highest, signed(bits))",
+            "Const(-highest, signed(bits))",
+        ),
+        (
+            "clamp misses a bit",
+            "lif.py",
+            "with m.If(total[bits - 1 :] != total[-1].replicate(total_bits - bits + 1)):",
+            "with m.If(total[bits:] != total[-1].replicate(total_bits - bits)):",
+        ),
+        (
+            "stimulus not scaled",
+            "lif.py",
+            "self.stimulus << config.membrane_frac",
+            "self.stimulus << (config.membrane_frac - 1)",
+        ),
+        (
+            "spike leaves the membrane",
+            "lif.py",
+            "with m.If(self.spike):",
+            "with m.If(self.spike & self.membrane[-1]):",
+        ),
+        # ---- front ends ------------------------------------------------------------------
+        (
+            "sign of the high nibble missed",
+            "front_end.py",
+            "(self.shift[1] == 3)",
+            "(self.shift[1] == 4)",
+        ),
+        (
+            "sign without a bit",
+            "front_end.py",
+            "self.enable[1] & (self.shift[1] == 3)",
+            "self.shift[1][1]",
+        ),
+        (
+            "stale taken",
+            "front_end.py",
+            "self.pointer_next.eq(index + found), self.taken_next.eq(0)",
+            "self.pointer_next.eq(index + found)",
+        ),
+        (
+            "feature row read in every slot",
+            "front_end.py",
+            "self.read.eq(found & ~Value.cast(self.taken).any())",
+            "self.read.eq(found)",
+        ),
+        (
+            "feature row read by the low nibble only",
+            "front_end.py",
+            "found & ~Value.cast(self.taken).any()",
+            "found & ~self.taken[0].any()",
+        ),
+        ("feature pointer stays", "front_end.py", "self.pointer_next.eq(index + found), ", ""),
+        (
+            "features end a slot early",
+            "front_end.py",
+            "self.last.eq(done & ~(left & (left - 1)).any())",
+            "self.last.eq(~(left & (left - 1)).any())",
+        ),
+        (
+            "pointer mask off by one",
+            "front_end.py",
+            "(Const((1 << n) - 1, n) << self.pointer)[:n]",
+            "(Const((1 << n) - 2, n) << self.pointer)[:n]",
+        ),
+        (
+            "odd input first at a draw",
+            "front_end.py",
+            "candidate[0] <= candidate[1]",
+            "candidate[0] < candidate[1]",
+        ),
+        (
+            "spike pointer stays",
+            "front_end.py",
+            "candidate[b] + 1, self.pointer[b]",
+            "candidate[b], self.pointer[b]",
+        ),
+        (
+            "both pointers move",
+            "front_end.py",
+            "Mux(self.serve[b], candidate[b] + 1, self.pointer[b])",
+            "candidate[b] + 1",
+        ),
+        (
+            "split ends with the first half",
+            "front_end.py",
+            "self.last.eq(~(more[0] | more[1])),",
+            "self.last.eq(~(more[0] & more[1])),",
+            ("t1", "t2"),
+        ),
+        (
+            "joint forgets the other half",
+            "front_end.py",
+            "~Mux(even_first, more[0] | found[1], found[0] | more[1])",
+            "~Mux(even_first, more[0], more[1])",
+        ),
+        (
+            "union is an intersection",
+            "front_end.py",
+            "has_work.eq(steps[0] | steps[1])",
+            "has_work.eq(steps[0] & steps[1])",
+        ),
+        (
+            "union of one step",
+            "front_end.py",
+            "has_work.eq(steps[0] | steps[1])",
+            "has_work.eq(steps[0])",
+        ),
+        (
+            "second step counts as the first",
+            "front_end.py",
+            "self.spike[b].eq(Mux(second, 2, Mux(any_left, 1, 0)))",
+            "self.spike[b].eq(Mux(any_left, 1, 0))",
+            ("serial",),
+        ),
+        (
+            "serial index not taken back",
+            "front_end.py",
+            "Mux(second, position - self._serial_half, position)",
+            "position",
+            ("serial",),
+        ),
+        (
+            "serial half off by one",
+            "front_end.py",
+            "second = position >= self._serial_half",
+            "second = position > self._serial_half",
+            ("serial",),
+        ),
+        (
+            "skipping in Type D",
+            "front_end.py",
+            "m.d.comb += has_work.eq(self.exists[b : self._neurons : 2])",
+            "m.d.comb += has_work.eq(steps[0])",
+        ),
+        (
+            "lowest set: odd wins",
+            "priority.py",
+            "only_odd = named(odd & ~even)",
+            "only_odd = named(odd)",
+        ),
+        (
+            "lowest set: payloads mixed",
+            "priority.py",
+            "carried = [named(bits[0::2] | (bits[1::2] & only_odd)) for bits in carried]",
+            "carried = [named(bits[0::2] | bits[1::2]) for bits in carried]",
+        ),
+        # ---- memories --------------------------------------------------------------------
+        ("read always on", "memory.py", "read_port.en.eq(self.read)", "read_port.en.eq(1)"),
+        (
+            "write mask ignored",
+            "memory.py",
+            "write_port.en.eq(self.write)",
+            "write_port.en.eq(self.write.any().replicate(self.words))",
+            ("t1", "t2"),
+        ),
+        (
+            "write row off by one",
+            "memory.py",
+            "write_port.addr.eq(self.row)",
+            "write_port.addr.eq(self.row ^ 1)",
+        ),
+        # ---- neurons ---------------------------------------------------------------------
+        (
+            "time steps swapped",
+            "neurons.py",
+            "Mux(slot.step, self.acc[1][lane], self.acc[0][lane])",
+            "Mux(slot.step, self.acc[0][lane], self.acc[1][lane])",
+        ),
+        (
+            "second set forgotten",
+            "neurons.py",
+            "total = self.acc[0][lane] + self.acc[1][lane]",
+            "total = self.acc[0][lane] + 0",
+            ("t1", "t1-folded"),
+        ),
+        (
+            "membranes survive an utterance",
+            "neurons.py",
+            "begins.eq(self.start & (slot.step == 0))",
+            "begins.eq(0)",
+            ("t2", "t1"),
+        ),
+        (
+            "second step begins again",
+            "neurons.py",
+            "begins.eq(self.start & (slot.step == 0))",
+            "begins.eq(self.start)",
+            ("serial", "t2"),
+        ),
+        (
+            "parameters of layer 0 for all",
+            "neurons.py",
+            "m.d.comb += lif.eq(parameters[layer].lif)",
+            "m.d.comb += lif.eq(parameters[0].lif)",
+        ),
+        (
+            "thresholds of the wrong layer",
+            "neurons.py",
+            "threshold.eq(stored),",
+            "threshold.eq(stored if layer == 0 else (1 << bits) - 1),",
+            ("t1", "serial"),
+        ),
+        (
+            "thresholds of the wrong row",
+            "neurons.py",
+            "Mux(self.state_read, self.state_row, self.threshold_row)",
+            "Mux(self.state_read, self.state_row ^ 1, self.threshold_row)",
+        ),
+        (
+            "membrane row not held",
+            "neurons.py",
+            "store.row.eq(Mux(self.membrane_write, row, self.state_row))",
+            "store.row.eq(self.state_row)",
+        ),
+        (
+            "membrane written by the first step",
+            "neurons.py",
+            "self.membrane_write.eq(fire & last_step)",
+            "self.membrane_write.eq(fire)",
+        ),
+        (
+            "held spikes of the wrong tile",
+            "neurons.py",
+            "with m.Case(tile):\n",
+            "with m.Case(final - 1 - tile):\n",
+        ),
+        (
+            "spikes not held",
+            "neurons.py",
+            "m.d.sync += register.eq(Cat(held, spikes)[:neurons])",
+            "m.d.sync += register.eq(Cat(spikes, held)[:neurons])",
+        ),
+        (
+            "spikes survive an utterance",
+            "neurons.py",
+            "with m.If(self.clear):\n            m.d.sync += self.spikes.eq(0)",
+            "with m.If(0 & self.clear):\n            m.d.sync += self.spikes.eq(0)",
+        ),
+        (
+            "spikes cleared in a layer",
+            "neurons.py",
+            "m.d.sync += self.spikes.eq(0)",
+            "m.d.sync += self.spikes.l0.eq(0)",
+            ("t2", "serial"),
+        ),
+        # ---- sequencer -------------------------------------------------------------------
+        (
+            "first in every slot",
+            "sequencer.py",
+            "slot.first.eq(fresh_phase if phase.first else 0)",
+            "slot.first.eq(1 if phase.first else 0)",
+        ),
+        (
+            "first forgets taken",
+            "sequencer.py",
+            "~(Value.cast(self.pointer).any() | Value.cast(self.taken).any())",
+            "~Value.cast(self.pointer).any()",
+        ),
+        (
+            "first of the even half only",
+            "sequencer.py",
+            "~(Value.cast(self.pointer).any() |",
+            "~(self.pointer[0].any() |",
+        ),
+        (
+            "F runs in a stall",
+            "sequencer.py",
+            "go.eq(~self.idle & ~self.stall)",
+            "go.eq(~self.idle)",
+        ),
+        ("rows read in a stall", "sequencer.py", "run = ~self.stall", "run = Const(1)"),
+        (
+            "taken not cleared",
+            "sequencer.py",
+            "self.pointer.eq(0),\n                    self.taken.eq(0),",
+            "self.pointer.eq(0),",
+        ),
+        (
+            "features kept for another tile",
+            "sequencer.py",
+            "self.tile == config.tiles(0) - 1",
+            "self.tile == 0",
+            ("t2", "t1-folded"),
+        ),
+        (
+            "row of the first tile",
+            "sequencer.py",
+            "phase.base + self.tile * phase.stride if phase.stride else phase.base",
+            "phase.base + 0 * self.tile",
+        ),
+        (
+            "rows without their base",
+            "sequencer.py",
+            "phase.base + self.tile * phase.stride if phase.stride",
+            "self.tile * phase.stride if phase.stride",
+        ),
+        ("banks swapped", "sequencer.py", "slot.bank.eq(served_odd)", "slot.bank.eq(~served_odd)"),
+        (
+            "merged spikes not doubled",
+            "sequencer.py",
+            "slot.shift[b].eq(served & both)",
+            "slot.shift[b].eq(0)",
+        ),
+        (
+            "capture in every slot",
+            "sequencer.py",
+            "slot.capture.eq(spike_end.last)",
+            "slot.capture.eq(1)",
+        ),
+        (
+            "last group too early",
+            "sequencer.py",
+            "self.tile == self._schedule.pairs - 1",
+            "1",
+            ("serial", "t1"),
+        ),
+        (
+            "end flag in every slot",
+            "sequencer.py",
+            "slot.end.eq(spike_end.last & self.end)",
+            "slot.end.eq(self.end)",
+        ),
+        ("fresh stays", "sequencer.py", "self.fresh.eq(0),", "self.fresh.eq(self.fresh),"),
+        (
+            "frame after reset is no start",
+            "sequencer.py",
+            "self.frame_start | self.fresh",
+            "self.frame_start",
+        ),
+        (
+            "flags of the next frame",
+            "sequencer.py",
+            "self.end.eq(self.frame_end)",
+            "self.end.eq(self.frame_start)",
+        ),
+        (
+            "frame index survives an utterance",
+            "sequencer.py",
+            "self.launch_start | (self.frame_index",
+            "(self.frame_index",
+            ("t1", "serial"),
+        ),
+        (
+            "readout a frame late",
+            "sequencer.py",
+            "readout_due = self.frame_index == 0",
+            "readout_due = self.frame_index == 1",
+            ("t1",),
+        ),
+        (
+            "subsampling off by one",
+            "sequencer.py",
+            "self._config.readout_every - 1)",
+            "self._config.readout_every)",
+            ("serial", "t1"),
+        ),
+        (
+            "launch waits for idle",
+            "sequencer.py",
+            "self.frame_ready & (self.idle | self.frame_last)",
+            "self.frame_ready & self.idle",
+        ),
+        (
+            "tile not counted",
+            "sequencer.py",
+            "next_tile.eq(self.tile + 1)",
+            "next_tile.eq(self.tile)",
+            ("t2", "t1-folded"),
+        ),
+        (
+            "a tile too few",
+            "sequencer.py",
+            "with m.If(self.tile == block.tiles - 1):",
+            "with m.If(self.tile == max(0, block.tiles - 2)):",
+            ("t2", "t1-folded"),
+        ),
+        # ---- stream buffers --------------------------------------------------------------
+        (
+            "feature buffer overwritten",
+            "stream_buffers.py",
+            "self.stream.ready.eq(~self.full)",
+            "self.stream.ready.eq(1)",
+        ),
+        (
+            "flags of the first beat",
+            "stream_buffers.py",
+            "self._n_input - 1):",
+            "self._n_input - 2):",
+        ),
+        (
+            "start taken for end",
+            "stream_buffers.py",
+            "self.next_end.eq(beat.end)",
+            "self.next_end.eq(beat.start)",
+        ),
+        (
+            "buffer stays full",
+            "stream_buffers.py",
+            "with m.If(self.done):\n            m.d.sync += self.full.eq(0)",
+            "with m.If(self.done & ~self.stream.valid):\n            m.d.sync += self.full.eq(0)",
+        ),
+        (
+            "no stall",
+            "stream_buffers.py",
+            "self.stall.eq(self.capture & ~free)",
+            "self.stall.eq(0)",
+        ),
+        (
+            "free a beat early",
+            "stream_buffers.py",
+            "free.eq(~valid | (self.stream.ready & final_beat))",
+            "free.eq(~valid | final_beat)",
+        ),
+        (
+            "stalls while the last beat leaves",
+            "stream_buffers.py",
+            "free.eq(~valid | (self.stream.ready & final_beat))",
+            "free.eq(~valid)",
+        ),
+        (
+            "full beats in the last group",
+            "stream_buffers.py",
+            "self._last_beats - 1, self._full_beats - 1",
+            "self._full_beats - 1, self._full_beats - 1",
+            ("t2", "t1"),
+        ),
+        (
+            "last in every group",
+            "stream_buffers.py",
+            "self.stream.payload.last.eq(self.last_group & final_beat)",
+            "self.stream.payload.last.eq(final_beat)",
+            ("t2", "serial"),
+        ),
+        (
+            "beat not reset by a capture",
+            "stream_buffers.py",
+            "valid.eq(1),\n                self.beat.eq(0),",
+            "valid.eq(1),",
+        ),
+        (
+            "odd tile not summed",
+            "stream_buffers.py",
+            "Mux(odd, low + high, low)",
+            "low",
+            ("t2", "t1-folded"),
+        ),
+        (
+            "odd tile leaves the second half",
+            "stream_buffers.py",
+            "Mux(odd, 0, high)",
+            "high",
+            ("t2", "t1-folded"),
+        ),
+        (
+            "beat taken without ready",
+            "stream_buffers.py",
+            "with m.Elif(valid & self.stream.ready):",
+            "with m.Elif(valid):",
+        ),
+        # ---- core ------------------------------------------------------------------------
+        (
+            "X runs in a stall",
+            "core.py",
+            "with m.If(~stall):\n            m.d.sync += [",
+            "with m.If(1):\n            m.d.sync += [",
+        ),
+        ("MAC in a stall", "core.py", "(x.op == Operation.MAC) & ~stall", "x.op == Operation.MAC"),
+        (
+            "capture ignores the end",
+            "core.py",
+            "self.capture_end.eq(x.end)",
+            "self.capture_end.eq(0)",
+        ),
+        (
+            "set 1 loaded with T = 1",
+            "core.py",
+            "if b == 0 or config.time_steps == 2:",
+            "if b == 0 or config.time_steps >= 1:",
+            ("t1", "t1-folded"),
+        ),
+        (
+            "set 1 not loaded with T = 2",
+            "core.py",
+            "if b == 0 or config.time_steps == 2:",
+            "if b == 0:",
+            ("t2", "serial"),
+        ),
+        ("set 1 reads bank 0", "core.py", 'rows["readout"][b]', 'rows["readout"][0]'),
+        (
+            "hidden bank 0 for both",
+            "core.py",
+            'Mux(x.bank, rows["hidden"][1], rows["hidden"][0])',
+            'rows["hidden"][0]',
+        ),
+        (
+            "set 1 shifts like set 0",
+            "core.py",
+            "pe_set.shift.eq(x.shift[b])",
+            "pe_set.shift.eq(x.shift[0])",
+        ),
+        (
+            "PE operations counted in a stall",
+            "core.py",
+            "Mux(stall, 0, sequencer.slot.enable)",
+            "sequencer.slot.enable",
+        ),
+        (
+            "busy without the stream",
+            "core.py",
+            "                | self.capture\n                | output_buffer.stream.valid",
+            "                | self.capture",
+        ),
+        (
+            "parameter layer not held",
+            "core.py",
+            "Mux(port.select[parameter], port.row, parameter_layer)",
+            "port.row",
+        ),
+        (
+            "thresholds written by reads",
+            "core.py",
+            "Mux(port.select[threshold] & port.write, 1 << port.word, 0)",
+            "Mux(port.select[threshold], 1 << port.word, 0)",
+        ),
+        (
+            "weights written while reading",
+            "core.py",
+            "bank.write.eq(Mux(select & port.write, 1 << port.word, 0))",
+            "bank.write.eq(Mux(select, 1 << port.word, 0))",
+        ),
+        (
+            "port open with a frame buffered",
+            "core.py",
+            "            & ~self.feature_buffer.full\n",
+            "",
+        ),
+        # ---- counters --------------------------------------------------------------------
+        (
+            "stalls not in cycles",
+            "counters.py",
+            '"cycles": self.running,',
+            '"cycles": self.running & ~self.stall,',
+        ),
+        ("stalls of an idle machine", "counters.py", "self.running & self.stall", "self.stall"),
+        (
+            "one bank's rows",
+            "counters.py",
+            '"hidden_rows": self.hidden_rows[0] + self.hidden_rows[1]',
+            '"hidden_rows": self.hidden_rows.any()',
+            ("t1", "t1-folded"),
+        ),
+        (
+            "skipped rows without reads",
+            "counters.py",
+            '"skipped_rows": dense - rows',
+            '"skipped_rows": dense',
+        ),
+        (
+            "clear loses",
+            "counters.py",
+            "with m.If(self.clear):",
+            "with m.If(self.clear & ~self.running):",
+        ),
+        # ---- weight port -----------------------------------------------------------------
+        ("row bound off by one", "weight_port.py", "(request.row < rows)", "(request.row <= rows)"),
+        (
+            "word bound missing",
+            "weight_port.py",
+            " & (request.word < words)",
+            "",
+            ("t1", "t1-folded"),
+        ),
+        (
+            "answer of the wrong word",
+            "weight_port.py",
+            "answer.eq(row.word_select(word, word_bits))",
+            "answer.eq(row.word_select(request.word, word_bits))",
+        ),
+        (
+            "answer without back-pressure",
+            "weight_port.py",
+            "with m.Elif(self.answers.ready):",
+            "with m.Else():",
+        ),
+        (
+            "request taken with an answer waiting",
+            "weight_port.py",
+            "self.idle & ~fetching & ~valid",
+            "self.idle & ~fetching",
+        ),
+        (
+            "stale answer outside",
+            "weight_port.py",
+            "m.d.sync += [valid.eq(1), answer.eq(0)]",
+            "m.d.sync += valid.eq(1)",
+        ),
+    )
+)
