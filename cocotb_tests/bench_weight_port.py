@@ -69,14 +69,14 @@ class PortMap:
             if (region, row, word) not in self.widths
         ]
 
-    def request(self, place: tuple[int, int, int], data: int | None) -> int:
-        """Payload of a write of `data`, or of a read for None."""
+    def request(self, place: tuple[int, int, int], data: int, *, write: bool = True) -> int:
+        """Payload of a write of `data`, or of a read, which must not look at `data`."""
         region, row, word = place
-        value, offset = data or 0, 32
+        value, offset = data, 32
         for part, bits in ((word, self._word_bits), (row, self._row_bits), (region, 3)):
             value |= part << offset
             offset += bits
-        return value | (data is not None) << offset
+        return value | write << offset
 
 
 async def _send(dut, payload: int) -> None:
@@ -101,8 +101,8 @@ async def scrub(dut, config: AcceleratorConfig, rng: random.Random) -> None:
 
 
 async def _read_all(dut, port: PortMap, expected: dict, rng: random.Random) -> None:
-    """Read places in random order, answers taken late, requests offered all the time."""
-    places = rng.sample(list(expected), len(expected))
+    """Read places twice in random order, answers taken late, requests offered all the time."""
+    places = rng.sample(list(expected) * 2, 2 * len(expected))
     waiting: deque = deque()
     offered = answered = quiet = 0
     held = None
@@ -110,7 +110,9 @@ async def _read_all(dut, port: PortMap, expected: dict, rng: random.Random) -> N
         valid = offered < len(places)
         dut.weights__valid.value = int(valid)
         if valid:
-            dut.weights__payload.value = port.request(places[offered], None)
+            dut.weights__payload.value = port.request(
+                places[offered], rng.getrandbits(32), write=False
+            )
         ready = int(rng.random() < 0.6)
         dut.weight_data__ready.value = ready
         if valid and dut.weights__ready.value:

@@ -9,7 +9,7 @@ from hw.config import AcceleratorConfig
 
 __all__ = ["CONFIGS", "MUTANTS", "Mutant"]
 
-_SMALL = {"max_input_shift": 4, "max_decay_shift": 4, "counter_bits": 6, "trace": True}
+_SMALL = {"max_input_shift": 7, "max_decay_shift": 4, "counter_bits": 6, "trace": True}
 
 # Small enough to build in seconds; between them every mechanism of the machine.
 CONFIGS = {

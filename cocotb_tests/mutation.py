@@ -143,8 +143,10 @@ class Report:
 
 
 def _networks(config: AcceleratorConfig) -> list[Network]:
-    """Two random networks; what one has as decay form or reset, the other has not."""
-    first, second = Network.random(config, 1), Network.random(config, 2)
+    """Random networks: what the first has as decay form or reset, the second has not; the third
+    shifts its input sums as far as the machine can.
+    """
+    first, second, third = (Network.random(config, seed) for seed in (1, 2, 3))
     layers = [
         dataclasses.replace(
             layer,
@@ -153,11 +155,16 @@ def _networks(config: AcceleratorConfig) -> list[Network]:
         )
         for layer, other in zip(second.layers, first.layers, strict=True)
     ]
-    return [first, Network(config, layers, second.w_out)]
+    shifted = dataclasses.replace(third.layers[0], input_shift=config.max_input_shift)
+    return [
+        first,
+        Network(config, layers, second.w_out),
+        Network(config, [shifted, *third.layers[1:]], third.w_out),
+    ]
 
 
 def _write_jobs(config: AcceleratorConfig, fields: list[list], folder: Path) -> list[str]:
-    """Two jobs: one full of interruptions, with a reset; one at full speed."""
+    """Jobs: one full of interruptions, with a reset; one at full speed; one of large shifts."""
     ragged = {
         "starts": [0, 1, 5],
         "feature_pattern": {"on": [1, 6], "off": [0, 6], "seed": 3},
@@ -167,9 +174,10 @@ def _write_jobs(config: AcceleratorConfig, fields: list[list], folder: Path) -> 
         "readback": True,
     }
     at_full_speed = {"starts": [0, 4], "clear_at": 100}
+    shifted = {"starts": [0]}
     paths = []
     for index, (network, options) in enumerate(
-        zip(_networks(config), (ragged, at_full_speed), strict=True)
+        zip(_networks(config), (ragged, at_full_speed, shifted), strict=True)
     ):
         features = random_features(config, 10, seed=11 + index)
         features[2], features[6], features[7] = 0, -128, 127
@@ -227,11 +235,11 @@ def _regress(
                 answer = json.loads(line)
                 messages[answer["selection"]] = answer["caught"]
             following = next((s for s in selections if s not in messages), None)
-            if run.tests:
+            if any("simulation ended prematurely" in message for message in run.messages):
+                # Verilator gives up on gates that oscillate.
+                messages[following] = "the simulation does not settle"
+            else:
                 assert run.passed, f"the bench itself fails: {run.messages}"
-            elif following is not None:
-                # The simulator gave up, as it does on a loop of gates that oscillates.
-                messages[following] = f"the simulation broke off: {run.messages[:1]}"
     return [messages[selection] for selection in selections]
 
 

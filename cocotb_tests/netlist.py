@@ -141,7 +141,7 @@ def prove(netlist: Path, mutation: Mutation) -> bool:
                 "memory_map",
                 "dffunmap",
                 "opt_clean",
-                "expose -evert-dff",
+                "expose -evert-dff t:$dff",  # the registers, and no other wire
                 f"rename {scope} {side}",
                 f"design -save {side}_logic",
             )
