@@ -5,11 +5,12 @@ A mistake of the user is one line on standard error and exit status 1 (2 for a w
 modules that a command needs are imported when it runs, so that `--help` is quick.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from flows.errors import PlosiveError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 app = typer.Typer(
     name="plosive",
@@ -30,14 +31,14 @@ app = typer.Typer(
 )
 
 
-class Check(str, Enum):
+class Check(StrEnum):
     """What `simulate` compares."""
 
     trace = "trace"
     outputs = "outputs"
 
 
-class Engine(str, Enum):
+class Engine(StrEnum):
     """What computes a transcription."""
 
     golden = "golden"
@@ -193,7 +194,7 @@ def simulate(
 
     - `plosive simulate --preset tiny --random 1 --frames 20`
     - `plosive simulate --preset paper-t2 --random 1 --frames 20 --check trace --json`
-    - `plosive simulate --preset speech --network speech.safetensors --audio hello.wav --check outputs`
+    - `plosive simulate --preset speech --network net.safetensors --audio a.wav --check outputs`
     """
     from flows.cosimulate import cosimulate
     from flows.inputs import configuration
@@ -422,10 +423,10 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; every mistake of the user ends as one line and an exit status."""
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """The exit status of the command line with these arguments."""
     from golden_model.errors import NetworkError
     from hw.config import ConfigError
@@ -440,16 +441,16 @@ def _run(arguments: list[str]) -> int:
             return error.exit_code
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "plosive"
-        _say(f"{_one_line(message)} (see {path} --help)")
+        _say(f"{_one_line(message).rstrip('.')} (see {path} --help)")
         return error.exit_code
     except (PlosiveError, ConfigError, NetworkError) as error:
         _say(_one_line(str(error)))
         return 1
-    except BrokenPipeError:
-        # The reader went away (`plosive ... | head`): nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader went away (`plosive ... | head`): nothing is left to say
+        _drop_output()
         return 1
     except OSError as error:
+        _drop_output()
         named = f"{error.filename}: " if error.filename else ""
         _say(_one_line(f"{named}{error.strerror or error}"))
         return 1
@@ -466,5 +467,17 @@ def _run(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _drop_output() -> None:
+    """Send what standard output still holds nowhere: Python flushes it again when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
+
+
 def _one_line(text: str) -> str:
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+if __name__ == "__main__":
+    main()

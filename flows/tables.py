@@ -8,7 +8,14 @@ from rich.table import Table
 
 from flows.figures import PHASES
 
-__all__ = ["cycle_table", "phone_table", "rows_table", "simulation_table"]
+__all__ = [
+    "comparison_table",
+    "cycle_table",
+    "ladder_table",
+    "phone_table",
+    "rows_table",
+    "simulation_table",
+]
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -105,4 +112,31 @@ def phone_table(phones: list[dict[str, Any]]) -> Table:
     table = _table("Phones", "phone", "from (s)", "to (s)")
     for phone in phones:
         table.add_row(phone["phone"], f"{phone['start']:.3f}", f"{phone['end']:.3f}")
+    return table
+
+
+def ladder_table(rows: list[tuple[str, str, int]]) -> Table:
+    """What was compared with what, how much of it, and how much differed."""
+    table = _table("Exact comparisons", "what", "compared", "mismatches")
+    for what, compared, mismatches in rows:
+        table.add_row(what, compared, f"{mismatches:,}")
+    return table
+
+
+def comparison_table(run: dict[str, Any], reference: dict[str, dict[str, Any]]) -> Table:
+    """Cycles of a frame by phase: this run, and the reference's shapes beside their totals."""
+    table = _table("Cycles per frame", "phase", "this recording", *reference)
+    for phase in PHASES:
+        expected = (_number(figures["phases"][phase]) for figures in reference.values())
+        table.add_row(phase, _number(run["phases"][phase]), *expected)
+    table.add_section()
+    totals = (_number(figures["cycles_per_frame"]["mean"]) for figures in reference.values())
+    table.add_row("total", _number(run["cycles_per_frame"]["mean"]), *totals)
+    published = (str(figures["published"]["total"]) for figures in reference.values())
+    table.add_row("published", "-", *published)
+    table.caption = (
+        "The columns of the reference are the laws at its published densities; "
+        "`plosive cycles` explains each difference."
+    )
+    table.caption_justify = "left"
     return table

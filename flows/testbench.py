@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plain Verilog bench of `plosive generate --testbench`: stimulus, expectations, and running it."""
+"""The plain Verilog bench of `plosive generate --testbench`: its files, and running it."""
 
 import subprocess
 import tempfile
