@@ -6,7 +6,6 @@ The ports of block `name` are those of the component, as `name__port`.
 
 from __future__ import annotations
 
-from amaranth.back import verilog
 from amaranth.hdl import Elaboratable, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -20,6 +19,7 @@ from hw.pe import PESet, join_nibbles
 from hw.priority import lowest_set
 from hw.schedule import Schedule, Work
 from hw.stream_buffers import FeatureBuffer, OutputBuffer
+from hw.verilog import component_verilog
 
 __all__ = [
     "COUNTER_CONFIG",
@@ -182,4 +182,4 @@ class _Blocks(wiring.Component):
 
 def blocks_verilog() -> str:
     """Verilog of all blocks; the top module is `blocks`."""
-    return verilog.convert(_Blocks(), name=TOP, emit_src=False)
+    return component_verilog(_Blocks(), TOP)
