@@ -146,7 +146,7 @@ def _networks(config: AcceleratorConfig) -> list[Network]:
     """Random networks: what the first has as decay form or reset, the second has not; the third
     shifts its input sums as far as the machine can.
     """
-    first, second, third = (Network.random(config, seed) for seed in (1, 2, 3))
+    first, second, third, fourth = (Network.random(config, seed) for seed in (1, 2, 3, 4))
     layers = [
         dataclasses.replace(
             layer,
@@ -160,11 +160,12 @@ def _networks(config: AcceleratorConfig) -> list[Network]:
         first,
         Network(config, layers, second.w_out),
         Network(config, [shifted, *third.layers[1:]], third.w_out),
+        fourth,
     ]
 
 
 def _write_jobs(config: AcceleratorConfig, fields: list[list], folder: Path) -> list[str]:
-    """Jobs: one full of interruptions, with a reset; one at full speed; one of large shifts."""
+    """Jobs: full of interruptions, with a reset; at full speed; large shifts; long stalls."""
     ragged = {
         "starts": [0, 1, 5],
         "feature_pattern": {"on": [1, 6], "off": [0, 6], "seed": 3},
@@ -175,9 +176,10 @@ def _write_jobs(config: AcceleratorConfig, fields: list[list], folder: Path) -> 
     }
     at_full_speed = {"starts": [0, 4], "clear_at": 100}
     shifted = {"starts": [0]}
+    stalled = {"starts": [0, 3], "ready_pattern": {"on": [1, 2], "off": [0, 30], "seed": 5}}
     paths = []
     for index, (network, options) in enumerate(
-        zip(_networks(config), (ragged, at_full_speed, shifted), strict=True)
+        zip(_networks(config), (ragged, at_full_speed, shifted, stalled), strict=True)
     ):
         features = random_features(config, 10, seed=11 + index)
         features[2], features[6], features[7] = 0, -128, 127
