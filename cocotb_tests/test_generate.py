@@ -283,11 +283,10 @@ def test_bench_of_a_held_network_passes_in_verilator(kind, outputs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper-t2", "paper-t1", "speech"])
-@pytest.mark.usefixtures("icarus")
-def test_bench_of_a_preset_passes_in_icarus(name, tmp_path):
-    config = PRESETS[name]
-    generate(config, tmp_path / "out", network=Network.random(config, 1), bench=True)
-    run = testbench.run_icarus(tmp_path / "out", timeout_s=1800)
+def test_bench_of_a_preset_passes_in_verilator(name, tmp_path):
+    # Not in Icarus: it does a few clocks a second of 128 lanes.
+    generate(PRESETS[name], tmp_path / "out", bench=True)
+    run = testbench.run_verilator(tmp_path / "out", timeout_s=1800)
     assert run.passed, run.output
 
 

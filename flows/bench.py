@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -69,7 +70,7 @@ def bench(build_dir: Path, *, quick: bool, progress: Progress) -> dict[str, Any]
     figures["lanes"] = []
     for lanes in (4, 8) if quick else _LANES:
         progress(f"elaborating and building {lanes} lanes")
-        figures["lanes"].append(_build(config.replace(lanes=lanes)))
+        figures["lanes"].append(_build(config.replace(lanes=lanes), build_dir))
     for before, after in zip(figures["lanes"], figures["lanes"][1:], strict=False):
         for name in ("elaborate_s", "build_s"):
             after[f"{name[:-2]}_ratio"] = round(after[name] / before[name], 2)
@@ -167,8 +168,11 @@ def _simulate(
     return {name: run.figures[name] for name in kept}
 
 
-def _build(config: AcceleratorConfig) -> dict[str, Any]:
-    """Seconds of elaboration to Verilog, and of its simulation model with its run-time library."""
+def _build(config: AcceleratorConfig, build_dir: Path) -> dict[str, Any]:
+    """Seconds of elaboration to Verilog, and of its simulation model.
+
+    The run-time library, the same for every model, is taken from `build_dir`.
+    """
     from hw.core import Core
     from hw.verilog import TOP, to_verilog
 
@@ -177,9 +181,10 @@ def _build(config: AcceleratorConfig) -> dict[str, Any]:
     elaborated = time.perf_counter()
     with TemporaryDirectory(prefix="plosive-bench-") as folder:
         source = Path(folder, f"{TOP}.v")
-        source.write_text(text)
-        verilator.build([source], TOP, Path(folder, "models"))
-        built = time.perf_counter()
+        source.write_text(f"{text}// {time.time_ns()}\n")  # another model than any built before
+        model = verilator.build([source], TOP, build_dir)
+    built = time.perf_counter()
+    shutil.rmtree(model.directory)
     return {
         "lanes": config.lanes,
         "verilog_bytes": len(text),
