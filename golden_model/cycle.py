@@ -37,7 +37,8 @@ COUNTERS = (
 
 _OP_NONE, _OP_MAC, _OP_LOAD, _OP_LIF = range(4)
 _OPS = {PhaseKind.WAIT: _OP_NONE, PhaseKind.LOAD: _OP_LOAD, PhaseKind.LIF: _OP_LIF}
-_MEMORIES = {"": 0, "input": 0, "hidden": 1, "readout": 2}
+_MEMORY_NAMES = ("input", "hidden", "readout")
+_MEMORIES = {"": 0} | {name: index for index, name in enumerate(_MEMORY_NAMES)}
 
 # When something is offered: a constant, values that repeat, or a function of the clock.
 Pattern = bool | Sequence[bool] | np.ndarray | Callable[[int], bool]
@@ -137,6 +138,10 @@ def _trace_layout(config: AcceleratorConfig) -> _TraceLayout:
     for name, shape in names:
         layout.columns[name] = column, shape
         column += 2 if shape else 1
+    for name, memory in Schedule(config).memories.items():
+        if memory.rows:
+            banks = (memory.banks,) if memory.banks > 1 else ()
+            layout.arrays[f"{name}_data"] = (*banks, lanes)
     layout.arrays["acc"] = (2, lanes)
     if config.folded:
         if steps == 2:
@@ -249,7 +254,9 @@ class CycleModel:
         self.phase, self.tile = self.schedule.idle, 0
         self.pointer = self.taken = (0, 0)
         self._x = _NO_SLOT
-        self._rows: list[np.ndarray | None] = [None, None]  # what the weight memories put out
+        self._rows: list[np.ndarray | None] = [None, None]  # what the PE sets are given
+        # What the banks of the weight memories put out; 0 until the first read.
+        self._bank_data = np.zeros((len(_MEMORY_NAMES), 2, lanes), np.int32)
         self.capture = self.capture_last = self.capture_end = 0
         self.acc = np.zeros((2, lanes), self._dtype)
         dtype = membrane_dtype(config)
@@ -647,6 +654,8 @@ class CycleModel:
             for b in range(2):
                 if slot.weights[b] is not None:
                     self._rows[b] = slot.weights[b]
+                if slot.read[b]:
+                    self._bank_data[slot.memory, b] = slot.weights[b]
 
         # Feature buffer: filling and emptying exclude each other.
         was_full = self.full
@@ -751,6 +760,9 @@ class CycleModel:
         else:
             arrays["membranes"][index] = self._membranes
         recorder.table[index] = row
+        for name, banks in zip(_MEMORY_NAMES, self._bank_data, strict=True):
+            if f"{name}_data" in arrays:
+                arrays[f"{name}_data"][index] = banks if name != "input" else banks[0]
         arrays["acc"][index] = self.acc
         for layer, spikes in enumerate(self.spikes):
             arrays[f"spikes_{layer}"][index] = spikes

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -54,6 +54,7 @@ class Trace(wiring.Component):
 
     def __init__(self, core: Core) -> None:
         self.fields: list[TraceField] = []
+        self._reads: list[Value] = []  # per memory bank, the sequencer's
         self._values: list[Value] = []
         self.bits = 0
         self._collect(core)
@@ -63,7 +64,7 @@ class Trace(wiring.Component):
         m = Module()
         # Not reset: the snapshot at an edge with reset shows the state that the reset ends.
         register = Signal(self.bits, reset_less=True)
-        m.d.sync += register.eq(Cat(self._values))
+        m.d.sync += [register.eq(Cat(self._values)), self._seen.eq(self._seen | Cat(self._reads))]
         m.d.comb += self.snapshot.eq(register)
         return m
 
@@ -93,14 +94,7 @@ class Trace(wiring.Component):
         for name in ("phase", "tile", "pointer", "taken"):
             self._add(name, getattr(sequencer, name))
         self._add("stall", outputs.stall)
-        self._add("input_read", sequencer.input_read)
-        self._add("input_row", Mux(sequencer.input_read, sequencer.input_row, 0))
-        for name in ("hidden", "readout"):
-            if name not in core.memories:
-                continue
-            reads, rows = getattr(sequencer, f"{name}_read"), getattr(sequencer, f"{name}_row")
-            self._add(f"{name}_read", reads, (2,))
-            self._add(f"{name}_row", Cat(Mux(reads[b], rows[b], 0) for b in range(2)), (2,))
+        self._add_memories(core)
         for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step"):
             self._add(f"x_{name}", Value.cast(x[name]))
         for name in ("capture", "capture_last", "end"):
@@ -144,6 +138,32 @@ class Trace(wiring.Component):
         self._add("beat_end", valid & beat.end)
         for name in COUNTERS:
             self._add(f"counter_{name}", core.performance.values[name])
+
+    def _add_memories(self, core: Core) -> None:
+        """Reads and rows at the memories' own ports, and what the memories put out.
+
+        The output of a bank that no frame has read since the reset counts as 0: before, it holds
+        what the weight port has read, or nothing.
+        """
+        self._seen = Signal(sum(len(banks) for banks in core.memories.values()))
+        for name, banks in core.memories.items():
+            reads = [bank.read for bank in banks]
+            rows = [Mux(bank.read, bank.row, 0) for bank in banks]
+            lanes = data.ArrayLayout(signed(core.config.weight_bits), core.config.lanes)
+            outputs = []
+            issued = Value.cast(getattr(core.sequencer, f"{name}_read"))
+            for index, bank in enumerate(banks):
+                outputs.append(Mux(self._seen[len(self._reads)], bank.data, 0))
+                self._reads.append(issued[index])
+            if len(banks) == 1:
+                self._add(f"{name}_read", reads[0])
+                self._add(f"{name}_row", rows[0])
+                self._add(f"{name}_data", data.View(lanes, outputs[0]))
+            else:
+                self._add(f"{name}_read", Cat(reads), (len(banks),))
+                self._add(f"{name}_row", Cat(rows), (len(banks),))
+                layout = data.ArrayLayout(lanes, len(banks))
+                self._add(f"{name}_data", data.View(layout, Cat(outputs)))
 
 
 def _bit_shape(layout: data.ArrayLayout) -> tuple[int, int]:
