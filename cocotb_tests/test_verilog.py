@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,8 +139,13 @@ def test_same_bytes_in_every_process(tmp_path: Path) -> None:
 def test_memories_are_modules_of_their_own() -> None:
     """A flow replaces them by macros; the product has no trace, a baked one no weight port."""
     text = to_verilog(Core(preset("tiny")))
-    for name in ("input_memory", "hidden_memory_0", "hidden_memory_1", "readout_memory_0"):
-        assert f"module \\{TOP}.{name} " in text
+    core = Core(preset("tiny"))
+    names = [memory.name for memory in core.memory_instances]
+    assert names[:2] == ["plosive_input_memory", "plosive_hidden_memory_0"]
+    assert len(names) == 7
+    for name in names:
+        ports = re.search(rf"^module {name}\((.*?)\);", to_verilog(core), re.MULTILINE)[1]
+        assert sorted(ports.split(", ")) == "clk data read row rst write write_data".split()
     assert "trace_state" not in text
     network = Network.random(preset("tiny"), 1)
     baked = to_verilog(Core(preset("tiny"), contents(preset("tiny"), network), bake=True))

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .config import AcceleratorConfig
 from .counters import Counters, counters_layout
-from .memory import RowMemory
+from .memory import MemoryInstance
 from .neurons import LayerParameters, Neurons
 from .pe import PESet, accumulators, join_nibbles
 from .schedule import Schedule
@@ -101,12 +101,13 @@ class Core(wiring.Component):
         )
         self.output_buffer = OutputBuffer(config, schedule)
         self.performance = Counters(config, schedule)
-        self.memories: dict[str, list[RowMemory]] = {}
+        self.memories: dict[str, list[MemoryInstance]] = {}
         for name, shape in schedule.memories.items():
             rows = contents.rows.get(name)
             if shape.rows:
                 self.memories[name] = [
-                    RowMemory(
+                    MemoryInstance(
+                        f"plosive_{name}_memory" + (f"_{bank}" if shape.banks > 1 else ""),
                         shape.rows,
                         config.row_bits,
                         init=rows[bank] if rows else None,
@@ -119,6 +120,12 @@ class Core(wiring.Component):
         self.capture = Signal()
         self.capture_last = Signal()
         self.capture_end = Signal()
+
+    @property
+    def memory_instances(self) -> list[MemoryInstance]:
+        """All memories, each a module of its own beside the core's."""
+        weights = [bank for banks in self.memories.values() for bank in banks]
+        return weights + self.neurons.memories
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A single-port synchronous memory, the one module that a flow replaces with a macro."""
+"""Single-port synchronous memories, the modules that a flow replaces with macros."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Elaboratable, Module, unsigned
+from amaranth.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, ResetSignal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["RowMemory", "row_words"]
+__all__ = ["MemoryInstance", "RowMemory", "row_words"]
 
 
 def row_words(width: int, word_bits: int = 32) -> int:
     """Write words of a row of `width` bits."""
     return -(-width // word_bits)
+
+
+def _ports(rows: int, width: int, words: int | None) -> dict:
+    """Ports of a memory; `words` None: no write port."""
+    ports = {"row": In(range(rows)), "read": In(1), "data": Out(width)}
+    if words is not None:
+        ports |= {"write": In(words), "write_data": In(width)}
+    return ports
 
 
 class RowMemory(wiring.Component):
@@ -50,15 +58,8 @@ class RowMemory(wiring.Component):
         self.word_bits = min(word_bits, width)
         self.words = row_words(width, self.word_bits)
         self._init = init
-        ports = {
-            "row": In(range(self.rows)),
-            "read": In(1),
-            "data": Out(width),
-        }
-        if not constant:
-            ports |= {"write": In(self.words), "write_data": In(width)}
         self._constant = constant
-        super().__init__(ports)
+        super().__init__(_ports(self.rows, width, None if constant else self.words))
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
@@ -79,4 +80,50 @@ class RowMemory(wiring.Component):
                 write_port.en.eq(self.write),
                 write_port.data.eq(Cat(self.write_data)),
             ]
+        return m
+
+
+class MemoryInstance(wiring.Component):
+    """A `RowMemory` as an instance of a module with a name of its own.
+
+    Across the boundary of an instance, ports keep their names and widths: `clk`, `rst`, `row`,
+    `read`, `write`, `write_data`, `data`, as a macro's wrapper needs them.
+
+    Parameters
+    ----------
+    name : of the Verilog module.
+    rows, width, options : those of `RowMemory`.
+
+    Attributes
+    ----------
+    The ports of `RowMemory`, and its `rows`, `words` and `word_bits`.
+    """
+
+    def __init__(
+        self, name: str, rows: int, width: int, *, word_bits: int = 32, **options: object
+    ) -> None:
+        self.name = name
+        self.rows = max(2, rows)
+        self.word_bits = min(word_bits, width)
+        self.words = row_words(width, self.word_bits)
+        self._options = options
+        self._writable = not options.get("constant", False)
+        super().__init__(_ports(self.rows, width, self.words if self._writable else None))
+
+    def definition(self) -> RowMemory:
+        """The module that is instantiated."""
+        return RowMemory(self.rows, len(self.data), word_bits=self.word_bits, **self._options)
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        ports = {
+            "i_clk": ClockSignal(),
+            "i_rst": ResetSignal(),  # Amaranth gives every module one; nothing in it is reset
+            "i_row": self.row,
+            "i_read": self.read,
+            "o_data": self.data,
+        }
+        if self._writable:
+            ports |= {"i_write": self.write, "i_write_data": self.write_data}
+        m.submodules.bank = Instance(self.name, **ports)
         return m

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import AcceleratorConfig
 from .lif import LIFLane, lif_parameters
-from .memory import RowMemory
+from .memory import MemoryInstance
 from .pe import accumulators
 from .sequencer import Operation, address, slot_layout, spike_layout
 
@@ -118,7 +118,26 @@ class Neurons(wiring.Component):
                 "threshold_write_data": In(self._threshold_bits),
                 "threshold_data": Out(self._threshold_bits * config.lanes),
             }
+        self.memories = self._make_memories() if config.folded else []
         super().__init__(ports)
+
+    def _make_memories(self) -> list[MemoryInstance]:
+        """Membranes and thresholds of a folded machine, one row a tile."""
+        config, bits = self._config, self._threshold_bits
+        width = config.lanes * config.membrane_bits
+        rows = [sum(v << (bits * i) for i, v in enumerate(row)) for row in self._thresholds]
+        self._membrane_memory = MemoryInstance(
+            "plosive_membrane_memory", self._rows, width, word_bits=width
+        )
+        self._threshold_memory = MemoryInstance(
+            "plosive_threshold_memory",
+            self._rows,
+            config.lanes * bits,
+            word_bits=bits,
+            init=rows,
+            constant=self._constant,
+        )
+        return [self._membrane_memory, self._threshold_memory]
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
@@ -228,9 +247,7 @@ class Neurons(wiring.Component):
     def _folded_state(self, m, fire, begins, membrane, membrane_next, threshold) -> None:
         """Folded: one memory row a tile, fetched by F one cycle ahead, written back by X."""
         config = self._config
-        bits = self._threshold_bits
-        width = config.lanes * config.membrane_bits
-        m.submodules.membranes = store = RowMemory(self._rows, width, word_bits=width)
+        m.submodules.membranes = store = self._membrane_memory
         row = Signal(address(self._rows))  # of the LIF slot in X
         with m.If(self.state_read):
             m.d.sync += row.eq(self.state_row)
@@ -253,10 +270,7 @@ class Neurons(wiring.Component):
             self.membrane_write_data.eq(membrane_next),
         ]
 
-        rows = [sum(v << (bits * i) for i, v in enumerate(row)) for row in self._thresholds]
-        m.submodules.thresholds = store = RowMemory(
-            self._rows, config.lanes * bits, word_bits=bits, init=rows, constant=self._constant
-        )
+        m.submodules.thresholds = store = self._threshold_memory
         m.d.comb += threshold.eq(store.data)
         if self._constant:
             m.d.comb += [store.row.eq(self.state_row), store.read.eq(self.state_read)]

@@ -39,9 +39,14 @@ _RUN_YOSYS = (
 def to_verilog(core: Core) -> str:
     """Synthesizable Verilog of a core; the top module is `plosive`.
 
-    The same core gives the same bytes on every run: no source paths, no dates.
+    The memories follow as modules of their own, `plosive_input_memory` and so on, for a flow to
+    leave out or replace. The same core gives the same bytes on every run: no source paths, no
+    dates.
     """
-    return component_verilog(core, TOP)
+    texts = [component_verilog(core, TOP)]
+    for memory in core.memory_instances:
+        texts.append(component_verilog(memory.definition(), memory.name))
+    return "\n".join(texts)
 
 
 def component_verilog(component: wiring.Component, name: str) -> str:
