@@ -38,14 +38,12 @@ def _slot(
     after = [left[b][0] + 1 if b in served else pointer[b] for b in range(2)]
     index, spike = [0, 0], [0, 0]
     for p, b in candidates:
-        second = work is Work.SERIAL and p >= h
-        index[b] = p - h if second else p
-        i = 2 * index[b] + b
-        spike[b] = 1 << second if work is Work.SERIAL else pack([s[i] for s in spikes], 1)
+        index[b] = p - h if work is Work.SERIAL and p >= h else p
+        spike[b] = pack([s[2 * index[b] + b] for s in spikes], 1)
     return {
         "serve": pack([b in served for b in range(2)], 1),
         "index": index,
-        "spike": pack(spike, len(spikes)),
+        **({} if work is Work.SERIAL else {"spike": pack(spike, len(spikes))}),
         "last": int(not any(p >= after[b] for b in range(2) for p in halves[b])),
         "pointer_next": after,
     }

@@ -120,7 +120,8 @@ class SpikeFrontEnd(wiring.Component):
     pointer : In [2], positions below it are done.
     serve : Out, 2 bits: the halves that this slot serves.
     index : Out [2], position / input pair j of each half's candidate, 0 if none.
-    spike : Out [2], per half: the candidate's spikes, one bit a time step.
+    spike : Out [2], per half: the candidate's spikes, one bit a time step; without meaning for
+        Work.SERIAL.
     last : Out, no work after this slot.
     pointer_next : Out [2].
     """
@@ -182,10 +183,9 @@ class SpikeFrontEnd(wiring.Component):
             if Work.SERIAL in self.works:
                 with m.If(self.work == self.works.index(Work.SERIAL)):
                     second = position >= self._serial_half
-                    m.d.comb += [
-                        self.index[b].eq(Mux(second, position - self._serial_half, position)),
-                        self.spike[b].eq(Mux(second, 2, Mux(any_left, 1, 0))),
-                    ]
+                    m.d.comb += self.index[b].eq(
+                        Mux(second, position - self._serial_half, position)
+                    )
         with m.If(self.joint):
             even_first = found[0] & (~found[1] | (candidate[0] <= candidate[1]))
             m.d.comb += [
