@@ -18,8 +18,7 @@ from pathlib import Path
 __all__ = ["Mutation", "mutate", "prove"]
 
 _PORT = "mutsel"
-# Not the design: the snapshot that only verification sees; the initial contents of memories; and
-# clocks, which no netlist of one clock lets an edit of the logic reach.
+# Not the design: the snapshot that only verification sees, and the initial contents of memories.
 _NOT_MUTATED = r"plosive.trace/* %d t:$meminit* %d"
 # Of `opt`, what leaves the names of cells the same on every run, so that a seed means something.
 _OPTIMISE = ("opt_expr -full", "opt_muxtree", "opt_clean")
@@ -111,9 +110,13 @@ def mutate(verilog: Path, count: int, seed: int, every: int, mutated: Path) -> l
     listing = mutated.with_suffix(".txt")
     yosys.run(*(command.format(verilog=verilog) for command in _READ))
     yosys.run(f"write_rtlil {mutated.with_name(_NETLIST)}")
-    yosys.run(f"select * {_NOT_MUTATED}", f"mutate -list {count} -seed {seed} -o {listing}")
+    # Half as many again, since those of clocks are dropped: one clock runs through everything, and
+    # a register on another edge is a matter of timing, not of logic.
+    drawn = count + count // 2
+    yosys.run(f"select * {_NOT_MUTATED}", f"mutate -list {drawn} -seed {seed} -o {listing}")
     yosys.run("select -clear")
-    mutations = [Mutation.parse(line) for line in listing.read_text().splitlines()][::every]
+    mutations = [Mutation.parse(line) for line in listing.read_text().splitlines()]
+    mutations = [m for m in mutations if m.port.lstrip("\\").lower() != "clk"][:count:every]
     width = len(mutations).bit_length()
     for index, mutation in enumerate(mutations):
         yosys.run(mutation.command(index + 1, width))
