@@ -42,12 +42,12 @@ CONFIGS = {
         readout_every=2,
         **_SMALL,
     ),
-    # T = 2, unfolded, one time step after the other in the readout, a plain first layer.
+    # T = 2, unfolded, one time step after the other in the readout, a plain first layer, two pairs.
     "serial": AcceleratorConfig(
         n_input=3,
         hidden=(4, 5),
         recurrent=(False, True),
-        n_output=12,
+        n_output=18,
         time_steps=2,
         lanes=5,
         acc_bits=10,
@@ -445,7 +445,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             "go.eq(~self.idle & ~self.stall)",
             "go.eq(~self.idle)",
         ),
-        ("rows read in a stall", "sequencer.py", "run = ~self.stall", "run = Const(1)"),
+        ("rows read in a stall", "sequencer.py", "run = ~self.stall", "run = ~self.stall | 1"),
         (
             "taken not cleared",
             "sequencer.py",
