@@ -326,7 +326,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "write mask ignored",
             "memory.py",
-            "write_port.en.eq(self.write)",
+            "write_port.en.eq(self.write[low // bits :])",
             "write_port.en.eq(self.write.any().replicate(self.words))",
             ("t1", "t2"),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, ClockSignal, Elaboratable, Instance, Module, ResetSignal, unsigned
+from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,7 +31,7 @@ class RowMemory(wiring.Component):
     Parameters
     ----------
     rows : depth; at least 2 are built, so that an address has at least one bit.
-    width : bits of a row; a row wider than one write word is stored in whole words.
+    width : bits of a row; the last write word may be shorter than the others.
     word_bits : bits that one write enable covers.
     init : initial rows as integers (missing rows are 0), or None for an uninitialised memory.
     constant : build a ROM of `init`; there is no write port.
@@ -63,23 +63,28 @@ class RowMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        shape = unsigned(self.words * self.word_bits)
-        m.submodules.array = array = memory.Memory(
-            shape=shape, depth=self.rows, init=self._init or []
-        )
-        read_port = array.read_port()
-        m.d.comb += [
-            read_port.addr.eq(self.row),
-            read_port.en.eq(self.read),
-            self.data.eq(read_port.data),
-        ]
-        if not self._constant:
-            write_port = array.write_port(granularity=self.word_bits)
+        width, bits = len(self.data), self.word_bits
+        # Whole words, and what is left of a row in an array of its own: no bit is stored in vain.
+        whole = width // bits * bits
+        for low, high in ((0, whole), (whole, width)):
+            if low == high:
+                continue
+            rows = [row >> low & ((1 << (high - low)) - 1) for row in self._init or []]
+            array = memory.Memory(shape=unsigned(high - low), depth=self.rows, init=rows)
+            m.submodules["rest" if low else "array"] = array
+            read_port = array.read_port()
             m.d.comb += [
-                write_port.addr.eq(self.row),
-                write_port.en.eq(self.write),
-                write_port.data.eq(Cat(self.write_data)),
+                read_port.addr.eq(self.row),
+                read_port.en.eq(self.read),
+                self.data[low:high].eq(read_port.data),
             ]
+            if not self._constant:
+                write_port = array.write_port(granularity=min(bits, high - low))
+                m.d.comb += [
+                    write_port.addr.eq(self.row),
+                    write_port.en.eq(self.write[low // bits :]),
+                    write_port.data.eq(self.write_data[low:high]),
+                ]
         return m
 
 
