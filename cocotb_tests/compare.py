@@ -36,17 +36,18 @@ class TraceComparison:
         if not snapshots:
             return
         expected = self._model.trace_chunk(_drive(stimuli))
-        text = "".join(snapshots).encode()
-        bits = np.frombuffer(text, np.uint8).reshape(len(snapshots), self._bits)
-        bits = np.ascontiguousarray(bits[:, ::-1]) & 1
+        text = np.frombuffer("".join(snapshots).encode(), np.uint8)
+        text = text.reshape(len(snapshots), self._bits)
         names = {name for name, *_ in self._fields}
         if names != set(expected):
             raise AssertionError(f"trace fields differ: {sorted(names ^ set(expected))}")
         differing = []
         for name, offset, width, signed, shape in self._fields:
             count = int(np.prod(shape))
-            part = bits[:, offset : offset + width * count].reshape(len(snapshots), count, width)
-            actual = _integers(part, signed).reshape(len(snapshots), *shape)
+            # The text has the highest bit first.
+            part = text[:, self._bits - offset - width * count : self._bits - offset]
+            actual = _integers(part.reshape(len(snapshots), count, width), signed)
+            actual = actual[:, ::-1].reshape(len(snapshots), *shape)
             wanted = np.asarray(expected[name]).reshape(actual.shape)
             wrong = actual != wanted
             if wrong.any():
@@ -76,17 +77,16 @@ def _drive(stimuli: list[tuple]) -> Drive:
     return Drive(valid, *beats.T, np.array(ready), np.array(clear))
 
 
-def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
-    """Bits [..., width], lowest first, as integers."""
-    width = bits.shape[-1]
+def _integers(text: np.ndarray, signed: bool) -> np.ndarray:
+    """Characters "0" and "1" [..., width], highest bit first, as integers."""
+    width = text.shape[-1]
     if width == 1:
-        return bits[..., 0].astype(np.int8) * (-1 if signed else 1)
-    dtype = np.int32 if width < 31 else np.int64
-    weights = (1 << np.arange(width, dtype=np.int64)).astype(np.float64)
+        return (text[..., 0] - ord("0")).astype(np.int8) * (-1 if signed else 1)
+    weights = 2.0 ** np.arange(width - 1, -1, -1)
     if signed:
-        weights[-1] *= -1
-    # float64 products are exact up to 2**53, and BLAS makes them fast.
-    return (
-        bits.astype(np.float32 if width < 24 else np.float64)
-        @ weights.astype(np.float32 if width < 24 else np.float64)
-    ).astype(dtype)
+        weights[0] *= -1
+    # BLAS makes the sum fast. It is exact: a character is below 2**6, so no partial sum leaves
+    # the 24 bits of float32, or the 53 of float64 (widths are 32 at most).
+    dtype, result = (np.float32, np.int32) if width <= 17 else (np.float64, np.int64)
+    sums = text.astype(dtype) @ weights.astype(dtype)
+    return (sums - ord("0") * weights.sum()).astype(result)
