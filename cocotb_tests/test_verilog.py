@@ -27,13 +27,9 @@ EXPLAINED = {
     "UNUSEDSIGNAL": "the back end names every intermediate value, also bits that nobody reads",
     "WIDTHEXPAND": "it writes an operand in its own width where Verilog extends it, as meant",
     "WIDTHTRUNC": "it takes the low bits of a wider result (a word select) and `!x` for x == 0",
-    "CASEINCOMPLETE": "a default is assigned before each case, so no latch can arise",
     "PROCASSINIT": "registers have an initial value and a synchronous reset",
     "DECLFILENAME": "all modules are in one file",
-    "GENUNNAMED": "blocks carry no names",
     "CASEOVERLAP": "a case with don't-cares lists the more special one first",
-    "UNDRIVEN": "lanes of a packed value that exist for alignment only",
-    "UNUSEDPARAM": "none is used",
 }
 
 SMALL: dict[str, AcceleratorConfig] = {
