@@ -20,6 +20,7 @@ from golden_model.network import Result
 from hw.config import AcceleratorConfig
 from hw.core import Core
 from hw.counters import COUNTERS
+from hw.schedule import Schedule
 from hw.verilog import TOP, to_verilog
 
 __all__ = ["CoreModel", "Simulation", "build_core", "simulate"]
@@ -228,8 +229,6 @@ def _max_clocks(
     config: AcceleratorConfig, frames: int, feature_pattern: dict | None, ready_pattern: dict | None
 ) -> int:
     """A bound on the clocks of a run that is not hung."""
-    from hw.schedule import Schedule
-
     schedule = Schedule(config)
     phases = sum(
         block.tiles * sum(max(1, 8 * p.dense_rows) for p in block.phases)
