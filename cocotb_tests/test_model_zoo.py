@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from golden_model import Network, NetworkError, random_features
 from hw.config import AcceleratorConfig, preset
@@ -439,17 +438,6 @@ def test_no_sentence_is_both_trained_on_and_scored(data_dir):
     assert not texts["train"] & texts["test"]
     assert not texts["dev"] & texts["test"]
     assert "timit-sample" not in train.TRAINING_CORPORA
-
-
-def test_recordings_with_lost_bytes_are_left_out(tmp_path, rng):
-    speech = (rng.normal(0, 0.02, 16000) * np.hanning(16000)).astype(np.float32)
-    raw = np.int16(speech * 32767).tobytes()
-    found = []
-    for name, body in (("whole", raw), ("shifted", raw[:16001] + raw[16002:] + b"\0")):
-        path = tmp_path / f"{name}.wav"
-        soundfile.write(path, np.frombuffer(body, np.int16), audio.SAMPLE_RATE)
-        found.append(data.Utterance("timit-sample", "x", name, path, "", "test"))
-    assert [utterance.name for utterance in data.undamaged(found)] == ["whole"]
 
 
 def test_hand_made_labels_become_frame_labels():

@@ -117,10 +117,9 @@ def _cross_corpus(model, header, folder, cache, level):
     and the second scores are with one gain for all its recordings that makes up for that.
     """
     try:
-        installed = data.read("timit-sample", folder)
+        utterances = data.read("timit-sample", folder)
     except data.DataError:
         return {}
-    utterances = data.undamaged(installed)
     log_mels = data.cached_log_mel(utterances, cache)
     labels = [
         score.frame_labels(u.phones, len(frames))
@@ -138,7 +137,7 @@ def _cross_corpus(model, header, folder, cache, level):
         "timit_sample_level_matched": scores([frames + gain for frames in log_mels]),
         "timit_sample_gain_db": round(float(gain * 10 / np.log(10)), 1),
         "timit_sample_is": "14 other speakers, hand-made labels, neither trained nor tuned on; SA "
-        f"sentences and {len(installed) - len(utterances)} recordings with lost bytes left out",
+        "sentences left out, lost bytes put back",
     }
 
 

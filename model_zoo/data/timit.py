@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TIMIT: LDC93S1 as distributed, corpora made up in its layout, and NLTK's sample of it.
+
+LDC93S1 is `TRAIN|TEST/DRn/SPEAKER/SENTENCE.{WAV,PHN,TXT,WRD}`, upper or lower case in any part,
+SPHERE or RIFF; the folder that holds TRAIN and TEST may lie up to two levels below the one given.
+NLTK's sample is `drN-SPEAKER/SENTENCE.{wav,phn,txt,wrd}`. The two SA sentences, the same for all
+speakers, are left out.
+
+Splits are by speaker. LDC93S1: its 462 training speakers, the 50 development speakers of
+Halberstadt ("Heterogeneous acoustic measurements and multiple classifiers for speech
+recognition", PhD thesis, MIT, 1998) and the 24 speakers of the core test set (LDC93S1,
+`DOC/TESTSET.DOC`), as in Kaldi's recipe `egs/timit/s5/conf/{dev,test}_spk.list`; TEST's other
+speakers belong to no split and are left out. A corpus of other speakers: of those in TEST, in the
+order of their names, the first, third... are `test` and the second, fourth... `dev`. NLTK's
+sample: `fold`.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+
+from model_zoo.data.corpus import (
+    DataError,
+    Utterance,
+    audio_length,
+    check_labels,
+    partner,
+    sample_labels,
+)
+
+__all__ = ["CORE_TEST_SPEAKERS", "DEV_SPEAKERS", "fold", "pairs", "read"]
+
+_CORE_TEST = (
+    "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 mbpm0 mklt0 fnlp0 "
+    "mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
+)
+CORE_TEST_SPEAKERS = frozenset(_CORE_TEST.split())
+"""Two men and a woman of each of the eight dialect regions."""
+
+_DEV = (
+    "faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 "
+    "fedw0 mgjf0 mglb0 mrtk0 mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 "
+    "mdvc0 mers0 fmah0 fdrw0 mrcs0 mrjm4 fcal1 mmwh0 fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 "
+    "mteb0 mjfc0 mrjr0 fmml0 mrws1"
+)
+DEV_SPEAKERS = frozenset(_DEV.split())
+"""Halberstadt's development speakers."""
+
+_REPAIR = "carriage-returns-1"
+
+
+def read(name, folder, broken):
+    """The utterances of a corpus in TIMIT's layout, by split, speaker and sentence.
+
+    Parameters
+    ----------
+    name : str
+        The corpus' name.
+    folder : pathlib.Path
+    broken : Broken
+        Takes note of recordings that are left out.
+
+    Raises
+    ------
+    DataError
+        Neither layout is there, or only half of one.
+    """
+    sample = _speaker_folders(folder, r"dr\d-\w+$")
+    if sample:
+        utterances = [u for speaker in sample for u in _speaker(name, speaker, "", broken)]
+        return fold(utterances, 0)
+    root = _root(name, folder)
+    utterances = []
+    for part in ("train", "test"):
+        regions = _speaker_folders(_inside(root, part), r"dr\w+$")
+        speakers = [speaker for region in regions for speaker in _speaker_folders(region, r"\w+$")]
+        if not speakers:
+            raise DataError(
+                f"corpus {name!r}: {str(_inside(root, part))!r} has no speakers; it must hold "
+                "DR1/SPEAKER/... as in LDC93S1"
+            )
+        utterances += [u for speaker in speakers for u in _speaker(name, speaker, part, broken)]
+    return _standard_splits(utterances)
+
+
+def _inside(folder, name):
+    return next(
+        (p for p in sorted(folder.iterdir()) if p.is_dir() and p.name.lower() == name), None
+    )
+
+
+def _speaker_folders(folder, pattern):
+    return sorted(
+        (p for p in folder.iterdir() if p.is_dir() and re.match(pattern, p.name.lower())),
+        key=lambda p: p.name.lower(),
+    )
+
+
+def _root(name, folder):
+    """The folder that holds TRAIN and TEST: the one given, or up to two levels below."""
+    halves = []
+    level = [folder]
+    for _ in range(3):
+        for candidate in level:
+            there = [part for part in ("train", "test") if _inside(candidate, part)]
+            if len(there) == 2:
+                return candidate
+            halves += [(candidate, part) for part in there]
+        level = [p for parent in level for p in sorted(parent.iterdir()) if p.is_dir()]
+    if halves:
+        candidate, part = halves[0]
+        missing = "TEST" if part == "train" else "TRAIN"
+        raise DataError(
+            f"corpus {name!r}: {str(candidate)!r} holds {part.upper()} but no {missing}; the "
+            "splits need both, copy the other half of LDC93S1 there"
+        )
+    raise DataError(
+        f"corpus {name!r}: {str(folder)!r} holds neither TRAIN and TEST (LDC93S1) nor folders "
+        "like dr1-fvmh0 (NLTK's sample)"
+    )
+
+
+def _speaker(name, folder, split, broken):
+    recordings = sorted(
+        (p for p in folder.iterdir() if p.suffix.lower() == ".wav"), key=lambda p: p.stem.lower()
+    )
+    if not recordings:
+        broken.note(folder, "the speaker's folder has no recordings; it must hold .wav files")
+    labelled = {p.stem.lower() for p in folder.iterdir() if p.suffix.lower() == ".phn"}
+    for stem in sorted(labelled - {p.stem.lower() for p in recordings}):
+        broken.note(folder / f"{stem}.wav", "no such file, but its .phn is there")
+    utterances = []
+    for path in recordings:
+        stem = path.stem.lower()
+        if stem.startswith("sa"):
+            continue
+        try:
+            labels, text = _labels(path), _text(path)
+            check_labels(labels, audio_length(path))
+        except ValueError as error:
+            broken.note(path, error)
+            continue
+        speaker = folder.name.lower()
+        utterances.append(Utterance(name, speaker, stem, path, text, split, labels, _REPAIR))
+    return utterances
+
+
+def _partner_text(path, extension):
+    found = partner(path, extension)
+    if found is None:
+        raise ValueError(f"has no {extension} file beside it; each recording needs one")
+    return found.read_text(encoding="latin-1")
+
+
+def _labels(path):
+    try:
+        return sample_labels(_partner_text(path, ".phn"))
+    except ValueError as error:
+        raise ValueError(f"its .phn: {error}" if "line" in str(error) else str(error)) from None
+
+
+def _text(path):
+    fields = _partner_text(path, ".txt").split(maxsplit=2)
+    if len(fields) < 3:
+        raise ValueError("its .txt must be first sample, end sample and the sentence")
+    return fields[2].strip()
+
+
+def _standard_splits(utterances):
+    testers = sorted({u.speaker for u in utterances if u.split == "test"})
+    if {*CORE_TEST_SPEAKERS, *DEV_SPEAKERS}.issubset(testers):
+        split = dict.fromkeys(CORE_TEST_SPEAKERS, "test") | dict.fromkeys(DEV_SPEAKERS, "dev")
+    else:
+        split = {speaker: ("test", "dev")[i % 2] for i, speaker in enumerate(testers)}
+    kept = [u for u in utterances if u.split == "train"]
+    return kept + [
+        replace(u, split=split[u.speaker])
+        for u in utterances
+        if u.split == "test" and u.speaker in split
+    ]
+
+
+def pairs(utterances):
+    """Speakers in pairs, for a cross-validation: a woman and a man as far as possible.
+
+    The sex is TIMIT's: the first letter of the speaker's name ("f", "m"; behind a dialect region
+    and a dash in NLTK's sample). Women and men are paired in the order of their names, so pairs
+    are mostly of the same dialect; who is left over is paired in the same order. An odd speaker
+    out is alone.
+
+    Returns
+    -------
+    list of tuple of str
+    """
+    waiting = defaultdict(list)
+    for speaker in sorted({u.speaker for u in utterances}):
+        waiting[speaker.split("-")[-1][0]].append(speaker)
+    women, men = waiting["f"], waiting["m"]
+    mixed = list(zip(women, men, strict=False))
+    rest = women[len(mixed) :] + men[len(mixed) :]
+    return mixed + [tuple(rest[i : i + 2]) for i in range(0, len(rest), 2)]
+
+
+def fold(utterances, number):
+    """The utterances with the splits of one fold of the cross-validation over `pairs`.
+
+    Pair `number` is `test`, the next one (the first behind the last) `dev`, the rest `train`.
+
+    Raises
+    ------
+    DataError
+        There is no such fold.
+    """
+    speakers = pairs(utterances)
+    if not 0 <= number < len(speakers):
+        raise DataError(
+            f"fold {number} does not exist; {len(speakers)} speaker pairs give folds 0 to "
+            f"{len(speakers) - 1}"
+        )
+    split = dict.fromkeys(speakers[(number + 1) % len(speakers)], "dev")
+    split |= dict.fromkeys(speakers[number], "test")
+    return [replace(u, split=split.get(u.speaker, "train")) for u in utterances]
