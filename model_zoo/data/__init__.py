@@ -9,28 +9,34 @@ from pathlib import Path
 
 from rich.console import Console
 
+from model_zoo.data import folder as own_folder
 from model_zoo.data import prompts, timit
 from model_zoo.data.cache import cached_log_mel
 from model_zoo.data.corpus import Broken, Corpus, DataError, Utterance, find_data
+from model_zoo.data.noise import Clip, NoiseMix, mix, read_noise
 from model_zoo.data.prompts import with_pronunciation
 from model_zoo.data.timit import fold, pairs
 
 __all__ = [
     "CORPORA",
     "FORMATS",
+    "Clip",
     "Corpus",
     "DataError",
+    "NoiseMix",
     "Utterance",
     "cached_log_mel",
     "find_data",
     "fold",
+    "mix",
     "pairs",
     "read",
     "read_folder",
+    "read_noise",
     "with_pronunciation",
 ]
 
-FORMATS = {"prompts": prompts.read, "timit": timit.read}
+FORMATS = {"folder": own_folder.read, "prompts": prompts.read, "timit": timit.read}
 """Readers by format: name, folder and `Broken` to a list of utterances."""
 
 _ARCTIC = "CMU ARCTIC: free for any use, with notice, (c) 2003 Carnegie Mellon University"

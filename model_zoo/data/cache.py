@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log-mel energies of many recordings, computed once."""
+"""Log-mel energies of many recordings, each computed once.
+
+A file per recording, so that splits and folds share them and an interrupted run keeps what it
+has. Its name is a hash of all that the energies depend on: the sound file's path, size and date,
+repair and perturbations, the code of `features` and the version of its filter bank.
+"""
 
 import hashlib
+import importlib.metadata
 import json
+import os
+from dataclasses import asdict
+from functools import cache as once
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +23,13 @@ __all__ = ["cached_log_mel"]
 
 
 def cached_log_mel(utterances, cache, progress=True):
-    """Log-mel energies of many utterances, computed once and kept in `cache`.
+    """Log-mel energies of utterances (as `Utterance.load` gives them), kept in `cache`.
 
     Parameters
     ----------
     utterances : list of Utterance
     cache : path-like
-        A build folder. The cache's key is the files' names, sizes, dates and repairs.
+        A build folder; the files are in its `log_mel`.
     progress : bool
         Draw a progress bar while computing.
 
@@ -28,22 +37,42 @@ def cached_log_mel(utterances, cache, progress=True):
     -------
     list of numpy.ndarray
         float32 `[frames, 40]`, one per utterance.
+
+    Raises
+    ------
+    AudioError
+        A recording cannot be read, see `audio.load`.
     """
-    stats = [
-        (str(u.path), u.path.stat().st_size, u.path.stat().st_mtime_ns, u.repair)
-        for u in utterances
+    folder = Path(cache) / "log_mel"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{_key(utterance)}.npy" for utterance in utterances]
+    missing = [pair for pair in zip(utterances, paths, strict=True) if not pair[1].is_file()]
+    for utterance, path in track(missing, "log-mel features", disable=not (progress and missing)):
+        # Two runs may compute the same file; each renames its own whole one.
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with open(partial, "wb") as file:
+            np.save(file, features.log_mel(utterance.load()))
+        partial.replace(path)
+    return [np.load(path) for path in paths]
+
+
+def _key(utterance):
+    status = utterance.path.stat()
+    dependencies = [
+        _code(),
+        str(utterance.path.resolve()),
+        status.st_size,
+        status.st_mtime_ns,
+        utterance.repair,
+        utterance.speed,
     ]
-    key = hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]
-    path = Path(cache) / f"log_mel-{key}.npz"
-    if path.is_file():
-        with np.load(path) as stored:
-            return np.split(stored["frames"], stored["ends"][:-1])
-    frames = [
-        features.log_mel(utterance.load())
-        for utterance in track(utterances, "log-mel features", disable=not progress)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, frames=np.concatenate(frames), ends=np.cumsum([len(f) for f in frames]))
-    partial.replace(path)
-    return frames
+    if utterance.noise is not None:
+        dependencies += [utterance.speaker, utterance.name, asdict(utterance.noise)]
+    text = json.dumps(dependencies, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@once
+def _code():
+    source = hashlib.sha256(Path(features.__file__).read_bytes()).hexdigest()
+    return source, importlib.metadata.version("kaldi-native-fbank")

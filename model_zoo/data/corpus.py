@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from model_zoo import audio, phones
@@ -71,6 +72,11 @@ class Utterance:
         Labels (first sample, end sample, phone of the 61), empty where there are none.
     repair : str
         What `load` puts right: a key of `repair.REPAIRS`.
+    speed : float
+        How much faster than recorded `load` plays it; pitch rises with it. `phones` are of the
+        sped-up samples.
+    noise : NoiseMix or None
+        Noise that `load` adds, behind the change of speed.
     """
 
     corpus: str
@@ -81,16 +87,40 @@ class Utterance:
     split: str
     phones: tuple = ()
     repair: str = ""
+    speed: float = 1.0
+    noise: Callable | None = None
 
     def load(self):
-        """The samples, repaired: float32 `[samples]`, 16 kHz, full scale 1.0.
+        """The samples, repaired and perturbed: float32 `[samples]`, 16 kHz, full scale 1.0.
 
         Raises
         ------
         AudioError
             See `audio.load`.
         """
-        return REPAIRS[self.repair](audio.load(self.path))
+        samples = REPAIRS[self.repair](audio.load(self.path))
+        if self.speed != 1.0:
+            samples = np.clip(resample(samples, self.speed, 1.0), -1, 1)
+        if self.noise is not None:
+            samples = self.noise(samples, f"{self.speaker}/{self.name}")
+        return samples
+
+    def at_speed(self, factor):
+        """The same utterance played `factor` times as fast, labels and all.
+
+        Raises
+        ------
+        DataError
+            The factor is not between 0.5 and 2.
+        """
+        if not 0.5 <= factor <= 2:
+            raise DataError(f"speed {factor!r} must lie between 0.5 and 2")
+        labels = tuple((round(a / factor), round(b / factor), name) for a, b, name in self.phones)
+        return replace(self, speed=self.speed * factor, phones=labels)
+
+    def in_noise(self, noise):
+        """The same utterance with noise added: a `NoiseMix`."""
+        return replace(self, noise=noise)
 
 
 class Broken:
@@ -144,6 +174,21 @@ def find_data(data=None, wanted=""):
             f"point --data or PLOSIVE_DATA at its folder{f' ({wanted})' * bool(wanted)}"
         )
     return folder
+
+
+def resample(samples, rate, wanted):
+    """Samples at another rate (soxr, high quality), float32 `[samples * wanted / rate]`.
+
+    Raises
+    ------
+    DataError
+        The package soxr is missing.
+    """
+    try:
+        import soxr
+    except ImportError as error:
+        raise DataError("resampling needs the package soxr (pip install plosive[train])") from error
+    return soxr.resample(samples, rate, wanted)
 
 
 def audio_length(path):
