@@ -38,6 +38,13 @@ class Check(StrEnum):
     outputs = "outputs"
 
 
+class Reset(StrEnum):
+    """What a spike does to the membrane."""
+
+    zero = "zero"
+    subtract = "subtract"
+
+
 class Engine(StrEnum):
     """What computes a transcription."""
 
@@ -135,13 +142,14 @@ def generate(
     - `plosive generate --preset speech --network speech.safetensors --testbench -o out`
     - `plosive generate --preset paper-t2 --set lanes=64 --set n_output=183 -o out`
     - `plosive generate --preset speech --network speech.safetensors --bake -o out`
+    - `plosive generate --network mine.safetensors -o out` (the hardware that its file names)
     """
     from flows import generate as flow
     from flows.inputs import configuration
     from flows.progress import on_terminal
     from golden_model import Network
 
-    machine = configuration(preset, config, changes or ())
+    machine = configuration(preset, config, changes or (), network)
     held = Network.load(network, machine) if network is not None else None
     with on_terminal() as progress:
         made = flow.generate(
@@ -200,7 +208,7 @@ def simulate(
     from flows.inputs import configuration
     from flows.progress import on_terminal
 
-    machine = configuration(preset, config, changes or ())
+    machine = configuration(preset, config, changes or (), network)
     held = _network(machine, network, random)
     features = _features(machine, held, audio, frames, seed)
     with on_terminal() as progress:
@@ -272,7 +280,7 @@ def cycles(
     from flows import cycles as flow
     from flows.inputs import configuration
 
-    machine = configuration(preset, config, changes or ())
+    machine = configuration(preset, config, changes or (), network)
     given = [network, random, audio, frames]
     if densities is not None:
         if densities != "published":
@@ -378,6 +386,87 @@ def demo(
             console.print(part)
     if not shown.passed:
         raise PlosiveError(f"the Verilog differs: {shown.messages[0]}")
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File to write; its name's end counts."
+        ),
+    ],
+    network: NetworkFile = None,
+    nir: Annotated[
+        Path | None, typer.Option("--nir", metavar="FILE", help="A graph of another tool (.nir).")
+    ] = None,
+    changes: Changes = None,
+    input_scale: Annotated[
+        float,
+        typer.Option(
+            "--input-scale", metavar="X", help="Trained value of one step of the int8 features."
+        ),
+    ] = 1.0,
+    dt: Annotated[
+        float | None,
+        typer.Option("--dt", metavar="S", help="Seconds of a time step of the graph. [1e-4]"),
+    ] = None,
+    reset: Annotated[
+        Reset, typer.Option("--reset", help="What the graph's tool meant: NIR cannot say it.")
+    ] = Reset.zero,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="Take the nearest decay, however far.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """A network to a NIR graph for other tools, or a NIR graph to a network for this hardware.
+
+    NIR (neuroir.org) is what snnTorch, Norse, SpikingJelly and others write. A graph that came
+    from `--network` comes back with the same integers. Any other has its weights rounded to 4
+    bits with one scale a layer, its decays to the nearest 1 - 2^-a or 2^-a, and the errors are
+    printed; what the hardware cannot run is refused with the node, the field and the rule. See
+    docs/bring-your-own-network.md.
+
+    **Examples**
+
+    - `plosive export --network speech.safetensors -o speech.nir`
+    - `plosive export --nir mine.nir -o mine.safetensors`
+    - `plosive export --nir mine.nir --dt 1e-3 --input-scale 0.05 --set acc_bits=14 -o
+      mine.safetensors --json`
+
+    Then: `plosive generate --network mine.safetensors -o out`
+    """
+    from flows import export as flow
+    from flows.inputs import changed_fields
+
+    if (network is None) == (nir is None):
+        raise PlosiveError("give either --network FILE or --nir FILE: one of them is converted")
+    if network is not None:
+        if changes or dt is not None or input_scale != 1.0 or nearest or reset != Reset.zero:
+            raise PlosiveError(
+                "--set, --input-scale, --dt, --reset and --nearest are for --nir: a network file "
+                "is written as it is"
+            )
+        figures = flow.export_graph(network, output)
+    else:
+        figures = flow.import_graph(
+            nir,
+            output,
+            fields=changed_fields(changes or ()),
+            input_scale=input_scale,
+            dt=dt,
+            reset=reset.value,
+            nearest=nearest,
+        )
+    if as_json:
+        _print_json(figures)
+        return
+    if figures["conversion"]:
+        from flows import tables
+
+        _console().print(tables.conversion_table(figures["conversion"]))
+    how = "the same integers" if figures["exact"] else "rounded as shown"
+    typer.echo(f"{output}  {figures['bytes']:,} bytes, {how}")
 
 
 # ---- what the commands share -----------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from hw.config import AcceleratorConfig, ConfigError, preset
 __all__ = [
     "DEFAULT_NETWORK",
     "audio_features",
+    "changed_fields",
     "configuration",
     "default_network",
     "fitting_features",
@@ -25,9 +27,14 @@ DEFAULT_NETWORK = Path(__file__).resolve().parents[1] / "model_zoo/checkpoints/s
 
 
 def configuration(
-    name: str | None, file: str | os.PathLike[str] | None, changes: Sequence[str] = ()
+    name: str | None,
+    file: str | os.PathLike[str] | None,
+    changes: Sequence[str] = (),
+    network: str | os.PathLike[str] | None = None,
 ) -> AcceleratorConfig:
     """The configuration of a preset's name or of a JSON file, with `field=value` changes.
+
+    Without both it is that in the network's file, if there is one.
 
     Raises
     ------
@@ -35,17 +42,34 @@ def configuration(
         Neither or both were given, the file cannot be read, or a change is no `field=value`.
     ConfigError
         A value breaks its rule.
+    NetworkFileError
+        The network's configuration is asked for and its file is wrong.
     """
-    if (name is None) == (file is None):
+    if name is None and file is None and network is not None:
+        config = Network.load(network).config
+    elif (name is None) == (file is None):
         raise PlosiveError("give either --preset or --config: one of them names the hardware")
-    config = preset(name) if name is not None else _read_configuration(Path(file))
+    else:
+        config = preset(name) if name is not None else _read_configuration(Path(file))
+    values = changed_fields(changes)
+    return config.replace(**values) if values else config
+
+
+def changed_fields(changes: Sequence[str]) -> dict[str, Any]:
+    """Names and values of `field=value` texts.
+
+    Raises
+    ------
+    PlosiveError
+        One is not of that form.
+    """
     values = {}
     for change in changes:
         field, separator, text = change.partition("=")
         if not separator:
             raise PlosiveError(f"--set {change!r}: it must be field=value, for example lanes=64")
         values[field.strip()] = _value(text)
-    return config.replace(**values) if values else config
+    return values
 
 
 def _value(text: str) -> object:

@@ -10,6 +10,7 @@ from flows.figures import PHASES
 
 __all__ = [
     "comparison_table",
+    "conversion_table",
     "cycle_table",
     "ladder_table",
     "phone_table",
@@ -120,6 +121,23 @@ def ladder_table(rows: list[tuple[str, str, int]]) -> Table:
     table = _table("Exact comparisons", "what", "compared", "mismatches")
     for what, compared, mismatches in rows:
         table.add_row(what, compared, f"{mismatches:,}")
+    return table
+
+
+def conversion_table(conversion: dict[str, Any]) -> Table:
+    """What rounding did to a network of another tool: errors are of the norm of each matrix."""
+    table = _table(
+        "Rounded to the hardware's numbers",
+        *("layer", "weight step", "input shift", "error w_in", "error w_rec", "decay", "taken"),
+    )
+    for layer in conversion["layers"]:
+        table.add_row(
+            *(layer["name"], f"{layer['scale']:.4g}", str(layer["input_shift"])),
+            *(f"{layer['error_w_in']:.1%}", f"{layer['error_w_rec']:.1%}"),
+            *(f"{layer['beta']:.4g}", f"{layer['beta_taken']:.4g}"),
+        )
+    readout = conversion["readout"]
+    table.add_row("readout", f"{readout['scale']:.4g}", "", f"{readout['error']:.1%}", "", "", "")
     return table
 
 
