@@ -414,30 +414,7 @@ def test_decoder_refuses_logits_and_labels_of_another_shape():
         decode.decode(np.zeros((9, 183), np.int32), {**header, "labels": ["a"] * 183})
 
 
-# ---- data and alignment --------------------------------------------------------------------
-
-
-def test_missing_data_says_what_to_install(tmp_path):
-    missing = tmp_path / "nowhere"
-    message = f"data folder {str(missing)!r} does not exist; install the speech data and point"
-    with pytest.raises(data.DataError, match=re.escape(message)):
-        data.read("bdl", missing)
-    message = (
-        f"corpus 'timit-sample': {str(tmp_path / 'timit-sample')!r} does not exist; install "
-        "NLTK's TIMIT sample (nltk.download('timit'))"
-    )
-    with pytest.raises(data.DataError, match=f"^{re.escape(message)}$"):
-        data.read("timit-sample", tmp_path)
-
-
-def test_no_sentence_is_both_trained_on_and_scored(data_dir):
-    found = [u for name in train.TRAINING_CORPORA for u in data.read(name, data_dir)]
-    texts = {part: {u.text for u in found if u.split == part} for part in ("train", "dev", "test")}
-    assert all(texts.values())
-    assert not texts["train"] & texts["dev"]
-    assert not texts["train"] & texts["test"]
-    assert not texts["dev"] & texts["test"]
-    assert "timit-sample" not in train.TRAINING_CORPORA
+# ---- labels and alignment --------------------------------------------------------------------
 
 
 def test_hand_made_labels_become_frame_labels():

@@ -129,8 +129,14 @@ def _read(layout, name, folder, broken, report):
     if broken not in ("refuse", "skip"):
         raise DataError(f"broken is {broken!r}; it must be 'refuse' or 'skip'")
     noted = Broken()
-    utterances = FORMATS[layout](name, folder, noted)
-    noted.settle(broken, report or Console(stderr=True, markup=False, soft_wrap=True).print)
+    report = report or Console(stderr=True, markup=False, soft_wrap=True).print
+    try:
+        utterances = FORMATS[layout](name, folder, noted)
+    except DataError:
+        # What is broken is nearer to the cause than what was missed because of it.
+        noted.settle(broken, report)
+        raise
+    noted.settle(broken, report)
     if not utterances:
         raise DataError(f"corpus {name!r}: {str(folder)!r} has no recording that can be used")
     return utterances

@@ -3,14 +3,13 @@
 
 A file per recording, so that splits and folds share them and an interrupted run keeps what it
 has. Its name is a hash of all that the energies depend on: the sound file's path, size and date,
-repair and perturbations, the code of `features` and the version of its filter bank.
+repair and perturbations, and the code that computes them.
 """
 
 import hashlib
 import importlib.metadata
 import json
 import os
-from dataclasses import asdict
 from functools import cache as once
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from rich.progress import track
 
 from model_zoo import features
+from model_zoo.data import noise, repair
 
 __all__ = ["cached_log_mel"]
 
@@ -56,23 +56,34 @@ def cached_log_mel(utterances, cache, progress=True):
     return [np.load(path) for path in paths]
 
 
+def _file(path):
+    status = path.stat()
+    return str(path.resolve()), status.st_size, status.st_mtime_ns
+
+
 def _key(utterance):
-    status = utterance.path.stat()
-    dependencies = [
-        _code(),
-        str(utterance.path.resolve()),
-        status.st_size,
-        status.st_mtime_ns,
-        utterance.repair,
-        utterance.speed,
-    ]
+    dependencies = [_code(), _file(utterance.path), utterance.repair, utterance.speed]
     if utterance.noise is not None:
-        dependencies += [utterance.speaker, utterance.name, asdict(utterance.noise)]
-    text = json.dumps(dependencies, default=str)
+        dependencies += [utterance.speaker, utterance.name, *_noise(utterance.noise)]
+    text = json.dumps(dependencies)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @once
+def _noise(mix):
+    clips = [_file(clip.path) for clip in mix.clips]
+    return mix.lowest_db, mix.highest_db, mix.seed, clips
+
+
+@once
 def _code():
-    source = hashlib.sha256(Path(features.__file__).read_bytes()).hexdigest()
-    return source, importlib.metadata.version("kaldi-native-fbank")
+    source = b"".join(Path(module.__file__).read_bytes() for module in (features, noise, repair))
+    packages = ("kaldi-native-fbank", "soxr")
+    return hashlib.sha256(source).hexdigest(), [_version(name) for name in packages]
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -17,11 +17,22 @@ import soundfile
 from model_zoo import audio, phones
 from model_zoo.data.repair import REPAIRS
 
-__all__ = ["Broken", "Corpus", "DataError", "Utterance", "find_data", "split_by_speaker"]
+__all__ = [
+    "LABEL_TOLERANCE",
+    "Broken",
+    "Corpus",
+    "DataError",
+    "Utterance",
+    "audio_length",
+    "check_labels",
+    "find_data",
+    "partner",
+    "resample",
+    "sample_labels",
+    "split_by_speaker",
+]
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-SPLITS = ("train", "dev", "test")
 
 LABEL_TOLERANCE = 160
 """Samples (10 ms, one frame) by which labels may reach past the end of the audio or leave a gap.
@@ -181,13 +192,15 @@ def resample(samples, rate, wanted):
 
     Raises
     ------
-    DataError
+    ImportError
         The package soxr is missing.
     """
     try:
         import soxr
     except ImportError as error:
-        raise DataError("resampling needs the package soxr (pip install plosive[train])") from error
+        raise ImportError(
+            "resampling needs the package soxr (pip install plosive[train])"
+        ) from error
     return soxr.resample(samples, rate, wanted)
 
 
@@ -246,6 +259,11 @@ def check_labels(labels, n_samples):
             raise ValueError(
                 f"label {phone!r} ends at sample {end}, not behind its first sample {first}"
             )
+        if end <= last:
+            raise ValueError(
+                f"label {phone!r} ends at sample {end}, but the one before ends at {last}; labels "
+                "must be in order"
+            )
         if abs(first - last) > LABEL_TOLERANCE:
             raise ValueError(
                 f"label {phone!r} begins at sample {first}, but the one before ends at {last}; "
@@ -270,7 +288,7 @@ def sample_labels(text):
             labels.append((int(first), int(end), phone.lower()))
         except ValueError:
             raise ValueError(
-                f"line {number} is {line!r}; it must be first sample, end sample and phone"
+                f"label line {number} is {line!r}; it must be first sample, end sample and phone"
             ) from None
     return tuple(labels)
 

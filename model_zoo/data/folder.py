@@ -52,7 +52,9 @@ def read(name, folder, broken):
     Raises
     ------
     DataError
-        There is no recording at all, or the package that reads TextGrids is missing.
+        There is no recording at all.
+    ImportError
+        There is a TextGrid, but the package praatio is missing.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     recordings = [p for p in files if p.suffix.lower() in _RECORDINGS]
@@ -163,7 +165,7 @@ def _textgrid(path):
         from praatio import textgrid
         from praatio.utilities.errors import PraatioException
     except ImportError as error:
-        raise DataError(
+        raise ImportError(
             "reading TextGrids needs the package praatio (pip install plosive[train])"
         ) from error
     try:

@@ -134,6 +134,5 @@ def _restore_group(steps, group):
     steps[list(min(best.values())[1])] += _STEP
 
 
-REPAIRS = {"": lambda samples: samples, "carriage-returns-1": carriage_returns}
-"""Repairs by the name that an `Utterance` has. A name is part of the key of cached features: who
-changes what a repair does gives it a new one."""
+REPAIRS = {"": lambda samples: samples, "carriage-returns": carriage_returns}
+"""Repairs by the name that an `Utterance` has."""

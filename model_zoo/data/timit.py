@@ -46,7 +46,8 @@ _DEV = (
 DEV_SPEAKERS = frozenset(_DEV.split())
 """Halberstadt's development speakers."""
 
-_REPAIR = "carriage-returns-1"
+_TRAIN_SPEAKERS = 462
+_REPAIR = "carriage-returns"
 
 
 def read(name, folder, broken):
@@ -70,17 +71,27 @@ def read(name, folder, broken):
         utterances = [u for speaker in sample for u in _speaker(name, speaker, "", broken)]
         return fold(utterances, 0)
     root = _root(name, folder)
-    utterances = []
+    halves = {}
     for part in ("train", "test"):
         regions = _speaker_folders(_inside(root, part), r"dr\w+$")
-        speakers = [speaker for region in regions for speaker in _speaker_folders(region, r"\w+$")]
-        if not speakers:
+        halves[part] = [
+            speaker for region in regions for speaker in _speaker_folders(region, r"\w+$")
+        ]
+        if not halves[part]:
             raise DataError(
                 f"corpus {name!r}: {str(_inside(root, part))!r} has no speakers; it must hold "
                 "DR1/SPEAKER/... as in LDC93S1"
             )
-        utterances += [u for speaker in speakers for u in _speaker(name, speaker, part, broken)]
-    return _standard_splits(utterances)
+    split = _splits(
+        name, root, *({speaker.name.lower() for speaker in half} for half in halves.values())
+    )
+    return [
+        utterance
+        for half in halves.values()
+        for speaker in half
+        if speaker.name.lower() in split
+        for utterance in _speaker(name, speaker, split[speaker.name.lower()], broken)
+    ]
 
 
 def _inside(folder, name):
@@ -126,6 +137,7 @@ def _speaker(name, folder, split, broken):
     )
     if not recordings:
         broken.note(folder, "the speaker's folder has no recordings; it must hold .wav files")
+        return []
     labelled = {p.stem.lower() for p in folder.iterdir() if p.suffix.lower() == ".phn"}
     for stem in sorted(labelled - {p.stem.lower() for p in recordings}):
         broken.note(folder / f"{stem}.wav", "no such file, but its .phn is there")
@@ -135,8 +147,9 @@ def _speaker(name, folder, split, broken):
         if stem.startswith("sa"):
             continue
         try:
-            labels, text = _labels(path), _text(path)
+            labels = sample_labels(_partner_text(path, ".phn"))
             check_labels(labels, audio_length(path))
+            text = _text(path)
         except ValueError as error:
             broken.note(path, error)
             continue
@@ -152,13 +165,6 @@ def _partner_text(path, extension):
     return found.read_text(encoding="latin-1")
 
 
-def _labels(path):
-    try:
-        return sample_labels(_partner_text(path, ".phn"))
-    except ValueError as error:
-        raise ValueError(f"its .phn: {error}" if "line" in str(error) else str(error)) from None
-
-
 def _text(path):
     fields = _partner_text(path, ".txt").split(maxsplit=2)
     if len(fields) < 3:
@@ -166,18 +172,28 @@ def _text(path):
     return fields[2].strip()
 
 
-def _standard_splits(utterances):
-    testers = sorted({u.speaker for u in utterances if u.split == "test"})
-    if {*CORE_TEST_SPEAKERS, *DEV_SPEAKERS}.issubset(testers):
-        split = dict.fromkeys(CORE_TEST_SPEAKERS, "test") | dict.fromkeys(DEV_SPEAKERS, "dev")
-    else:
-        split = {speaker: ("test", "dev")[i % 2] for i, speaker in enumerate(testers)}
-    kept = [u for u in utterances if u.split == "train"]
-    return kept + [
-        replace(u, split=split[u.speaker])
-        for u in utterances
-        if u.split == "test" and u.speaker in split
-    ]
+def _splits(corpus, root, train, test):
+    """Splits by speaker; `train` and `test` are the names in TRAIN and TEST."""
+    both = sorted(train & test)
+    if both:
+        raise DataError(
+            f"corpus {corpus!r}: speaker {both[0]!r} is in both TRAIN and TEST; splits are by "
+            "speaker"
+        )
+    split = dict.fromkeys(train, "train")
+    standard = CORE_TEST_SPEAKERS | DEV_SPEAKERS
+    missing = sorted(standard - test)
+    if len(missing) == len(standard):
+        return split | {name: ("test", "dev")[i % 2] for i, name in enumerate(sorted(test))}
+    if missing or len(train) < _TRAIN_SPEAKERS:
+        lacks = f"{len(missing)} ({missing[0]}...)" if missing else "none"
+        raise DataError(
+            f"corpus {corpus!r}: {str(root)!r} is half of LDC93S1: TRAIN has {len(train)} of "
+            f"{_TRAIN_SPEAKERS} speakers, TEST lacks {lacks} of the {len(standard)} in the "
+            "standard splits; copy all of it"
+        )
+    split |= dict.fromkeys(CORE_TEST_SPEAKERS, "test")
+    return split | dict.fromkeys(DEV_SPEAKERS, "dev")
 
 
 def pairs(utterances):
@@ -209,9 +225,14 @@ def fold(utterances, number):
     Raises
     ------
     DataError
-        There is no such fold.
+        There are fewer than three pairs, or there is no such fold.
     """
     speakers = pairs(utterances)
+    if len(speakers) < 3:
+        raise DataError(
+            f"{len(speakers)} speaker pairs are too few for a cross-validation; at least 3 are "
+            "needed, to train, tune and test on"
+        )
     if not 0 <= number < len(speakers):
         raise DataError(
             f"fold {number} does not exist; {len(speakers)} speaker pairs give folds 0 to "
