@@ -163,6 +163,11 @@ def test_standard_splits_are_those_of_ldc93s1(tmp_path):
     refused(message, data.read_folder, "timit", root)
 
 
+def test_made_up_speaker_may_have_a_name_of_the_standard_splits(tmp_path):
+    found = data.read_folder("timit", write_ldc(tmp_path, test=("mdab0", "mjkl0", "mmno0")))
+    assert [u.split for u in found] == ["train", "train", "test", "dev", "test"]
+
+
 def test_half_a_corpus_is_refused(tmp_path):
     write_ldc(tmp_path, test=())
     message = (

@@ -47,6 +47,7 @@ DEV_SPEAKERS = frozenset(_DEV.split())
 """Halberstadt's development speakers."""
 
 _TRAIN_SPEAKERS = 462
+_BY_CHANCE = 3  # speakers of the standard splits whose names a made-up corpus may hit on
 _REPAIR = "carriage-returns"
 
 
@@ -183,7 +184,7 @@ def _splits(corpus, root, train, test):
     split = dict.fromkeys(train, "train")
     standard = CORE_TEST_SPEAKERS | DEV_SPEAKERS
     missing = sorted(standard - test)
-    if len(missing) == len(standard):
+    if len(standard) - len(missing) <= _BY_CHANCE:
         return split | {name: ("test", "dev")[i % 2] for i, name in enumerate(sorted(test))}
     if missing or len(train) < _TRAIN_SPEAKERS:
         lacks = f"{len(missing)} ({missing[0]}...)" if missing else "none"
