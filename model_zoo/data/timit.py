@@ -6,11 +6,11 @@ SPHERE or RIFF; the folder that holds TRAIN and TEST may lie up to two levels be
 NLTK's sample is `drN-SPEAKER/SENTENCE.{wav,phn,txt,wrd}`. The two SA sentences, the same for all
 speakers, are left out.
 
-Splits are by speaker. LDC93S1: its 462 training speakers, the 50 development speakers of
-Halberstadt ("Heterogeneous acoustic measurements and multiple classifiers for speech
-recognition", PhD thesis, MIT, 1998) and the 24 speakers of the core test set (LDC93S1,
-`DOC/TESTSET.DOC`), as in Kaldi's recipe `egs/timit/s5/conf/{dev,test}_spk.list`; TEST's other
-speakers belong to no split and are left out. A corpus of other speakers: of those in TEST, in the
+Splits are by speaker. LDC93S1: its 462 training speakers, the 24 speakers of the core test set
+(LDC93S1, `DOC/TESTSET.DOC`) and the 50 development speakers of Halberstadt ("Heterogeneous
+acoustic measurements and multiple classifiers for speech recognition", PhD thesis, MIT, 1998; the
+list is that of Kaldi's recipe, `egs/timit/s5/conf/dev_spk.list`); TEST's other speakers belong to
+no split and are left out. A corpus of other speakers: of those in TEST, in the
 order of their names, the first, third... are `test` and the second, fourth... `dev`. NLTK's
 sample: `fold`.
 """
