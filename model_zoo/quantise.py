@@ -296,13 +296,15 @@ def _choose(config, number, layer, decay):
                 error("w_in", layer.w_in, scale * 2.0**-shift),
                 error("w_rec", w_rec, scale),
             )
-            # Equal but for the last bits are equal; then the smaller shift, which rounds less.
-            tried.append((round(sum(parts), 12), shift, scale, parts))
+            tried.append((round(sum(parts), 12), shift, -scale, parts))
+    # Of equal errors (but for the last bits) the smaller shift, which rounds less, then the
+    # coarser scale, which finds the integers of a network that was on a grid.
     tried.sort()
     limit = 2 ** (config.membrane_bits - 1) - 1
     first_refusal = None
     narrowest = None
-    for rank, (_, shift, scale, parts) in enumerate(tried):
+    for rank, (_, shift, negative, parts) in enumerate(tried):
+        scale = -negative
         if layer.late_subtract and (np.diagonal(w_rec) / scale).min() < _LEAST - 0.5:
             first_refusal = first_refusal or _refused_diagonal(layer, w_rec, scale)
             continue
@@ -393,9 +395,10 @@ def _layer_bits(config, number, layer):
 
 def _choose_readout(config, w_out):
     """Integers of the readout, the value of one step of a logit, and what was done."""
-    tried = sorted((round(_error(w_out, s), 12), s) for s in _candidates(w_out) or [1.0])
+    tried = sorted((round(_error(w_out, s), 12), -s) for s in _candidates(w_out) or [1.0])
     bits_of = []
-    for rank, (error, scale) in enumerate(tried):
+    for rank, (error, negative_scale) in enumerate(tried):
+        scale = -negative_scale
         made = _rounded(w_out, scale).astype(np.int8)
         positive = np.maximum(made, 0).sum(axis=0, dtype=np.int64).max()
         negative = np.minimum(made, 0).sum(axis=0, dtype=np.int64).min()
@@ -410,7 +413,7 @@ def _choose_readout(config, w_out):
             return made, scale, about
         bits_of.append(bits)
     raise ConversionError(
-        f"readout: at its best scale, {tried[0][1]:.4g} a weight step, its sums need acc_bits "
+        f"readout: at its best scale, {-tried[0][1]:.4g} a weight step, its sums need acc_bits "
         f"{bits_of[0]} and the configuration has {config.acc_bits}; of the {len(tried)} scales "
         f"tried the least need is {min(bits_of)}: set acc_bits to that"
     )
