@@ -9,10 +9,10 @@ is 3 steps off, which nobody hears and nothing can tell.
 
 Both are undone by looking for the smoothest recording that the translation turns into the bytes
 at hand. Lost bytes: CR is put back before those LF for which the sum of log2(1 + |difference of
-neighbouring samples|) is least, where each byte put back costs `_INSERTION` bits (a search
-over the two ways of pairing bytes, one step per LF, at least `_MARGIN` bytes apart). High bytes: within each run of samples whose
-high byte is 10, those become 13 for which the sum of absolute second differences is least, where
-each change costs `_CHANGE` steps.
+neighbouring samples|) is least, where each byte put back costs `_INSERTION` bits (a search over
+the two ways of pairing bytes, one step per LF, at least `_MARGIN` bytes apart). High bytes: within
+each run of samples whose high byte is 10, those become 13 for which the sum of absolute second
+differences is least, where each change costs `_CHANGE` steps.
 
 Of 480 ARCTIC and Kathleen recordings translated on purpose, 474 had every sample in its place
 again (in six, two bytes lost within ten samples of each other were not seen: the rest is one
