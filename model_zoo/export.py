@@ -84,7 +84,7 @@ def from_network(network, slope=5.0, dropout=0.0):
         LayerRule(layer.decay_shift, layer.decay_form, layer.reset, layer.input_shift)
         for layer in network.layers
     ]
-    model = SpikingNetwork(config, rules, [1.0] * len(rules), slope, dropout)
+    model = SpikingNetwork(config, rules, [1.0] * len(rules), slope=slope, dropout=dropout)
     lowest = -(2 ** (config.weight_bits - 1))
 
     def put(parameter, integers, what):

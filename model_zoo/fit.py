@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training itself: labelled recordings and a recipe to a network.
+"""Training itself: labelled recordings and one stage of a recipe.
 
 Chunks of strung-together utterances, augmented in the log-mel domain, cross-entropy against
-targets that come some frames late, a price on spikes, AdamW. The weights are quantised from the
-first step on.
+targets that come some frames late, a price on spikes, AdamW. A quantised network computes with its
+integers from the first step on.
 """
 
 import hashlib
@@ -20,7 +20,6 @@ from model_zoo.network import LayerRule, SpikingNetwork
 
 __all__ = [
     "Labelled",
-    "Recipe",
     "TrainError",
     "build",
     "fit",
@@ -37,68 +36,6 @@ class TrainError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Every constant of training.
-
-    Attributes
-    ----------
-    seed : int
-    epochs, batch, chunk : int
-        Passes over the data; chunks per step; frames per chunk.
-    learning_rate, weight_decay, clip_norm : float
-        AdamW, with a cosine decay to zero over all steps; gradient norm limit.
-    dropout, surrogate_slope : float
-    label_delay : int
-        Frames that targets come later than their features.
-    warm_up : int
-        First frames of a chunk that count for nothing: the state starts at zero there.
-    feature_scale : float
-        int8 steps per standard deviation.
-    input_shift : int
-    decay_shift, decay_form, reset : tuple
-        One entry per layer.
-    threshold : tuple of float
-        First thresholds, stimulus units.
-    rate_limit, rate_weight : float
-        Spike density that costs nothing, and the price of the square of what is above it.
-    gain, tilt, warp : float
-        Augmentation of each chunk: standard deviation of the level and of the slope over all
-        coefficients (natural log units), largest relative warp of the mel axis.
-    noise_share, noise_level : float
-        Share of chunks with a noise floor; the floor's mean distance to the chunk's mean level.
-    time_mask, band_mask : int
-        Longest masked stretch of frames and of coefficients.
-    """
-
-    seed: int = 1
-    epochs: int = 36
-    batch: int = 32
-    chunk: int = 120
-    learning_rate: float = 8e-3
-    weight_decay: float = 1e-2
-    clip_norm: float = 1.0
-    dropout: float = 0.1
-    surrogate_slope: float = 5.0
-    label_delay: int = 3
-    warm_up: int = 6
-    feature_scale: float = 20.0
-    input_shift: int = 5
-    decay_shift: tuple = (1, 1)
-    decay_form: tuple = ("leak", "leak")
-    reset: tuple = ("zero", "zero")
-    threshold: tuple = (16.0, 10.0)
-    rate_limit: float = 0.13
-    rate_weight: float = 20.0
-    gain: float = 0.7
-    tilt: float = 0.5
-    warp: float = 0.1
-    noise_share: float = 0.3
-    noise_level: float = 4.0
-    time_mask: int = 10
-    band_mask: int = 5
-
-
-@dataclass(frozen=True)
 class Labelled:
     """Recordings with a label for every frame.
 
@@ -107,104 +44,151 @@ class Labelled:
     log_mels : list of numpy.ndarray
         float32 `[frames, 40]`.
     labels : list of numpy.ndarray
-        Numbers into `phones.LABELS`, `[frames]`.
+        Numbers of outputs, `[frames]`.
+    share : float
+        Part of the recordings that an epoch sees, drawn anew each time.
     """
 
     log_mels: list
     labels: list
+    share: float = 1.0
+
+    @property
+    def frames(self):
+        """Frames of an epoch, about."""
+        return int(self.share * sum(len(known) for known in self.labels))
 
 
-def measure_normalisation(log_mels, recipe):
-    """The fixed normalisation of training data: its mean and spread, and the recipe's scale."""
+def measure_normalisation(log_mels, feature_scale):
+    """The fixed normalisation of training data: its mean and spread, and a scale."""
     frames = np.concatenate(log_mels).astype(np.float64)
     mean, std = frames.mean(axis=0), frames.std(axis=0)
     return Normalisation(
         tuple(np.round(mean, 4).tolist()),
         tuple(np.round(std, 4).tolist()),
-        recipe.feature_scale,
+        feature_scale,
     )
 
 
-def build(config, recipe):
-    """A new network for a configuration, with the recipe's neurons."""
+def build(config, settings, precision=None):
+    """A new network for a configuration, with neurons as a recipe's `NetworkSettings` say."""
     rules = [
-        LayerRule(shift, form, reset, recipe.input_shift if number == 0 else 0)
+        LayerRule(shift, form, reset, settings.input_shift if number == 0 else 0)
         for number, (shift, form, reset) in enumerate(
-            zip(recipe.decay_shift, recipe.decay_form, recipe.reset, strict=True)
+            zip(settings.decay_shift, settings.decay_form, settings.reset, strict=True)
         )
     ]
-    return SpikingNetwork(config, rules, recipe.threshold, recipe.surrogate_slope, recipe.dropout)
+    return SpikingNetwork(config, rules, settings.threshold, precision, settings.surrogate_slope)
 
 
-def run_name(corpus, normalisation, config, recipe):
+def run_name(corpora, *settings):
     """A name for one training run: 16 hex digits over everything that it depends on."""
-    content = hashlib.sha256(repr((normalisation, config, recipe)).encode())
-    for known in corpus.labels:
-        content.update(np.asarray(known, np.int16).tobytes())
+    content = hashlib.sha256(repr(settings).encode())
+    for corpus in corpora:
+        content.update(repr(corpus.share).encode())
+        for known in corpus.labels:
+            content.update(np.asarray(known, np.int16).tobytes())
     return content.hexdigest()[:16]
 
 
-def _chunks(corpus, recipe, generator):
+def _stretched(frames, labels, factor):
+    """An utterance spoken `factor` times as fast: frames interpolated, labels the nearest."""
+    position = np.arange(0, len(labels) - 1, factor)
+    low = position.astype(np.int64)
+    share = (position - low).astype(np.float32)[:, None]
+    after = np.minimum(low + 1, len(labels) - 1)
+    return frames[low] * (1 - share) + frames[after] * share, labels[np.rint(position).astype(int)]
+
+
+def _chunks(corpora, training, label_delay, generator):
     """One epoch's chunks: log-mel `[chunks, frames, 40]`, targets `[chunks, frames]`.
 
     The utterances are strung together in random order and cut into chunks behind a random start.
     """
-    order = torch.randperm(len(corpus.labels), generator=generator).tolist()
-    frames = np.concatenate([corpus.log_mels[i] for i in order])
-    labels = np.concatenate([corpus.labels[i] for i in order]).astype(np.int64)
-    start = int(torch.randint(recipe.chunk, (), generator=generator))
-    count = (len(labels) - start) // recipe.chunk
+    chosen = []
+    for corpus in corpora:
+        order = torch.randperm(len(corpus.labels), generator=generator)
+        count = round(corpus.share * len(order))
+        chosen += [(corpus, int(i)) for i in order[:count]]
+    order = torch.randperm(len(chosen), generator=generator).tolist()
+    factors = 1 + training.speed * (2 * torch.rand(len(chosen), generator=generator) - 1)
+    parts = [
+        _stretched(corpus.log_mels[i], corpus.labels[i], factor)
+        for (corpus, i), factor in zip(
+            [chosen[place] for place in order], factors.tolist(), strict=True
+        )
+    ]
+    frames = np.concatenate([part for part, _ in parts])
+    labels = np.concatenate([part for _, part in parts]).astype(np.int64)
+    start = int(torch.randint(training.chunk, (), generator=generator))
+    count = (len(labels) - start) // training.chunk
     if count < 1:
         raise TrainError(
             f"the training data has {len(labels)} frames; at least "
-            f"{2 * recipe.chunk}, two chunks, are needed"
+            f"{2 * training.chunk}, two chunks, are needed"
         )
-    used = slice(start, start + count * recipe.chunk)
-    targets = labels[used].reshape(count, recipe.chunk)
+    used = slice(start, start + count * training.chunk)
+    targets = labels[used].reshape(count, training.chunk)
     targets = np.concatenate(
         [
-            np.full((count, recipe.label_delay), IGNORED),
-            targets[:, : recipe.chunk - recipe.label_delay],
+            np.full((count, label_delay), IGNORED),
+            targets[:, : training.chunk - label_delay],
         ],
         axis=1,
     )
-    targets[:, : max(recipe.warm_up, recipe.label_delay)] = IGNORED
+    targets[:, : max(training.warm_up, label_delay)] = IGNORED
     return (
-        torch.from_numpy(frames[used].reshape(count, recipe.chunk, -1)),
+        torch.from_numpy(frames[used].reshape(count, training.chunk, -1)),
         torch.from_numpy(targets),
     )
 
 
-def _augment(log_mel, recipe, generator):
+def _augment(log_mel, noise, training, generator):
     """Other voices, microphones and rooms, roughly: `[batch, frames, 40]` to the same."""
-    n_batch, _, n_mels = log_mel.shape
+    n_batch, n_frames, n_mels = log_mel.shape
 
     def uniform(*shape):
         return torch.rand(shape, generator=generator)
 
-    factor = 1 + recipe.warp * (2 * uniform(n_batch, 1) - 1)
+    factor = 1 + training.warp * (2 * uniform(n_batch, 1) - 1)
     position = (torch.arange(n_mels) * factor).clamp(max=n_mels - 1)
     low = position.long().clamp(max=n_mels - 2)
     share = (position - low)[:, None]
-    index = low[:, None].expand(-1, log_mel.shape[1], -1)
+    index = low[:, None].expand(-1, n_frames, -1)
     warped = log_mel.gather(2, index) * (1 - share) + log_mel.gather(2, index + 1) * share
     slope = torch.linspace(-0.5, 0.5, n_mels)
     shift = (
-        recipe.gain * torch.randn(n_batch, 1, 1, generator=generator)
-        + recipe.tilt * torch.randn(n_batch, 1, 1, generator=generator) * slope
+        training.gain * torch.randn(n_batch, 1, 1, generator=generator)
+        + training.tilt * torch.randn(n_batch, 1, 1, generator=generator) * slope
     )
-    floor = warped.mean(dim=(1, 2), keepdim=True) - recipe.noise_level * (
-        0.5 + uniform(n_batch, 1, 1)
-    )
-    floor = floor + 0.5 * torch.randn(warped.shape, generator=generator)
-    noisy = uniform(n_batch, 1, 1) < recipe.noise_share
+    if noise is None:
+        floor = 0.5 * torch.randn(warped.shape, generator=generator)
+    else:
+        clip = torch.randint(len(noise), (n_batch,), generator=generator).tolist()
+        first = torch.randint(noise.shape[1] - n_frames + 1, (n_batch,), generator=generator)
+        floor = torch.stack(
+            [noise[i, j : j + n_frames] for i, j in zip(clip, first.tolist(), strict=True)]
+        )
+    lowest, highest = training.noise_snr
+    ratio = lowest + (highest - lowest) * uniform(n_batch, 1, 1)
+    floor = floor + _power(warped) - _power(floor) - ratio * (np.log(10) / 10)
+    noisy = uniform(n_batch, 1, 1) < training.noise_share
     return torch.where(noisy, torch.logaddexp(warped, floor), warped) + shift
 
 
-def _mask(features, recipe, generator):
+def _power(log_mel):
+    """Natural log of the mean energy of each chunk `[batch, 1, 1]`."""
+    count = log_mel.shape[1] * log_mel.shape[2]
+    return torch.logsumexp(log_mel, dim=(1, 2), keepdim=True) - np.log(count)
+
+
+def _mask(features, training, generator):
     """Zero one stretch of frames and one band of coefficients in each chunk."""
     n_batch, n_frames, n_mels = features.shape
-    for axis, count, longest in ((1, n_frames, recipe.time_mask), (2, n_mels, recipe.band_mask)):
+    for axis, count, longest in (
+        (1, n_frames, training.time_mask),
+        (2, n_mels, training.band_mask),
+    ):
         length = torch.randint(longest + 1, (n_batch, 1), generator=generator)
         first = torch.randint(count, (n_batch, 1), generator=generator)
         place = torch.arange(count)
@@ -220,17 +204,36 @@ def _quantise(log_mel, normalisation):
 
 
 def fit(
-    corpus, normalisation, config, recipe, state=None, stop_after=None, on_epoch=None, progress=True
+    model,
+    corpora,
+    normalisation,
+    training,
+    label_delay,
+    seed=1,
+    noise=None,
+    name="epoch",
+    state=None,
+    stop_after=None,
+    on_epoch=None,
+    progress=True,
 ):
-    """Train a network.
+    """Train a network for one stage.
 
     Parameters
     ----------
-    corpus : Labelled
+    model : torch.nn.Module
+        A network of `build` or of the stage before; it is changed.
+    corpora : list of Labelled
         Training data.
     normalisation : Normalisation
-    config : AcceleratorConfig
-    recipe : Recipe
+    training : recipe.Training
+    label_delay : int
+        Frames that targets come later than their features.
+    seed : int
+    noise : torch.Tensor or None
+        Log-mel energies of noise `[clips, frames, 40]`.
+    name : str
+        For the progress bar.
     state : path-like or None
         Where the training state is kept between epochs. One that is there is continued.
     stop_after : int or None
@@ -242,30 +245,30 @@ def fit(
 
     Returns
     -------
-    SpikingNetwork, list of float
-        The network, in evaluation mode, and the mean loss of each epoch.
+    list of float
+        The mean loss of each epoch. The model is in evaluation mode.
 
     Raises
     ------
     TrainError
         The kept state belongs to another recipe or other data, or there is too little data.
     """
-    torch.manual_seed(recipe.seed)
-    model = build(config, recipe)
     decayed = [p for p in model.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     optimiser = torch.optim.AdamW(
         [
-            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": decayed, "weight_decay": training.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ],
-        lr=recipe.learning_rate,
+        lr=training.learning_rate,
     )
+    model.dropout.p = training.dropout
+    device = next(model.parameters()).device
     losses = []
-    run = run_name(corpus, normalisation, config, recipe)
+    run = run_name(corpora, normalisation, training, label_delay, seed)
     state = None if state is None else Path(state)
     if state is not None and state.is_file():
-        kept = torch.load(state, weights_only=True)
+        kept = torch.load(state, weights_only=True, map_location=device)
         if kept["run"] != run:
             raise TrainError(
                 f"{state}: the training state there is of another recipe or other data; remove "
@@ -274,49 +277,49 @@ def fit(
         model.load_state_dict(kept["model"])
         optimiser.load_state_dict(kept["optimiser"])
         losses = kept["losses"]
-    frames = sum(len(known) for known in corpus.labels)
-    steps_per_epoch = max(1, (frames // recipe.chunk - 1) // recipe.batch)
-    total_steps = recipe.epochs * steps_per_epoch
-    last = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)
+    frames = sum(corpus.frames for corpus in corpora)
+    steps_per_epoch = max(1, (frames // training.chunk - 1) // training.batch)
+    total_steps = training.epochs * steps_per_epoch
+    last = training.epochs if stop_after is None else min(stop_after, training.epochs)
     for epoch in range(len(losses), last):
-        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+        torch.manual_seed(seed * 100_003 + epoch)
         model.train()
-        log_mels, targets = _chunks(corpus, recipe, generator)
+        log_mels, targets = _chunks(corpora, training, label_delay, generator)
         order = torch.randperm(len(targets), generator=generator)
         sums = []
         for step in track(
-            range(steps_per_epoch),
-            f"epoch {epoch + 1}/{recipe.epochs}",
+            range(min(steps_per_epoch, -(-len(targets) // training.batch))),
+            f"{name} {epoch + 1}/{training.epochs}",
             disable=not progress,
             transient=True,
         ):
-            chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
+            chosen = order[step * training.batch : (step + 1) * training.batch]
             done = (epoch * steps_per_epoch + step) / total_steps
-            rate = recipe.learning_rate * 0.5 * (1 + float(np.cos(np.pi * done)))
+            rate = training.learning_rate * 0.5 * (1 + float(np.cos(np.pi * done)))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            features = _quantise(_augment(log_mels[chosen], recipe, generator), normalisation)
-            features = _mask(features, recipe, generator)
-            logits, spikes, _ = model(features)
-            wanted = targets[chosen]
+            augmented = _augment(log_mels[chosen], noise, training, generator)
+            features = _mask(_quantise(augmented, normalisation), training, generator)
+            logits, spikes, _ = model(features.to(device))
+            wanted = targets[chosen].to(device)
             kept_frames = wanted != IGNORED
-            scaled = logits[kept_frames] * model.log_scale.exp()
+            scaled = logits[kept_frames] * model.logit_scale()
             loss = torch.nn.functional.cross_entropy(scaled, wanted[kept_frames])
             dense = sum(
-                (fired.mean(dim=(0, 1, 3)) - recipe.rate_limit).clamp(min=0).square().sum()
+                (fired.mean(dim=(0, 1, 3)) - training.rate_limit).clamp(min=0).square().sum()
                 for fired in spikes
             )
             optimiser.zero_grad()
-            (loss + recipe.rate_weight * dense).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            (loss + training.rate_weight * dense).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
             optimiser.step()
             model.project_()
             sums.append(float(loss.detach()))
         losses = [*losses, float(np.mean(sums))]
         if not np.isfinite(losses[-1]):
             raise TrainError(
-                f"epoch {epoch + 1}: the loss is {losses[-1]!r}; training diverged, "
+                f"{name}, epoch {epoch + 1}: the loss is {losses[-1]!r}; training diverged, "
                 "lower the learning rate"
             )
         if state is not None:
@@ -334,15 +337,23 @@ def fit(
             partial.replace(state)
         if on_epoch is not None:
             on_epoch(epoch + 1, losses[-1], model.eval())
-    return model.eval(), losses
+    model.eval()
+    return losses
 
 
 @torch.no_grad()
 def run_torch(model, features):
-    """Run int8 features `[batch, frames, n_input]`; the result is shaped like a golden model's."""
-    logits, spikes, membranes = model.eval()(torch.from_numpy(features.astype(np.float32)))
+    """Run int8 features `[batch, frames, n_input]`; the result is shaped like a golden model's.
+
+    Logits and membranes are int64 for a quantised network, else float32.
+    """
+    device = next(model.parameters()).device
+    logits, spikes, membranes = model.eval()(
+        torch.from_numpy(features.astype(np.float32)).to(device)
+    )
+    kind = np.float32 if model.precision is None else np.int64
     return SimpleNamespace(
-        logits=logits.numpy().astype(np.int64),
-        spikes=[fired.numpy() for fired in spikes],
-        membranes=[u.numpy().astype(np.int64) for u in membranes],
+        logits=logits.cpu().numpy().astype(kind),
+        spikes=[fired.cpu().numpy() for fired in spikes],
+        membranes=[u.cpu().numpy().astype(kind) for u in membranes],
     )

@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recurrent spiking network in torch, with the integers of `docs/numerics.md`.
+"""The recurrent spiking network in torch: float, with 8-bit weights, or exactly the hardware's.
 
-The forward pass computes the integers of the golden model, held exactly in float32 (they stay
-below 2^24); only the gradients are approximate: straight through the rounding of weights and
-thresholds and through the floors of the shifts, a fast sigmoid's derivative at the spikes
-(Zenke and Ganguli, "SuperSpike", Neural Computation 30(6), 2018), and none through the reset.
-Dropout is the one thing of training that leaves the integers.
+With `precision` 4 the forward pass computes the integers of `docs/numerics.md` and of the golden
+model, held exactly in float32 (they stay below 2^24); only the gradients are approximate: straight
+through the rounding of weights and thresholds and through the floors of the shifts, a fast
+sigmoid's derivative at the spikes (Zenke and Ganguli, "SuperSpike", Neural Computation 30(6),
+2018), and none through the reset. Dropout is the one thing of training that leaves the integers.
+
+With `precision` 8 the same holds for weights, thresholds and membranes with four bits more behind
+the point, and with `precision` None nothing is rounded or clamped: weights, thresholds and
+membranes are float32. All three have the same parameters in the same units, so a network moves
+down the ladder by `load_state_dict` (`model_zoo.compress`).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-__all__ = ["LayerRule", "SpikingLayer", "SpikingNetwork"]
+__all__ = ["PRECISIONS", "LayerRule", "SpikingLayer", "SpikingNetwork"]
+
+PRECISIONS = (None, 8, 4)
+"""Weight bits; None is float32."""
 
 WEIGHT_LSB = 0.05
-"""Latent weight units per integer step (it sets the learning rate in steps, nothing else)."""
+"""Latent weight units per step of a 4-bit weight (it sets the learning rate, nothing else)."""
 
 
 def _straight_through(exact, smooth):
@@ -61,8 +70,8 @@ class _Scan(torch.autograd.Function):
         threshold : torch.Tensor
             Integer thresholds `[n]`, membrane units.
         rule : LayerRule
-        formats : (int, int)
-            Membrane bits, membrane fraction bits.
+        formats : (int or None, int)
+            Membrane bits, membrane fraction bits. Without bits, membranes are real numbers.
         slope : float
             Of the fast sigmoid, per threshold.
 
@@ -73,7 +82,8 @@ class _Scan(torch.autograd.Function):
         """
         bits, frac = formats
         n_frames, n_steps, n_batch, n = term.shape
-        low, high = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+        real = bits is None
+        low, high = (None, None) if real else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
         fraction = 2.0**-rule.decay_shift
         spikes = torch.zeros_like(term)
         before = torch.empty_like(term)
@@ -86,9 +96,11 @@ class _Scan(torch.autograd.Function):
                 stimulus = stimulus + recurrent.view(n_steps, n_batch, n)
             stimulus = stimulus * 2.0**frac
             for k in range(n_steps):
-                shifted = torch.floor(u * fraction)
-                v = (shifted if rule.decay_form == "scale" else u - shifted) + stimulus[k]
-                v = torch.clamp(v, low, high, out=before[t, k])
+                shifted = u * fraction if real else torch.floor(u * fraction)
+                kept = shifted if rule.decay_form == "scale" else u - shifted
+                v = torch.add(kept, stimulus[k], out=before[t, k])
+                if not real:
+                    v.clamp_(low, high)
                 s = torch.ge(v, threshold, out=spikes[t, k])
                 u = membranes[t, k]
                 if rule.reset == "zero":
@@ -137,7 +149,7 @@ class _Scan(torch.autograd.Function):
 
 
 class SpikingLayer(nn.Module):
-    """One recurrent LIF layer with 4-bit weights and integer thresholds.
+    """One recurrent LIF layer.
 
     Parameters
     ----------
@@ -146,34 +158,46 @@ class SpikingLayer(nn.Module):
     recurrent : bool
         Has recurrent weights.
     rule : LayerRule
-    formats : (int, int, int)
-        Weight bits, membrane bits, membrane fraction bits.
+    membrane : (int, int)
+        Membrane bits and fraction bits of the hardware, at 4-bit weights.
     threshold : float
-        First threshold of every neuron, stimulus units.
+        First threshold of every neuron, stimulus units of a 4-bit network.
+    precision : int or None
+        Out of `PRECISIONS`.
     slope : float
         Of the surrogate gradient.
     """
 
-    def __init__(self, n_source, n, recurrent, rule, formats, threshold, slope):
+    def __init__(self, n_source, n, recurrent, rule, membrane, threshold, precision, slope):
         super().__init__()
         self.rule = rule
-        self.weight_bits, *self.membrane = formats
         self.slope = slope
-        self.unit = threshold * 2.0 ** self.membrane[1]
+        self.precision = precision
+        extra = 0 if precision is None else precision - 4
+        self.steps = 2.0**extra
+        """Weight steps of this precision per step of a 4-bit weight."""
+        self.limit = math.inf if precision is None else 2 ** (precision - 1) - 1
+        bits, frac = membrane
+        self.membrane = (None if precision is None else bits + extra, frac)
+        self.unit = threshold * self.steps * 2.0**frac
         self.w_in = nn.Parameter(torch.randn(n_source, n) * 2.2 * WEIGHT_LSB)
         self.w_rec = nn.Parameter(torch.randn(n, n) * 1.5 * WEIGHT_LSB) if recurrent else None
         self.level = nn.Parameter(torch.ones(n))
 
     def quantised(self, weight):
-        """Integer weights with straight-through gradients; magnitudes stay symmetric."""
-        limit = 2 ** (self.weight_bits - 1) - 1
-        scaled = weight / WEIGHT_LSB
-        return _straight_through(scaled.round().clamp(-limit, limit), scaled)
+        """Weights in steps, with straight-through gradients; magnitudes stay symmetric."""
+        scaled = weight * (self.steps / WEIGHT_LSB)
+        if self.precision is None:
+            return scaled
+        return torch.fake_quantize_per_tensor_affine(scaled, 1.0, 0, -self.limit, self.limit)
 
     def threshold(self):
-        """Integer thresholds `[n]`, membrane units."""
+        """Thresholds `[n]`, membrane units."""
         scaled = self.level * self.unit
-        return _straight_through(scaled.round().clamp(1, 2 ** (self.membrane[0] - 1) - 1), scaled)
+        if self.precision is None:
+            return scaled
+        exact = scaled.round().clamp(1, 2 ** (self.membrane[0] - 1) - 1)
+        return _straight_through(exact, scaled)
 
     def forward(self, operand, n_steps):
         """Spikes and membranes `[frames, T, batch, n]`.
@@ -189,14 +213,16 @@ class SpikingLayer(nn.Module):
         term = operand @ self.quantised(self.w_in)
         shift = self.rule.input_shift
         if shift:
-            exact = torch.floor((term + 2 ** (shift - 1)) * 2.0**-shift)
-            term = _straight_through(exact, term * 2.0**-shift)
+            scaled = term * 2.0**-shift
+            if self.precision is None:
+                term = scaled
+            else:
+                exact = torch.floor((term + 2 ** (shift - 1)) * 2.0**-shift)
+                term = _straight_through(exact, scaled)
         if term.shape[1] != n_steps:
             term = term.expand(-1, n_steps, -1, -1)
         w_rec = None if self.w_rec is None else self.quantised(self.w_rec)
-        return _Scan.apply(
-            term, w_rec, self.threshold(), self.rule, tuple(self.membrane), self.slope
-        )
+        return _Scan.apply(term, w_rec, self.threshold(), self.rule, self.membrane, self.slope)
 
 
 class SpikingNetwork(nn.Module):
@@ -210,32 +236,44 @@ class SpikingNetwork(nn.Module):
         One per layer.
     thresholds : sequence of float
         First thresholds, stimulus units, one per layer.
+    precision : int or None
+        Weight bits out of `PRECISIONS`; 4 is what the hardware runs.
     slope : float
         Of the surrogate gradient, per threshold.
     dropout : float
         Share of spikes hidden from the next layer and the readout while training.
+
+    Attributes
+    ----------
+    readout_kept : torch.Tensor
+        1 where a readout weight is kept, 0 where it is pruned, `[n, n_output]`.
     """
 
-    def __init__(self, config, rules, thresholds, slope=5.0, dropout=0.0):
+    def __init__(self, config, rules, thresholds, precision=4, slope=5.0, dropout=0.0):
         super().__init__()
         self.config = config
-        formats = (config.weight_bits, config.membrane_bits, config.membrane_frac)
+        self.precision = precision
+        membrane = (config.membrane_bits, config.membrane_frac)
         sources = (config.n_input, *config.hidden[:-1])
         self.layers = nn.ModuleList(
-            SpikingLayer(n_source, n, recurrent, rule, formats, threshold, slope)
+            SpikingLayer(n_source, n, recurrent, rule, membrane, threshold, precision, slope)
             for n_source, n, recurrent, rule, threshold in zip(
                 sources, config.hidden, config.recurrent, rules, thresholds, strict=True
             )
         )
-        self.w_out = nn.Parameter(
-            torch.randn(config.hidden[-1], config.n_output) * 1.5 * WEIGHT_LSB
-        )
+        shape = (config.hidden[-1], config.n_output)
+        self.w_out = nn.Parameter(torch.randn(shape) * 1.5 * WEIGHT_LSB)
+        self.register_buffer("readout_kept", torch.ones(shape))
         self.log_scale = nn.Parameter(torch.tensor(-3.0))
         self.dropout = nn.Dropout(dropout)
 
     def quantised_readout(self):
-        """Integer readout weights `[n, n_output]`."""
-        return self.layers[-1].quantised(self.w_out)
+        """Readout weights in steps `[n, n_output]`."""
+        return self.layers[-1].quantised(self.w_out) * self.readout_kept
+
+    def logit_scale(self):
+        """Natural log units per unit of a logit."""
+        return self.log_scale.exp() / self.layers[-1].steps
 
     def forward(self, features):
         """Run utterances from their beginning.
@@ -248,7 +286,7 @@ class SpikingNetwork(nn.Module):
         Returns
         -------
         logits : torch.Tensor
-            `[batch, frames, n_output]`, integers (but for dropout).
+            `[batch, frames, n_output]`, integers (but for dropout and without precision).
         spikes, membranes : list of torch.Tensor
             `[batch, frames, T, n]` per layer.
         """
@@ -269,20 +307,23 @@ class SpikingNetwork(nn.Module):
         Training calls this after each step, so that the trained network is the exported one.
         """
         for layer in self.layers:
-            limit = 2 ** (layer.weight_bits - 1) - 0.51
+            layer.level.clamp_(min=1 / layer.unit)
+        if self.precision is None:
+            return
+        for layer in self.layers:
+            edge = (layer.limit + 0.49) * WEIGHT_LSB / layer.steps
             matrices = [layer.w_in] if layer.w_rec is None else [layer.w_in, layer.w_rec]
             for matrix in matrices:
-                matrix.clamp_(-limit * WEIGHT_LSB, limit * WEIGHT_LSB)
-            layer.level.clamp_(min=1 / layer.unit)
+                matrix.clamp_(-edge, edge)
             while (over := self._overflows(layer)).any():
                 for matrix in matrices:
                     matrix[:, over] *= 0.95
-        self.w_out.clamp_(-limit * WEIGHT_LSB, limit * WEIGHT_LSB)
+        self.w_out.clamp_(-edge, edge)
         while (over := self._readout_overflows()).any():
             self.w_out[:, over] *= 0.95
 
     def _outside(self, low, high):
-        edge = 2 ** (self.config.acc_bits - 1)
+        edge = 2 ** (self.config.acc_bits + self.precision - 5)
         return (low < -edge) | (high > edge - 1)
 
     def _overflows(self, layer):

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The yardstick: a gated recurrent network of the same width, with real numbers throughout.
+
+It tells how much of an error rate is the spiking network's and how much the data's. No hardware
+of ours runs it.
+"""
+
+import torch
+from torch import nn
+
+__all__ = ["GatedNetwork"]
+
+FEATURE_STEPS = 20.0
+"""int8 steps that become 1: about the spread of a coefficient."""
+
+
+class GatedNetwork(nn.Module):
+    """Gated recurrent units (torch's `GRU`) and a linear readout.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Inputs, widths and outputs; all layers must have the same width.
+    dropout : float
+        Between layers and before the readout, while training.
+    """
+
+    def __init__(self, config, dropout=0.0):
+        super().__init__()
+        width = config.hidden[0]
+        if set(config.hidden) != {width}:
+            raise ValueError(f"hidden is {config.hidden!r}: layers of a GRU must be equally wide")
+        self.config = config
+        self.precision = None
+        self.units = nn.GRU(config.n_input, width, len(config.hidden), batch_first=True)
+        self.readout = nn.Linear(width, config.n_output)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features):
+        """Logits `[batch, frames, n_output]` of features `[batch, frames, n_input]`; no spikes.
+
+        The two empty lists stand where `SpikingNetwork` gives spikes and membranes.
+        """
+        hidden, _ = self.units(features / FEATURE_STEPS)
+        return self.readout(self.dropout(hidden)), [], []
+
+    def logit_scale(self):
+        """Natural log units per unit of a logit."""
+        return torch.ones(())
+
+    def project_(self):
+        """Nothing: no accumulator bounds these sums."""

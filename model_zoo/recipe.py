@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: what a network is trained on, how, and in which stages, as a short TOML file.
+
+A recipe has the keys of `Recipe`, a table `[network]` with those of `NetworkSettings`, a table
+`[training]` with those of `Training` that hold for all stages, and a table `[[stage]]` for each
+rung: the keys of `Stage`, and any of `Training` that are different there. `model_zoo/recipes`
+holds the ones that Plosive is shipped with.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hw.config import PRESETS
+
+__all__ = [
+    "FOLDER",
+    "NetworkSettings",
+    "Recipe",
+    "RecipeError",
+    "Stage",
+    "Training",
+    "load",
+    "names",
+]
+
+FOLDER = Path(__file__).resolve().parent / "recipes"
+PRECISIONS = {"float": None, "8-bit": 8, "4-bit": 4}
+MODELS = ("spiking", "gru")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; the message names the file, the key and the rule."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What all stages of a recipe share about the network.
+
+    Attributes
+    ----------
+    preset : str
+        Hardware that the network is for: inputs, outputs and number formats.
+    time_steps : int
+        T, 1 or 2.
+    label_delay : int
+        Frames that targets come later than their features.
+    feature_scale : float
+        int8 steps per standard deviation of a coefficient.
+    input_shift : int
+        Of the first layer.
+    decay_shift, decay_form, reset : tuple
+        One entry per layer.
+    threshold : tuple of float
+        First thresholds, stimulus units, one entry per layer.
+    surrogate_slope : float
+        Of the fast sigmoid, per threshold.
+    """
+
+    preset: str = "speech"
+    time_steps: int = 2
+    label_delay: int = 3
+    feature_scale: float = 20.0
+    input_shift: int = 5
+    decay_shift: tuple = (1, 1)
+    decay_form: tuple = ("leak", "leak")
+    reset: tuple = ("zero", "zero")
+    threshold: tuple = (16.0, 10.0)
+    surrogate_slope: float = 5.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """The constants of training, of which each stage may have its own.
+
+    Attributes
+    ----------
+    epochs : int
+    learning_rate, weight_decay, clip_norm : float
+        AdamW, with a cosine decay to zero over the stage; gradient norm limit.
+    batch, chunk : int
+        Chunks per step; frames per chunk.
+    warm_up : int
+        First frames of a chunk that count for nothing: the state starts at zero there.
+    dropout : float
+        Share of spikes hidden from the next layer and the readout.
+    rate_limit, rate_weight : float
+        Spike density that costs nothing, and the price of the square of what is above it.
+    speed : float
+        Largest relative change of speed of an utterance.
+    gain, tilt, warp : float
+        Augmentation of each chunk: standard deviation of the level and of the slope over all
+        coefficients (natural log units), largest relative warp of the mel axis.
+    noise_share : float
+        Share of chunks with noise: a recorded one where there are any, else a flat floor.
+    noise_snr : tuple of float
+        Lowest and highest signal-to-noise ratio, dB.
+    time_mask, band_mask : int
+        Longest masked stretch of frames and of coefficients.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 8e-3
+    weight_decay: float = 1e-2
+    clip_norm: float = 1.0
+    batch: int = 32
+    chunk: int = 120
+    warm_up: int = 6
+    dropout: float = 0.1
+    rate_limit: float = 0.13
+    rate_weight: float = 20.0
+    speed: float = 0.1
+    gain: float = 0.7
+    tilt: float = 0.5
+    warp: float = 0.1
+    noise_share: float = 0.3
+    noise_snr: tuple = (5.0, 25.0)
+    time_mask: int = 10
+    band_mask: int = 5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One rung of the ladder.
+
+    Attributes
+    ----------
+    name : str
+        Of the files it leaves.
+    hidden : tuple of int
+        Neurons of each layer; fewer than in the stage before means structured pruning.
+    data : tuple of (str, float)
+        Corpora, and the share of each that an epoch sees.
+    precision : int or None
+        Weight bits: 8 or 4; None ("float" in the file) is float32.
+    pruned : float
+        Share of the readout's weights that are zero.
+    model : str
+        "spiking", or "gru" for the yardstick.
+    training : Training
+    """
+
+    name: str
+    hidden: tuple
+    data: tuple
+    precision: int | None = 4
+    pruned: float = 0.0
+    model: str = "spiking"
+    training: Training = Training()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network from data to file.
+
+    Attributes
+    ----------
+    name : str
+        Of the recipe file.
+    description, licence : str
+        For the network's header and its model card.
+    stages : tuple of Stage
+    network : NetworkSettings
+    seed : int
+    level : float
+        Mean log-mel energy (natural log, samples in 16-bit units) that each training corpus is
+        brought to, by one gain per corpus.
+    tied_states : int
+        Outputs that are context-dependent tied states; 0 for the 183 states of 61 phones.
+    tune, test : tuple of str
+        Corpora whose `dev` part the decoder's weights are tuned on, and whose `test` part is
+        scored.
+    sentences : int
+        Sentences of synthetic speech, where a stage uses the corpus "espeak".
+    noise : bool
+        Take recorded noise (its training half) for the noisy chunks.
+    """
+
+    name: str
+    description: str
+    licence: str
+    stages: tuple
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    seed: int = 1
+    level: float = 12.5
+    tied_states: int = 0
+    tune: tuple = ()
+    test: tuple = ()
+    sentences: int = 3000
+    noise: bool = True
+
+
+def names():
+    """Names of the recipes that Plosive is shipped with."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name):
+    """Read a recipe.
+
+    Parameters
+    ----------
+    name : str or path-like
+        A name out of `names()`, or a TOML file.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    RecipeError
+        There is no such recipe, or a key or value is wrong.
+    """
+    path = Path(name)
+    if str(name) in names():
+        path = FOLDER / f"{name}.toml"
+    elif path.suffix != ".toml":
+        raise RecipeError(
+            f"recipe {str(name)!r}: it must be one of {', '.join(names())}, or a .toml file"
+        )
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: it is not TOML: {error}") from error
+    try:
+        return _recipe(path.stem, values)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _recipe(name, values):
+    network = _make(NetworkSettings, "network", values.pop("network", {}))
+    common = values.pop("training", {})
+    training = _make(Training, "training", common)
+    stages = values.pop("stage", [])
+    if not isinstance(stages, list) or not stages:
+        raise RecipeError("stage is missing: a recipe needs one [[stage]] or more")
+    made = tuple(_stage(number, stage, training) for number, stage in enumerate(stages))
+    for key in ("name", "stages"):
+        if key in values:
+            raise RecipeError(f"{key} is not a key of a recipe: {_keys(Recipe)}")
+    recipe = _make(Recipe, "", {**values, "name": name, "network": network, "stages": made})
+    _check(recipe)
+    return recipe
+
+
+def _stage(number, values, common):
+    where = f"stage {number + 1}"
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where} is {values!r}: it must be a table")
+    own = {f.name for f in dataclasses.fields(Training)}
+    changes = {key: value for key, value in values.items() if key in own}
+    _make(Training, where, changes)
+    training = dataclasses.replace(common, **_plain(changes))
+    rest = {key: value for key, value in values.items() if key not in own}
+    precision = rest.get("precision", "4-bit")
+    if precision not in PRECISIONS:
+        raise RecipeError(
+            f"{where}: precision is {precision!r}: it must be one of {', '.join(PRECISIONS)}"
+        )
+    data = rest.get("data", {})
+    if not isinstance(data, dict) or not data:
+        raise RecipeError(f"{where}: data is {data!r}: it must name corpora and their shares")
+    for corpus, share in data.items():
+        if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= 1:
+            raise RecipeError(f"{where}: data.{corpus} is {share!r}: it must be above 0, at most 1")
+    stage = _make(
+        Stage,
+        where,
+        {
+            **rest,
+            "precision": PRECISIONS[precision],
+            "data": [tuple(item) for item in data.items()],
+            "training": training,
+        },
+    )
+    if stage.model not in MODELS:
+        raise RecipeError(
+            f"{where}: model is {stage.model!r}: it must be one of {', '.join(MODELS)}"
+        )
+    if not 0 <= stage.pruned < 1:
+        raise RecipeError(f"{where}: pruned is {stage.pruned!r}: it must be 0 or more, below 1")
+    return stage
+
+
+def _check(recipe):
+    if recipe.network.preset not in PRESETS:
+        raise RecipeError(
+            f"network.preset is {recipe.network.preset!r}: it must be one of {', '.join(PRESETS)}"
+        )
+    layers = len(PRESETS[recipe.network.preset].hidden)
+    for key in ("decay_shift", "decay_form", "reset", "threshold"):
+        if len(getattr(recipe.network, key)) != layers:
+            raise RecipeError(f"network.{key} must have {layers} entries, one per layer")
+    before = None
+    seen = set()
+    for number, stage in enumerate(recipe.stages, 1):
+        if len(stage.hidden) != layers:
+            raise RecipeError(f"stage {number}: hidden must have {layers} entries, one per layer")
+        if stage.name in seen:
+            raise RecipeError(f"stage {number}: name is {stage.name!r}, as an earlier stage's")
+        seen.add(stage.name)
+        if before and any(n > m for n, m in zip(stage.hidden, before.hidden, strict=True)):
+            raise RecipeError(
+                f"stage {number}: hidden is {stage.hidden!r}: a stage may not have more neurons "
+                f"than the one before, {before.hidden!r}"
+            )
+        before = stage
+    outputs = PRESETS[recipe.network.preset].n_output
+    if recipe.tied_states > outputs:
+        raise RecipeError(
+            f"tied_states is {recipe.tied_states!r}: it must be at most the {outputs} outputs of "
+            f"preset {recipe.network.preset!r}"
+        )
+
+
+def _plain(values):
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+
+
+def _keys(kind):
+    return "the keys are " + ", ".join(f.name for f in dataclasses.fields(kind))
+
+
+def _make(kind, where, values):
+    """A dataclass of a table's values, each of the type that the field has."""
+    prefix = f"{where}: " if where else ""
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where} is {values!r}: it must be a table")
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"{prefix}{key} is not a key: {_keys(kind)}")
+    for key, f in known.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and key not in values:
+            raise RecipeError(f"{prefix}{key} is missing: it has no default")
+    made = _plain(values)
+    for key, value in made.items():
+        wanted = known[key].type
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            made[key] = float(value)
+        elif wanted in (int, float, str, bool, tuple) and type(value) is not wanted:
+            raise RecipeError(f"{prefix}{key} is {value!r}: it must be a {wanted.__name__}")
+    return kind(**made)
