@@ -2,6 +2,7 @@
 """Synthetic speech: the labels lie where the sound is, and the same call gives the same bytes."""
 
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -175,6 +176,17 @@ def test_the_number_of_workers_changes_nothing(folder, tmp_path):
     assert all(
         (folder / path).read_bytes() == (tmp_path / "again" / path).read_bytes() for path in files
     )
+
+
+def test_the_time_of_day_changes_nothing(tmp_path):
+    (speaker, *_) = espeak.draw_speakers(SENTENCES, 3, seed=1, per_speaker=2)
+    breathy = replace(speaker, variant="f5")
+    made = []
+    for name in ("first", "second"):
+        espeak.synthesise(tmp_path / name, SENTENCES, [breathy], seed=1, progress=False)
+        made.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("*.WAV"))])
+        time.sleep(1.1)
+    assert made[0] == made[1]
 
 
 def test_a_corpus_is_made_once(tmp_path, monkeypatch):

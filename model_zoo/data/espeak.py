@@ -259,6 +259,10 @@ class _Engine:
     def say(self, text, voice, rate, pitch, pitch_range):
         """Samples (int16, at `self.rate`) and events (sample, mnemonic, word) of a sentence."""
         self._samples, self._events = [], []
+        # Breath is noise, whose seed is the time of day: 1.52 has its own, 1.51 the C library's.
+        if hasattr(self._library, "espeak_ng_SetRandSeed"):
+            self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        ctypes.CDLL(None).srand(1)
         # The library takes a variant that it does not have for none at all.
         variant = self._variants / voice.partition("+")[2]
         if self._library.espeak_SetVoiceByName(voice.encode()) or not variant.is_file():
