@@ -22,6 +22,9 @@ DECAY_TOLERANCE = 0.05
 """Largest relative distance between a decay asked for and the hardware's, unless told `nearest`."""
 
 _LEAST, _MOST = -8, 7
+# -7 to 7, as `model_zoo` trains, so that a converted network can be trained on; -8 only where
+# weights are on a grid that has it.
+_LEASTS = (-_MOST, _LEAST)
 _SHAPE_FIELDS = ("n_input", "hidden", "recurrent", "n_output")
 # Scales around the one that puts the largest weight at 7: from a third of it, which clips the
 # tail, to four times it, which leaves integers -2 to 2.
@@ -253,14 +256,17 @@ def _folded(layer, beta, time_steps):
 # ---- scales ----------------------------------------------------------------------------------
 
 
-def _rounded(weights, scale):
-    return np.clip(np.rint(weights / scale), _LEAST, _MOST)
+def _rounded(weights, scale, least):
+    return np.clip(np.rint(weights / scale), least, _MOST)
 
 
-def _error(weights, scale):
+def _error(weights, scale, least):
     """Squared error of a matrix over its squared norm; 0 for a matrix of zeros."""
     norm = np.square(weights).sum()
-    return np.square(_rounded(weights, scale) * scale - weights).sum() / norm if norm else 0.0
+    if not norm:
+        return 0.0
+    error = np.square(_rounded(weights, scale, least) * scale - weights).sum() / norm
+    return round(float(error), 12)  # what is on a grid but for the last bits is on it
 
 
 def _candidates(*matrices):
@@ -276,45 +282,23 @@ def _candidates(*matrices):
 
 def _choose(config, number, layer, decay):
     """Integers of a layer, the value of one of its weight steps, and what was done."""
-    shifts = range(config.max_input_shift + 1) if number == 0 else (0,)
     w_rec = layer.w_rec if layer.w_rec is not None else np.zeros((0, 0))
-    errors = {}
-
-    def error(which, matrix, scale):
-        # Scales of w_in at different shifts coincide; their errors are computed once.
-        key = which, round(float(np.log2(scale)), 9)
-        if key not in errors:
-            errors[key] = _error(matrix, scale)
-        return errors[key]
-
-    tried = []
-    for shift in shifts:
-        # Neither matrix: any scale is exact, this one puts the threshold at 16 steps.
-        some = _candidates(layer.w_in * 2.0**shift, w_rec) or [float(layer.threshold.mean()) / 16]
-        for scale in some:
-            parts = (
-                error("w_in", layer.w_in, scale * 2.0**-shift),
-                error("w_rec", w_rec, scale),
-            )
-            tried.append((round(sum(parts), 12), shift, -scale, parts))
-    # Of equal errors (but for the last bits) the smaller shift, which rounds less, then the
-    # coarser scale, which finds the integers of a network that was on a grid.
-    tried.sort()
+    least, tried = _ranked(lambda least: _layer_scales(config, number, layer, w_rec, least))
     limit = 2 ** (config.membrane_bits - 1) - 1
     first_refusal = None
     narrowest = None
     for rank, (_, shift, negative, parts) in enumerate(tried):
         scale = -negative
-        if layer.late_subtract and (np.diagonal(w_rec) / scale).min() < _LEAST - 0.5:
-            first_refusal = first_refusal or _refused_diagonal(layer, w_rec, scale)
+        if layer.late_subtract and (np.diagonal(w_rec) / scale).min() < least - 0.5:
+            first_refusal = first_refusal or _refused_diagonal(layer, w_rec, scale, least)
             continue
         threshold = _threshold(layer, scale, config.membrane_frac)
         if threshold.max() > limit:
             first_refusal = first_refusal or _refused_threshold(config, layer, threshold)
             continue
         made = Layer(
-            w_in=_rounded(layer.w_in, scale * 2.0**-shift).astype(np.int8),
-            w_rec=None if layer.w_rec is None else _rounded(w_rec, scale).astype(np.int8),
+            w_in=_rounded(layer.w_in, scale * 2.0**-shift, least).astype(np.int8),
+            w_rec=None if layer.w_rec is None else _rounded(w_rec, scale, least).astype(np.int8),
             threshold=threshold,
             decay_shift=decay[0],
             decay_form=decay[1],
@@ -349,6 +333,41 @@ def _choose(config, number, layer, decay):
     raise ConversionError(first_refusal + coarser)
 
 
+def _ranked(scales):
+    """The least integer to use and what `scales(least)` tried with it, best first."""
+    for least in _LEASTS:
+        # Of equal errors the smaller shift, which rounds less, then the coarser scale, which
+        # finds the integers of a network that was on a grid.
+        tried = sorted(scales(least))
+        if least == _LEASTS[0]:
+            first = least, tried
+        if tried[0][0] == 0:
+            return least, tried
+    return first
+
+
+def _layer_scales(config, number, layer, w_rec, least):
+    """(error, input shift, minus scale, errors of w_in and w_rec) of scales worth trying."""
+    errors = {}
+
+    def error(which, matrix, scale):
+        # Scales of w_in at different shifts coincide; their errors are computed once.
+        key = which, round(float(np.log2(scale)), 9)
+        if key not in errors:
+            errors[key] = _error(matrix, scale, least)
+        return errors[key]
+
+    for shift in range(config.max_input_shift + 1) if number == 0 else (0,):
+        # Neither matrix: any scale is exact, this one puts the threshold at 16 steps.
+        some = _candidates(layer.w_in * 2.0**shift, w_rec) or [float(layer.threshold.mean()) / 16]
+        for scale in some:
+            parts = (
+                error("w_in", layer.w_in, scale * 2.0**-shift),
+                error("w_rec", w_rec, scale),
+            )
+            yield sum(parts), shift, -scale, parts
+
+
 def _threshold(layer, scale, frac):
     """Least integer membrane that spikes, `[n]`: membranes are integers, so nothing is lost."""
     real = layer.threshold / scale * 2.0**frac
@@ -368,11 +387,11 @@ def _refused_threshold(config, layer, threshold):
     )
 
 
-def _refused_diagonal(layer, w_rec, scale):
+def _refused_diagonal(layer, w_rec, scale, least):
     steps = (np.diagonal(w_rec) / scale).min()
     return (
         f"{layer.name}: its late reset becomes a weight of {steps:.1f} steps from a neuron to "
-        f"itself: it must be at least {_LEAST}: train with reset_delay=False"
+        f"itself: it must be at least {least}: train with reset_delay=False"
     )
 
 
@@ -395,11 +414,12 @@ def _layer_bits(config, number, layer):
 
 def _choose_readout(config, w_out):
     """Integers of the readout, the value of one step of a logit, and what was done."""
-    tried = sorted((round(_error(w_out, s), 12), -s) for s in _candidates(w_out) or [1.0])
+    some = _candidates(w_out) or [1.0]
+    least, tried = _ranked(lambda least: [(_error(w_out, s, least), -s) for s in some])
     bits_of = []
     for rank, (error, negative_scale) in enumerate(tried):
         scale = -negative_scale
-        made = _rounded(w_out, scale).astype(np.int8)
+        made = _rounded(w_out, scale, least).astype(np.int8)
         positive = np.maximum(made, 0).sum(axis=0, dtype=np.int64).max()
         negative = np.minimum(made, 0).sum(axis=0, dtype=np.int64).min()
         steps = config.time_steps
