@@ -31,7 +31,7 @@ SMALL_OPTIONS = (
     *("--preset", "tiny", "--set", "n_input=3", "--set", "hidden=[4, 4]", "--set", "n_output=5"),
     *("--set", "lanes=2", "--set", "output_lanes=2"),
 )
-COMMANDS = ("generate", "simulate", "cycles", "transcribe", "demo")
+COMMANDS = ("generate", "simulate", "cycles", "transcribe", "demo", "export")
 PHASES = {"input", "hidden", "lif", "readout", "overhead", "stalls"}
 
 

@@ -418,6 +418,10 @@ def _cuba(node):
             "node 'fc1': weight has shape (5, 7): it must have 6 columns, as node 'fc0' has values",
         ),
         (
+            _node("fc1", lambda _: nir.Linear(weight=np.full((5, 6), "x"))),
+            "node 'fc1': weight holds no numbers",
+        ),
+        (
             _node("rec0", lambda _: nir.Linear(weight=np.ones((6, 7)))),
             "node 'rec0': weight has shape (6, 7): it must be (6, 6)",
         ),

@@ -363,9 +363,9 @@ def test_a_late_reset_that_no_weight_holds_is_refused():
 
 
 def test_the_documented_path_to_verilog_runs_as_written(tmp_path, monkeypatch, build_root, capsys):
-    """The Python block of the document, then each plosive command after it, the Verilog too."""
+    """The Python of the document, then each plosive command after it, the Verilog too."""
     text = DOCUMENT.read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     printed = re.search(r"```text\n(.*?)```", text, re.DOTALL)[1].splitlines()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import PlosiveError, atomic_write, make_directory
-from golden_model import Network
-from hw.config import ConfigError
+from golden_model import Network, NetworkError
 
 __all__ = ["export_graph", "import_graph"]
 
@@ -112,9 +111,7 @@ def import_graph(
             reset=reset,
             nearest=nearest,
         )
-    except ConfigError:
-        raise
-    except ValueError as error:  # the module's own, and the golden model's NetworkError
+    except (module.ConversionError, NetworkError) as error:
         raise PlosiveError(f"{graph}: {error}") from error
     make_directory(output.parent)
     held.save(output)

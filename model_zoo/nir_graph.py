@@ -354,7 +354,10 @@ def _bias_message(name, node):
 
 
 def _weight(name, node):
-    weight = np.asarray(node.weight, dtype=np.float64)
+    try:
+        weight = np.asarray(node.weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConversionError(f"node {name!r}: weight holds no numbers") from error
     if weight.ndim != 2:
         raise ConversionError(f"node {name!r}: weight has shape {weight.shape}: it must be 2D")
     return weight
