@@ -3,8 +3,9 @@
 
 A recipe has the keys of `Recipe`, a table `[network]` with those of `NetworkSettings`, a table
 `[training]` with those of `Training` that hold for all stages, and a table `[[stage]]` for each
-rung: the keys of `Stage`, and any of `Training` that are different there. `model_zoo/recipes`
-holds the ones that Plosive is shipped with.
+rung: the keys of `Stage`, and any of `Training` that are different there. With `base = "NAME"` a
+recipe has all of another one that it does not say itself: keys and keys of tables one by one, the
+stages as a whole. `model_zoo/recipes` holds the ones that Plosive is shipped with.
 """
 
 import dataclasses
@@ -163,6 +164,9 @@ class Recipe:
     stages : tuple of Stage
     network : NetworkSettings
     seed : int
+    start : str
+        Name of a network of the zoo, or a network file, that the first stage begins with; empty
+        for a new one. Its normalisation of the features is kept.
     level : float
         Mean log-mel energy (natural log, samples in 16-bit units) that each training corpus is
         brought to, by one gain per corpus.
@@ -183,6 +187,7 @@ class Recipe:
     stages: tuple
     network: NetworkSettings = field(default_factory=NetworkSettings)
     seed: int = 1
+    start: str = ""
     level: float = 12.5
     tied_states: int = 0
     tune: tuple = ()
@@ -213,6 +218,15 @@ def load(name):
     RecipeError
         There is no such recipe, or a key or value is wrong.
     """
+    path, values = _read(name)
+    try:
+        return _recipe(path.stem, values)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _read(name, above=()):
+    """The file of a recipe, and its values with those of its base."""
     path = Path(name)
     if str(name) in names():
         path = FOLDER / f"{name}.toml"
@@ -226,10 +240,17 @@ def load(name):
         raise RecipeError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: it is not TOML: {error}") from error
-    try:
-        return _recipe(path.stem, values)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from error
+    base = values.pop("base", None)
+    if base is None:
+        return path, values
+    if not isinstance(base, str) or path.stem in above:
+        raise RecipeError(f"{path}: base is {base!r}: it must be another recipe's name")
+    _, merged = _read(base, (*above, path.stem))
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = {**merged[key], **value}
+        merged[key] = value
+    return path, merged
 
 
 def _recipe(name, values):

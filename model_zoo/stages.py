@@ -54,7 +54,14 @@ def configuration(recipe, stage, n_output):
 
 
 def run_stages(
-    recipe, parts, n_output, normalisation, noise=None, folder="build/model_zoo", progress=True
+    recipe,
+    parts,
+    n_output,
+    normalisation,
+    noise=None,
+    start=None,
+    folder="build/model_zoo",
+    progress=True,
 ):
     """Train a recipe's stages.
 
@@ -68,6 +75,8 @@ def run_stages(
     normalisation : features.Normalisation
     noise : torch.Tensor or None
         As for `fit.fit`.
+    start : torch.nn.Module or None
+        The network that the first stage begins with; None makes a new one.
     folder : path-like
         Where finished stages and the state of the current one are kept.
     progress : bool
@@ -78,10 +87,11 @@ def run_stages(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = Path(folder) / "stages"
-    key, before = "", None
+    key, before = "" if start is None else _digest(*start.state_dict().values()), start
+    bank = "" if noise is None else _digest(noise)
     for stage in recipe.stages:
         corpora = [Labelled(*parts[name], share) for name, share in stage.data]
-        name = run_name(corpora, normalisation, recipe.network, recipe.seed, stage, _digest(noise))
+        name = run_name(corpora, normalisation, recipe.network, recipe.seed, stage, bank)
         key = _key(key, name)
         model = _start(recipe, stage, before, n_output, corpora, normalisation).to(device)
         path = folder / f"{stage.name}-{key}.pt"
@@ -111,8 +121,11 @@ def run_stages(
         yield Rung(stage, before, losses)
 
 
-def _digest(noise):
-    return "" if noise is None else hashlib.sha256(noise.numpy().tobytes()).hexdigest()
+def _digest(*tensors):
+    content = hashlib.sha256()
+    for tensor in tensors:
+        content.update(tensor.cpu().numpy().tobytes())
+    return content.hexdigest()
 
 
 def _key(before, name):

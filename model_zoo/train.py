@@ -19,15 +19,16 @@ import torch
 
 from golden_model import Network
 from model_zoo import data, features, phones, score
-from model_zoo.export import export
+from model_zoo.export import export, from_network
 from model_zoo.features import Normalisation
 from model_zoo.fit import measure_normalisation, run_torch
 from model_zoo.materials import gather, level_of
 from model_zoo.stages import Rung, run_stages
 from model_zoo.statistics import statistics
-from model_zoo.tie import TiedStates
 
 __all__ = ["Scored", "Session", "noise_bank", "train"]
+
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 
 _NOISE_FRAMES = 490
 """Frames of each noise clip of the bank: clips are 5 s, some a little less."""
@@ -80,7 +81,9 @@ class Session:
     materials : dict of str to Material
         Every corpus that the recipe names, at the recipe's level.
     normalisation : Normalisation
-        Of the first stage's training data.
+        Of the first stage's training data, or of the network that the recipe starts from.
+    start : SpikingNetwork or None
+        That network.
     """
 
     def __init__(self, recipe, folder=None, build="build/model_zoo", report=print, progress=True):
@@ -95,6 +98,12 @@ class Session:
         }
         self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
         self.noise = noise_bank(folder) if recipe.noise else None
+        self.start = None
+        if recipe.start:
+            network = Network.load(_start_file(recipe.start))
+            self.start = from_network(network)
+            self.normalisation = Normalisation.from_header(network.header)
+            return
         first = [self.materials[name].split("train").log_mels for name, _ in recipe.stages[0].data]
         self.normalisation = measure_normalisation(
             [frames for part in first for frames in part], recipe.network.feature_scale
@@ -118,6 +127,8 @@ class Session:
         recipe = recipe or self.recipe
         tied = None
         if recipe.tied_states:
+            from model_zoo.tie import TiedStates
+
             tied = TiedStates.grow(
                 [m for name, _ in recipe.stages[0].data for m in [training[name]]],
                 recipe.tied_states,
@@ -129,7 +140,14 @@ class Session:
         }
         parts = {name: (m.log_mels, outputs[name]) for name, m in training.items()}
         rungs = run_stages(
-            recipe, parts, len(labels), self.normalisation, self.noise, self.build, self.progress
+            recipe,
+            parts,
+            len(labels),
+            self.normalisation,
+            self.noise,
+            self.start,
+            self.build,
+            self.progress,
         )
         for rung in rungs:
             known = [
@@ -180,6 +198,11 @@ class Session:
             for name, part in parts.items()
         }
         return Scored(rung, header, scores)
+
+
+def _start_file(name):
+    path = Path(name)
+    return path if path.suffix else CHECKPOINTS / f"{name}.safetensors"
 
 
 def train(recipe, folder=None, out=".", build="build/model_zoo", report=print, progress=True):
