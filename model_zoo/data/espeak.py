@@ -501,7 +501,8 @@ def _label(events, sound, text):
             closures[number] = (begin, burst)
         elif number and heard[number - 1][2] != "pau":
             before = heard[number - 1]
-            silence = max(_silent_closure(sound, before[0], begin), before[0] + 1)
+            first = closures[number - 1][1] if number - 1 in closures else before[0] + 1
+            silence = _silent_closure(sound, first, begin)
             if silence < begin:
                 closures[number] = (silence, begin)
                 before[1] = silence
