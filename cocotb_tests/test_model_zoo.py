@@ -39,18 +39,6 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def made_up_sentences(rng, count, frames=150):
-    """Recordings of nothing: a random spectrum per label, with noise."""
-    spectra = rng.normal(15, 3, (len(phones.LABELS), features.N_MELS))
-    log_mels, labels = [], []
-    for _ in range(count):
-        order = np.repeat(rng.integers(0, 12, frames // 10), 10)
-        labels.append(order.astype(np.int16))
-        noise = rng.normal(0, 0.5, (frames, features.N_MELS))
-        log_mels.append((spectra[order] + noise).astype(np.float32))
-    return fit.Labelled(log_mels, labels)
-
-
 def noise(rng, seconds):
     return rng.uniform(-0.3, 0.3, int(seconds * audio.SAMPLE_RATE)).astype(np.float32)
 
@@ -177,7 +165,7 @@ def test_gradients_by_hand_equal_autograd(form, reset, seed):
 
     torch.manual_seed(seed)
     config = dataclasses.replace(SMALL, hidden=(12,), recurrent=(True,))
-    model = SpikingNetwork(config, [LayerRule(2, form, reset, 4)], [20.0], slope).double()
+    model = SpikingNetwork(config, [LayerRule(2, form, reset, 4)], [20.0], slope=slope).double()
     layer = model.layers[0]
     x = torch.randint(-60, 61, (9, 1, 3, config.n_input)).double()
     fast, _ = layer(x, 2)
@@ -445,42 +433,6 @@ def test_alignment_finds_made_up_phones(rng):
     right = np.concatenate(found.labels) // phones.N_STATES == np.concatenate(truths)
     assert right.mean() > 0.9
     assert found.log_likelihood[-1] > found.log_likelihood[0]
-
-
-# ---- training ------------------------------------------------------------------------------
-
-
-def small_recipe(**changes):
-    return fit.Recipe(epochs=2, batch=4, chunk=40, warm_up=4, **changes)
-
-
-def test_training_learns_and_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path, rng):
-    corpus = made_up_sentences(rng, 24)
-    recipe = small_recipe()
-    normalisation = fit.measure_normalisation(corpus.log_mels, recipe)
-    unbroken, losses = fit.fit(corpus, normalisation, SMALL, recipe, progress=False)
-    assert losses[1] < losses[0] < 1.1 * np.log(183)
-    assert losses[1] < 0.8 * np.log(183)
-    state = tmp_path / "state.pt"
-    options = {"state": state, "progress": False}
-    fit.fit(corpus, normalisation, SMALL, recipe, stop_after=1, **options)
-    resumed, again = fit.fit(corpus, normalisation, SMALL, recipe, **options)
-    assert again == losses
-    for name, value in unbroken.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
-    x = np.stack([normalisation(frames) for frames in corpus.log_mels[:3]])
-    assert_same_integers(export(unbroken, {}), x, unbroken)
-    with pytest.raises(fit.TrainError, match="the training state there is of another recipe or"):
-        fit.fit(corpus, normalisation, SMALL, small_recipe(seed=2), **options)
-
-
-def test_training_refuses_too_little_data(rng):
-    corpus = made_up_sentences(rng, 1, frames=30)
-    recipe = small_recipe()
-    normalisation = fit.measure_normalisation(corpus.log_mels, recipe)
-    message = "the training data has 30 frames; at least 80, two chunks, are needed"
-    with pytest.raises(fit.TrainError, match=f"^{re.escape(message)}$"):
-        fit.fit(corpus, normalisation, SMALL, recipe, progress=False)
 
 
 # ---- the network that ships ----------------------------------------------------------------

@@ -243,9 +243,9 @@ def _read(name, above=()):
     base = values.pop("base", None)
     if base is None:
         return path, values
-    if not isinstance(base, str) or path.stem in above:
-        raise RecipeError(f"{path}: base is {base!r}: it must be another recipe's name")
-    _, merged = _read(base, (*above, path.stem))
+    if not isinstance(base, str) or path in above:
+        raise RecipeError(f"{path}: base is {base!r}: it must be another recipe's name or file")
+    _, merged = _read(path.parent / base if base.endswith(".toml") else base, (*above, path))
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
             value = {**merged[key], **value}
