@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of a network on recordings: how often it is right, and how much work it makes."""
+"""Figures of a network on recordings: how often it is right, and how sparse it is."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from model_zoo import decode, phones
-from model_zoo.audio import FRAME_SAMPLES
-from model_zoo.features import HOP_SAMPLES, append_delay
+from model_zoo.features import append_delay
+from model_zoo.references import nearest
 
-__all__ = ["Outputs", "Scores", "frame_labels", "run_all", "score", "tune"]
+__all__ = ["Outputs", "Scores", "Tally", "run_all", "run_batches", "score", "tune"]
 
-_COUNT = np.array([bin(nibble).count("1") for nibble in range(16)])
+BATCH_FRAMES = 20_000
+"""Frames of a batch, padding included: bounds the memory for long recordings."""
+
+_FOLDED = sorted(set(phones.fold(phones.PHONES)))
+_FOLD = np.array(
+    [
+        _FOLDED.index(names[0]) if names else -1
+        for names in (phones.fold([phone]) for phone in phones.PHONES)
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Outputs:
     logits : numpy.ndarray
         `[frames + D, n_output]`.
     spikes : list of numpy.ndarray
-        bool `[frames + D, T, n]` per layer.
+        bool `[frames + D, T, n]` per layer; empty for a network that has none.
     """
 
     features: np.ndarray
@@ -37,39 +46,41 @@ class Outputs:
 class Scores:
     """Figures over a set of utterances; `to_dict` is what network headers and reports hold.
 
+    Sparsity is that of all frames that were fed, with the D that flush the label delay.
+
     Attributes
     ----------
     utterances, frames : int
         How much was scored.
-    frame_accuracy : float or None
-        Share of frames whose largest logit is the aligned one of 183 states.
-    phone_accuracy : float
-        Share of frames whose largest logit is a state of the right phone out of 39; frames that
-        belong to a glottal stop are not counted.
     per : float
         Phone error rate over the 39 folded phones.
     per_no_silence : float
         The same with silence left out of references and results.
-    spike_density : list of list of float
-        Share of spikes that are 1, per layer and time step.
-    union_density : list of float
-        Share of neurons that spike in any time step of a frame, per layer.
+    frame_accuracy : float or None
+        Share of frames whose largest logit is the labelled one of 183 states. Where the outputs
+        are tied states, the phone and the state of the largest one count, not the context. None
+        without labels.
+    phone_accuracy : float or None
+        Share of frames whose largest logit is a state of the right phone out of 39; frames that
+        belong to a glottal stop are not counted.
+    sparsity : list of list of float
+        Share of zero spikes, per layer and time step; empty for a network without spikes.
+    union_density, intersection_density : list of float
+        Share of neurons that spike in any, and in every time step of a frame, per layer.
     input_zero_bits : float
         Share of zero bits in the int8 features.
-    input_cycles : float
-        Mean over frames of the sum over features of the larger popcount of the two nibbles.
     """
 
     utterances: int
     frames: int
-    frame_accuracy: float | None
-    phone_accuracy: float
     per: float
     per_no_silence: float
-    spike_density: list
+    frame_accuracy: float | None
+    phone_accuracy: float | None
+    sparsity: list
     union_density: list
+    intersection_density: list
     input_zero_bits: float
-    input_cycles: float
 
     def to_dict(self, digits=4):
         """The figures as plain JSON values, rounded."""
@@ -82,8 +93,8 @@ class Scores:
         return {name: rounded(value) for name, value in asdict(self).items()}
 
 
-def run_all(run, features, header, batch=32):
-    """Run utterances through a network in batches of similar length.
+def run_batches(run, features, header, batch=32):
+    """Run utterances through a network in batches of similar length, shortest first.
 
     Parameters
     ----------
@@ -95,108 +106,143 @@ def run_all(run, features, header, batch=32):
     header : dict
         The network's header; `label_delay` zero frames are appended to every utterance.
     batch : int
-        Utterances run together. Zero frames behind an utterance do not change it.
+        Most utterances run together. Zero frames behind an utterance do not change it.
 
-    Returns
-    -------
-    list of Outputs
+    Yields
+    ------
+    list of int, list of Outputs
+        Numbers of the utterances in `features`, and what the network gave for each.
     """
-    fed = [append_delay(frames, header) for frames in features]
-    order = np.argsort([len(frames) for frames in fed], kind="stable")
-    outputs = [None] * len(fed)
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        padded = np.zeros((len(chosen), max(len(fed[i]) for i in chosen), fed[0].shape[1]), np.int8)
-        for row, i in enumerate(chosen):
-            padded[row, : len(fed[i])] = fed[i]
+    order = sorted(range(len(features)), key=lambda number: len(features[number]))
+    while order:
+        size = min(batch, len(order))
+        # The last of a batch is its longest.
+        while size > 1 and size * len(features[order[size - 1]]) > BATCH_FRAMES:
+            size -= 1
+        chosen, order = order[:size], order[size:]
+        fed = [append_delay(features[number], header) for number in chosen]
+        padded = np.zeros((size, len(fed[-1]), fed[0].shape[1]), np.int8)
+        for row, frames in enumerate(fed):
+            padded[row, : len(frames)] = frames
         result = run(padded)
-        for row, i in enumerate(chosen):
-            length = len(fed[i])
-            outputs[i] = Outputs(
-                fed[i],
-                np.asarray(result.logits[row, :length]),
-                [np.asarray(layer[row, :length]).astype(bool) for layer in result.spikes],
-            )
+        yield (
+            chosen,
+            [
+                Outputs(
+                    frames,
+                    np.asarray(result.logits[row, : len(frames)]),
+                    [np.asarray(layer[row, : len(frames)]).astype(bool) for layer in result.spikes],
+                )
+                for row, frames in enumerate(fed)
+            ],
+        )
+
+
+def run_all(run, features, header, batch=32):
+    """What a network gives for utterances: a list of `Outputs`. Parameters as `run_batches`."""
+    outputs = [None] * len(features)
+    for numbers, given in run_batches(run, features, header, batch):
+        for number, output in zip(numbers, given, strict=True):
+            outputs[number] = output
     return outputs
 
 
-def frame_labels(segments, n_frames):
-    """Labels (phone numbers) of frames from hand-made segments.
+class Tally:
+    """Counts over utterances, a batch at a time; `scores` are those of all of them.
 
     Parameters
     ----------
-    segments : sequence of (int, int, str)
-        First sample, end sample, phone.
-    n_frames : int
-
-    Returns
-    -------
-    numpy.ndarray
-        Numbers into `phones.PHONES` `[frames]`: the phone at the middle of each window.
-    """
-    middle = np.arange(n_frames) * HOP_SAMPLES + FRAME_SAMPLES // 2
-    ends = np.array([end for _, end, _ in segments])
-    found = np.minimum(np.searchsorted(ends, middle, side="right"), len(segments) - 1)
-    return np.array([phones.PHONES.index(phone) for _, _, phone in segments])[found]
-
-
-def score(outputs, header, labels, references, states=True):
-    """Score outputs.
-
-    Parameters
-    ----------
-    outputs : list of Outputs
     header : dict
         The network's header.
-    labels : list of numpy.ndarray
-        Per utterance and frame: numbers into `phones.LABELS`, or into `phones.PHONES`.
-    references : list of list of str
-        The phones that were said, names out of the 61.
-    states : bool
-        `labels` are states (of an alignment); else phones (made by hand), and then there is no
-        `frame_accuracy`.
-
-    Returns
-    -------
-    Scores
     """
-    delay = header["label_delay"]
-    folded = np.array(
-        [
-            sorted(set(phones.fold(phones.PHONES))).index(names[0]) if names else -1
-            for names in (phones.fold([phone]) for phone in phones.PHONES)
-        ]
-    )
-    frames = right = counted = counted_right = 0
-    for output, known in zip(outputs, labels, strict=True):
-        best = output.logits[delay:].argmax(axis=1)
-        frames += len(best)
-        wanted = folded[known // phones.N_STATES if states else known]
+
+    def __init__(self, header):
+        self._header = header
+        self._state = _monophone_states(header["labels"])
+        self._said, self._found = [], []
+        self._frames = self._fed = self._zero_bits = 0
+        self._labelled = self._right = self._counted = self._right_phone = 0
+        self._spikes = None
+
+    def add(self, outputs, states, said):
+        """Count utterances.
+
+        Parameters
+        ----------
+        outputs : list of Outputs
+        states : list of (numpy.ndarray or None)
+            Per utterance: numbers into `phones.LABELS` `[frames]`.
+        said : list of list
+            Per utterance: the phones that were said, names out of the 61; or pairs of a phone and
+            whether it may be left out, see `references.nearest`.
+        """
+        for output, known, reference in zip(outputs, states, said, strict=True):
+            found = [segment.phone for segment in decode.decode(output.logits, self._header)]
+            self._found.append(found)
+            self._said.append(nearest(reference, found))
+            self._count_frames(output.logits[self._header["label_delay"] :], known)
+            self._count_sparsity(output)
+
+    def _count_frames(self, logits, known):
+        self._frames += len(logits)
+        if known is None:
+            return
+        best = self._state[logits.argmax(axis=1)]
+        wanted = _FOLD[known // phones.N_STATES]
         scored = wanted >= 0
-        counted += int(scored.sum())
-        counted_right += int((folded[best // phones.N_STATES] == wanted)[scored].sum())
-        right += int((best == known).sum()) if states else 0
-    found = [
-        [segment.phone for segment in decode.decode(output.logits, header)] for output in outputs
-    ]
-    fed = np.concatenate([output.features for output in outputs]).view(np.uint8)
-    low, high = _COUNT[fed & 15], _COUNT[fed >> 4]
-    spikes = [
-        np.concatenate([output.spikes[layer] for output in outputs])
-        for layer in range(len(outputs[0].spikes))
-    ]
-    return Scores(
-        utterances=len(outputs),
-        frames=frames,
-        frame_accuracy=right / frames if states else None,
-        phone_accuracy=counted_right / counted,
-        per=decode.phone_error_rate(references, found),
-        per_no_silence=decode.phone_error_rate(references, found, silence=False),
-        spike_density=[layer.mean(axis=(0, 2)).tolist() for layer in spikes],
-        union_density=[float(layer.any(axis=1).mean()) for layer in spikes],
-        input_zero_bits=float(1 - (low + high).mean() / 8),
-        input_cycles=float(np.maximum(low, high).sum(axis=1).mean()),
-    )
+        self._labelled += len(best)
+        self._right += int((best == known).sum())
+        self._counted += int(scored.sum())
+        self._right_phone += int((_FOLD[best // phones.N_STATES] == wanted)[scored].sum())
+
+    def _count_sparsity(self, output):
+        self._fed += len(output.features)
+        bits = np.unpackbits(np.ascontiguousarray(output.features).view(np.uint8))
+        self._zero_bits += bits.size - int(bits.sum(dtype=np.int64))
+        counts = [
+            (
+                layer.mean(axis=2).sum(axis=0),
+                layer.any(axis=1).mean(axis=1).sum(),
+                layer.all(axis=1).mean(axis=1).sum(),
+            )
+            for layer in output.spikes
+        ]
+        if self._spikes is None:
+            self._spikes = counts
+        else:
+            self._spikes = [
+                tuple(a + b for a, b in zip(total, new, strict=True))
+                for total, new in zip(self._spikes, counts, strict=True)
+            ]
+        self._bits_per_frame = 8 * output.features.shape[1]
+
+    def scores(self):
+        """The `Scores` so far; one utterance is needed."""
+        return Scores(
+            utterances=len(self._found),
+            frames=self._frames,
+            per=decode.phone_error_rate(self._said, self._found),
+            per_no_silence=decode.phone_error_rate(self._said, self._found, silence=False),
+            frame_accuracy=self._right / self._labelled if self._labelled else None,
+            phone_accuracy=self._right_phone / self._counted if self._counted else None,
+            sparsity=[(1 - steps / self._fed).tolist() for steps, _, _ in self._spikes],
+            union_density=[float(union / self._fed) for _, union, _ in self._spikes],
+            intersection_density=[float(both / self._fed) for _, _, both in self._spikes],
+            input_zero_bits=self._zero_bits / (self._fed * self._bits_per_frame),
+        )
+
+
+def _monophone_states(labels):
+    """Numbers into `phones.LABELS` of a network's outputs, whose names may go on (tied states)."""
+    numbers = {name: number for number, name in enumerate(phones.LABELS)}
+    return np.array([numbers[".".join(label.split(".")[:2])] for label in labels])
+
+
+def score(outputs, header, states, said):
+    """The `Scores` of outputs (a list of `Outputs`); the other parameters are those of `Tally`."""
+    tally = Tally(header)
+    tally.add(outputs, states, said)
+    return tally.scores()
 
 
 _GRID = {
