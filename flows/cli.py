@@ -45,6 +45,30 @@ class Reset(StrEnum):
     subtract = "subtract"
 
 
+class Format(StrEnum):
+    """How a folder of recordings is laid out."""
+
+    timit = "timit"
+    folder = "folder"
+    prompts = "prompts"
+
+
+class Split(StrEnum):
+    """Which speakers or sentences of a corpus."""
+
+    train = "train"
+    dev = "dev"
+    test = "test"
+    all = "all"
+
+
+class Broken(StrEnum):
+    """What becomes of recordings that cannot be used."""
+
+    refuse = "refuse"
+    skip = "skip"
+
+
 class Engine(StrEnum):
     """What computes a transcription."""
 
@@ -70,9 +94,22 @@ Changes = Annotated[
         "--set", metavar="FIELD=VALUE", help="Change a field, as lanes=64. May be repeated."
     ),
 ]
+
+
+def _network_file(name: Path | None) -> Path | None:
+    from flows.inputs import network_file
+
+    return None if name is None else network_file(name)
+
+
 NetworkFile = Annotated[
     Path | None,
-    typer.Option("--network", metavar="FILE", help="A trained network (.safetensors)."),
+    typer.Option(
+        "--network",
+        metavar="FILE",
+        callback=_network_file,
+        help="A trained network: a .safetensors file, or a name of `plosive networks`.",
+    ),
 ]
 RandomSeed = Annotated[
     int | None, typer.Option("--random", metavar="SEED", min=0, help="A random network.")
@@ -86,6 +123,14 @@ BuildFolder = Annotated[
     Path, typer.Option("--build", metavar="DIR", help="Folder of models, logs and waveforms.")
 ]
 _BUILD = Path("build")
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the data sets (or PLOSIVE_DATA)."),
+]
+ZooBuild = Annotated[
+    Path, typer.Option("--build", metavar="DIR", help="Folder that keeps what took long.")
+]
+_ZOO_BUILD = Path("build/model_zoo")
 
 
 def _version(asked: bool) -> None:
@@ -353,10 +398,7 @@ def transcribe(
 def demo(
     audio: Audio = None,
     network: NetworkFile = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="Folder of the data sets (or PLOSIVE_DATA)."),
-    ] = None,
+    data: DataFolder = None,
     as_json: Json = False,
     build: BuildFolder = _BUILD,
 ) -> None:
@@ -469,6 +511,137 @@ def export(
     typer.echo(f"{output}  {figures['bytes']:,} bytes, {how}")
 
 
+@app.command()
+def evaluate(
+    network: NetworkFile = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Folder of the recordings; with --corpus, of the data sets (or PLOSIVE_DATA).",
+        ),
+    ] = None,
+    layout: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="How DIR is laid out: LDC93S1 or NLTK's sample; WAV + TextGrid, .lab or .phn; "
+            "or prompts.tsv.",
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            "--corpus", metavar="NAME", help="A data set by name: timit-sample, bdl, slt, ..."
+        ),
+    ] = None,
+    split: Annotated[
+        Split, typer.Option("--split", help="Which speakers or sentences.")
+    ] = Split.test,
+    snr: Annotated[
+        float | None,
+        typer.Option("--snr", metavar="DB", help="Mix noise in at this ratio to the speech."),
+    ] = None,
+    noise: Annotated[
+        str, typer.Option("--noise", metavar="CLASS|all", help="Class of the noise.")
+    ] = "all",
+    noise_data: Annotated[
+        Path | None,
+        typer.Option("--noise-data", metavar="DIR", help="Noise: a folder of clips per class."),
+    ] = None,
+    broken: Annotated[
+        Broken, typer.Option("--broken", help="What becomes of recordings that cannot be used.")
+    ] = Broken.refuse,
+    gain: Annotated[
+        float | None,
+        typer.Option(
+            "--gain",
+            metavar="DB",
+            help="Gain of all recordings. Default: one for all, to the level of the training data.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    build: ZooBuild = _ZOO_BUILD,
+) -> None:
+    """Score a network on recordings: phone error rate, sparsity, cycles, size.
+
+    The default network is the shipped one. Where there are phone times, frames are scored too;
+    prompts without times are scored against dictionary pronunciations. Noise is of clips that no
+    training used.
+
+    **Examples**
+
+    - `plosive evaluate --corpus timit-sample --split test`
+    - `plosive evaluate --network mine.safetensors --data /corpora/TIMIT --format timit --json`
+    - `plosive evaluate --network speech --corpus bdl --snr 10 --noise rain`
+    - `plosive evaluate --data recordings --format folder --split all --broken skip`
+    """
+    from flows import evaluate as flow
+    from flows.inputs import default_network
+
+    figures = flow.evaluate(
+        network if network is not None else default_network(),
+        flow.Recordings(
+            corpus=corpus,
+            data=data,
+            format=layout.value if layout is not None else None,
+            split=split.value,
+            snr=snr,
+            noise=noise,
+            noise_data=noise_data,
+            broken=broken.value,
+            gain=gain,
+        ),
+        build_dir=build,
+        progress=sys.stderr.isatty(),
+    )
+    if as_json:
+        _print_json(figures)
+        return
+    from flows import tables
+
+    _console().print(tables.evaluation_table(figures))
+    for note in figures["notes"]:
+        _say(f"note: {note}")
+
+
+@app.command()
+def networks(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show the model card of this one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What the model zoo holds: trained networks, on what, how good, under which licence.
+
+    A name serves wherever a command takes `--network`. With NAME, its model card.
+
+    **Examples**
+
+    - `plosive networks`
+    - `plosive networks speech`
+    - `plosive networks --json`
+    """
+    from flows import networks as flow
+
+    if name is not None:
+        if as_json:
+            _print_json(flow.described(name))
+        else:
+            from rich.markdown import Markdown
+
+            _console().print(Markdown(flow.card(name)))
+        return
+    held = flow.listed()
+    if as_json:
+        _print_json({"networks": held})
+        return
+    from flows import tables
+
+    _console().print(tables.networks_table(held))
+
+
 # ---- what the commands share -----------------------------------------------------------------
 
 
@@ -546,14 +719,27 @@ def run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         _say("interrupted")
         return 130
-    except ValueError as error:
-        from model_zoo.audio import AudioError
-
-        if not isinstance(error, AudioError):
+    except (ValueError, RuntimeError) as error:
+        if not _is_users(error):
             raise
         _say(_one_line(str(error)))
         return 1
     return status if isinstance(status, int) else 0
+
+
+_USER_ERRORS = (
+    ("model_zoo.audio", "AudioError"),
+    ("model_zoo.data.corpus", "DataError"),
+    ("model_zoo.evaluate", "EvaluationError"),
+    ("model_zoo.recipe", "RecipeError"),
+    ("model_zoo.fit", "TrainError"),
+)
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether an error is the user's; who raised it has loaded its module, and torch if need be."""
+    loaded = ((sys.modules.get(module), name) for module, name in _USER_ERRORS)
+    return any(module and isinstance(error, getattr(module, name)) for module, name in loaded)
 
 
 def _drop_output() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from flows.errors import PlosiveError
 from golden_model import Network
 from hw.config import AcceleratorConfig, ConfigError, preset
+from model_zoo import zoo
 
 __all__ = [
     "DEFAULT_NETWORK",
@@ -20,9 +21,10 @@ __all__ = [
     "configuration",
     "default_network",
     "fitting_features",
+    "network_file",
 ]
 
-DEFAULT_NETWORK = Path(__file__).resolve().parents[1] / "model_zoo/checkpoints/speech.safetensors"
+DEFAULT_NETWORK = zoo.path("speech")
 """The shipped speech network."""
 
 
@@ -106,6 +108,26 @@ def default_network() -> Path:
     if not DEFAULT_NETWORK.is_file():
         raise PlosiveError(f"{DEFAULT_NETWORK}: the shipped network is missing; give --network")
     return DEFAULT_NETWORK
+
+
+def network_file(name: str | os.PathLike[str]) -> Path:
+    """The file of a network that is given as a path, or as a name of the zoo.
+
+    A file of that name comes before the zoo's network.
+
+    Raises
+    ------
+    PlosiveError
+        It is neither.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix:
+        return path
+    if str(name) in zoo.names():
+        return zoo.path(name)
+    raise PlosiveError(
+        f"{path}: there is no such file; by name the zoo has {', '.join(zoo.names())}"
+    )
 
 
 def audio_features(path: str | os.PathLike[str], header: dict) -> np.ndarray:

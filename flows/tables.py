@@ -12,7 +12,9 @@ __all__ = [
     "comparison_table",
     "conversion_table",
     "cycle_table",
+    "evaluation_table",
     "ladder_table",
+    "networks_table",
     "phone_table",
     "rows_table",
     "simulation_table",
@@ -157,4 +159,64 @@ def comparison_table(run: dict[str, Any], reference: dict[str, dict[str, Any]]) 
         "`plosive cycles` explains each difference."
     )
     table.caption_justify = "left"
+    return table
+
+
+def evaluation_table(figures: dict[str, Any]) -> Table:
+    """Scores of a network on recordings, and what it costs there."""
+    noise = f", {figures['noise']} noise at {figures['snr_db']:g} dB" if figures["noise"] else ""
+    table = _table(f"{figures['corpus']}, {figures['split']}{noise}", "what", "figure")
+    table.add_row("recordings, speakers", f"{figures['utterances']:,}, {figures['speakers']}")
+    table.add_row("speech", f"{figures['seconds']:,.1f} s")
+    table.add_row("gain", f"{figures['gain_db']:+.1f} dB")
+    table.add_section()
+    table.add_row("phone error rate, 39 phones", _percent(figures["per"]))
+    table.add_row("phone error rate, silence left out", _percent(figures["per_no_silence"]))
+    table.add_row("frames right, states; 39 phones", _accuracies(figures))
+    table.add_section()
+    for layer, zeros in enumerate(figures["sparsity"]):
+        union, both = (figures[f"{name}_density"][layer] for name in ("union", "intersection"))
+        steps = ", ".join(map(_percent, zeros))
+        table.add_row(f"zero spikes of layer {layer}, by time step", steps)
+        if len(zeros) > 1:
+            table.add_row(
+                f"spikes of layer {layer} in any, in all time steps",
+                f"{_percent(union)}, {_percent(both)}",
+            )
+    table.add_row("zero bits of the features", _percent(figures["input_zero_bits"]))
+    table.add_row("cycles per frame", _number(figures["cycles_per_frame"]))
+    table.add_row("accumulations", f"{figures['mmac_per_s']:.2f} MMAC/s")
+    table.add_row("accumulations, nothing skipped", f"{figures['mmac_per_s_dense']:.2f} MMAC/s")
+    table.add_row("weights that are not zero", f"{figures['mb']:.3f} MB")
+    table.add_row("weight memories", f"{figures['mb_memory']:.3f} MB")
+    table.add_section()
+    table.add_row("speed", f"{figures['times_real_time']:,.0f} times real time")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _accuracies(figures: dict[str, Any]) -> str:
+    return "; ".join(_percent(figures[name]) for name in ("frame_accuracy", "phone_accuracy"))
+
+
+def networks_table(networks: list[dict[str, Any]]) -> Table:
+    """What the zoo holds."""
+    table = _table("Networks", "name", "T", "hidden", "outputs", "kB", "PER")
+    for column in ("trained on", "licence", "what it is"):
+        table.add_column(column, justify="left")
+    for network in networks:
+        table.add_row(
+            network["name"],
+            str(network["time_steps"]),
+            "+".join(map(str, network["hidden"])),
+            f"{network['outputs']:,}",
+            f"{1000 * network['mb']:.0f}",
+            _percent(network["per"]),
+            ", ".join(network["trained_on"]),
+            network["licence"],
+            network["description"],
+        )
     return table

@@ -176,8 +176,9 @@ class Tally:
             Per utterance: the phones that were said, names out of the 61; or pairs of a phone and
             whether it may be left out, see `references.nearest`.
         """
-        for output, known, reference in zip(outputs, states, said, strict=True):
-            found = [segment.phone for segment in decode.decode(output.logits, self._header)]
+        decoded = decode.decode_all([output.logits for output in outputs], self._header)
+        for output, known, reference, segments in zip(outputs, states, said, decoded, strict=True):
+            found = [segment.phone for segment in segments]
             self._found.append(found)
             self._said.append(nearest(reference, found))
             self._count_frames(output.logits[self._header["label_delay"] :], known)
@@ -253,7 +254,7 @@ _GRID = {
 }
 
 
-def tune(outputs, header, references, rounds=2):
+def tune(outputs, header, said, rounds=2):
     """Decoder weights with the lowest phone error rate, by coordinate search over a small grid.
 
     Parameters
@@ -262,7 +263,8 @@ def tune(outputs, header, references, rounds=2):
         Of sentences that are neither trained on nor scored.
     header : dict
         The network's header; the search starts at its `decoder` entry.
-    references : list of list of str
+    said : list of list
+        The phones that were said, as for `Tally.add`.
     rounds : int
         Times that each weight is searched.
 
@@ -271,23 +273,23 @@ def tune(outputs, header, references, rounds=2):
     dict
         A new `decoder` entry.
     """
+    posteriors = [decode.state_log_posteriors(output.logits, header) for output in outputs]
 
     def error(weights):
-        found = [
-            [
-                segment.phone
-                for segment in decode.decode(output.logits, {**header, "decoder": weights})
-            ]
-            for output in outputs
-        ]
+        decoded = decode.decode_posteriors(posteriors, {**header, "decoder": weights})
+        found = [[segment.phone for segment in segments] for segments in decoded]
+        references = [nearest(*pair) for pair in zip(said, found, strict=True)]
         return decode.phone_error_rate(references, found)
 
     best = dict(header["decoder"])
     lowest = error(best)
     for _ in range(rounds):
+        before = best
         for name, values in _GRID.items():
             for value in values:
                 tried = {**best, name: value}
                 if value != best[name] and (got := error(tried)) < lowest:
                     best, lowest = tried, got
+        if best == before:
+            break
     return best

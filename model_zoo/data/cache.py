@@ -14,6 +14,7 @@ from functools import cache as once
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from model_zoo import features
@@ -47,7 +48,8 @@ def cached_log_mel(utterances, cache, progress=True):
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{_key(utterance)}.npy" for utterance in utterances]
     missing = [pair for pair in zip(utterances, paths, strict=True) if not pair[1].is_file()]
-    for utterance, path in track(missing, "log-mel features", disable=not (progress and missing)):
+    bar = {"console": Console(stderr=True), "disable": not (progress and missing)}
+    for utterance, path in track(missing, "log-mel features", **bar):
         # Two runs may compute the same file; each renames its own whole one.
         partial = path.with_suffix(f".{os.getpid()}.partial")
         with open(partial, "wb") as file:
