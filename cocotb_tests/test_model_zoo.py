@@ -2,6 +2,7 @@
 """Training's integers are the golden model's, and the host side of the network is right."""
 
 import dataclasses
+import itertools
 import re
 import subprocess
 import sys
@@ -398,8 +399,162 @@ def test_decoder_refuses_logits_and_labels_of_another_shape():
     message = "logits have 2 frames; more than the label delay of 2 are needed"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         decode.decode(np.zeros((2, 183), np.int32), header)
-    with pytest.raises(ValueError, match=r"^header\['labels'\] are not the 183 states"):
-        decode.decode(np.zeros((9, 183), np.int32), {**header, "labels": ["a"] * 183})
+    for labels, message in (
+        (
+            ["aa.0", "aa.3"],
+            "header['labels'][1] is 'aa.3'; it must be the name of one of the 183 states of "
+            "TIMIT's 61 phones, as 'aa.0', or of a leaf of one, as 'aa.0.17'",
+        ),
+        (
+            ["aa.0.x"],
+            "header['labels'][0] is 'aa.0.x'; it must be the name of one of the 183 states of "
+            "TIMIT's 61 phones, as 'aa.0', or of a leaf of one, as 'aa.0.17'",
+        ),
+        (["aa.0", "aa.1", "aa.1"], "header['labels'] has 'aa.1' twice; labels must differ"),
+        (
+            ["aa.0", "aa.1"],
+            "header['labels'] has 2 of the 3 states of 'aa'; it must have all of them or none",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            decode.decode(
+                np.zeros((9, len(labels)), np.int32),
+                {**header, "labels": labels, "log_priors": [0.0] * len(labels)},
+            )
+
+
+def random_header(rng, **changes):
+    """A header of random statistics."""
+    n_phones, n_labels = len(phones.PHONES), len(phones.LABELS)
+    leave = rng.uniform(0.1, 0.7, n_labels)
+    return plain_header(
+        label_delay=0,
+        scales={"readout": 0.1},
+        log_priors=np.log(rng.dirichlet(np.ones(n_labels))).tolist(),
+        phone_bigram=np.log(rng.dirichlet(np.ones(n_phones), n_phones)).tolist(),
+        log_stay=np.log1p(-leave).tolist(),
+        log_leave=np.log(leave).tolist(),
+        decoder={
+            "acoustic_weight": 0.7,
+            "prior_weight": 0.6,
+            "bigram_weight": 1.2,
+            "phone_score": -0.5,
+            "excluded": ["em", "epi"],
+        },
+        **changes,
+    )
+
+
+def score_of_path(path, logits, header):
+    """Logarithm of a path's probability by the sum of its parts; -inf where it cannot be."""
+    weights = header["decoder"]
+    scores = logits * header["scales"]["readout"]
+    scores = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    scores -= weights["prior_weight"] * np.array(header["log_priors"])
+    total = 0.0
+    for frame, label in enumerate(path):
+        phone, state = divmod(label, 3)
+        if phones.PHONES[phone] in weights["excluded"]:
+            return -np.inf
+        total += weights["acoustic_weight"] * scores[frame, label]
+        before = path[frame - 1] if frame else phones.label_index("h#", 2)
+        leaving = header["log_leave"][before] if frame else 0.0
+        if frame and label == before:
+            total += header["log_stay"][label]
+        elif state and label == before + 1:
+            total += leaving
+        elif not state and before % 3 == 2:
+            bigram = header["phone_bigram"][before // 3][phone]
+            total += leaving + weights["bigram_weight"] * bigram + weights["phone_score"]
+        else:
+            return -np.inf
+    return total
+
+
+def test_decoder_finds_the_best_of_all_paths(rng):
+    header = random_header(rng)
+    # Four phones can be; all others are far below.
+    logits = np.full((5, len(phones.LABELS)), -900)
+    possible = [phones.label_index(p, s) for p in ("aa", "h#", "s", "em") for s in range(3)]
+    logits[:, possible] = rng.integers(-30, 30, (5, len(possible)))
+    found = decode.decode(logits, header)
+    paths = list(itertools.product(possible, repeat=5))
+    starts = [path for path in paths if path[0] % 3 == 0]
+    best = max(starts, key=lambda path: score_of_path(path, logits, header))
+    said = [
+        phones.PHONES[label // 3]
+        for frame, label in enumerate(best)
+        if not frame or (label != best[frame - 1] and label % 3 == 0)
+    ]
+    assert [segment.phone for segment in found] == said
+
+
+def test_decoding_side_by_side_changes_nothing(rng):
+    header = random_header(rng)
+    logits = [
+        np.cumsum(rng.normal(0, 9, (frames, len(phones.LABELS))), axis=0).astype(np.int32)
+        for frames in [*rng.integers(1, 60, 20), 1]
+    ]
+    together = decode.decode_all(logits, header)
+    assert together == [decode.decode(part, header) for part in logits]
+    assert [round((u[-1].end - 0.0075) / 0.01) for u in together] == [len(u) for u in logits]
+    assert decode.decode_all([], header) == []
+
+
+def split_labels(header, logits, rng):
+    """The same network with outputs split in leaves, by shares of each output's probability."""
+    counts = rng.integers(1, 5, len(phones.LABELS))
+    labels, priors, columns = [], [], []
+    posteriors = logits * header["scales"]["readout"]
+    for label, (name, count) in enumerate(zip(phones.LABELS, counts, strict=True)):
+        for leaf in range(count):
+            labels.append(name if count == 1 else f"{name}.{leaf}")
+        shares = np.log(rng.dirichlet(np.ones(count) * 5, len(logits)))
+        columns.append(posteriors[:, label, None] + shares)
+        priors += list(header["log_priors"][label] + np.log(rng.dirichlet(np.ones(count) * 5)))
+    order = rng.permutation(len(labels))
+    return np.concatenate(columns, axis=1)[:, order], {
+        **header,
+        "labels": [labels[i] for i in order],
+        "log_priors": [priors[i] for i in order],
+        "scales": {"readout": 1.0},
+    }
+
+
+def test_tied_states_are_summed_over_their_leaves(rng):
+    header = random_header(rng)
+    logits = np.cumsum(rng.normal(0, 9, (80, len(phones.LABELS))), axis=0).round()
+    tied_logits, tied = split_labels(header, logits, rng)
+    assert len(tied["labels"]) > 300
+    expected = decode.state_log_posteriors(logits, header)
+    assert decode.state_log_posteriors(tied_logits, tied) == pytest.approx(expected, abs=1e-9)
+    assert decode.emission_scores(
+        decode.state_log_posteriors(tied_logits, tied), tied
+    ) == pytest.approx(decode.emission_scores(expected, header), abs=1e-9)
+    assert decode.decode(tied_logits, tied) == decode.decode(logits, header)
+
+
+def test_single_labels_are_kept_to_the_bit(rng):
+    header = random_header(rng)
+    logits = rng.integers(-50, 50, (9, len(phones.LABELS)))
+    same = decode.state_log_posteriors(logits, header)
+    assert np.array_equal(same, decode.log_posteriors(logits, header))
+
+
+def test_a_phone_without_labels_is_never_found(rng):
+    header = random_header(rng)
+    logits = rng.integers(-50, 50, (60, len(phones.LABELS)))
+    kept = [i for i, name in enumerate(phones.LABELS) if not name.startswith(("aa.", "h#."))]
+    fewer = {
+        **header,
+        "labels": [phones.LABELS[i] for i in kept],
+        "log_priors": [header["log_priors"][i] for i in kept],
+    }
+    logits[:, phones.label_index("aa", 0) : phones.label_index("aa", 2) + 1] = -900
+    logits[:, phones.label_index("h#", 0) : phones.label_index("h#", 2) + 1] = -900
+    found = decode.decode(logits[:, kept], fewer)
+    assert found == decode.decode(logits, header)
+    assert not {"aa", "h#", "em", "epi"} & {segment.phone for segment in found}
 
 
 # ---- labels and alignment --------------------------------------------------------------------
