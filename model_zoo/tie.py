@@ -335,6 +335,8 @@ class _Node:
         gain = _log_likelihood(yes, floor) + _log_likelihood(no, floor)
         gain -= _log_likelihood(total, floor)
         gain[(yes[:, 0] < min_frames - 0.5) | (no[:, 0] < min_frames - 0.5)] = 0
+        # Questions that part the rows alike have equal gains, but for rounding: the first counts.
+        gain = np.round(gain / total[0], 9) * total[0]
         best = int(gain.argmax())
         if gain[best] > 0:
             self.gain = float(gain[best])
