@@ -201,7 +201,7 @@ def decode(logits, header):
 
 
 def decode_all(logits, header):
-    """Decode utterances side by side: the same as `decode` of each, several times faster.
+    """Decode utterances side by side: the same as `decode` of each, in less time.
 
     Parameters
     ----------
