@@ -607,6 +607,59 @@ def evaluate(
 
 
 @app.command()
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="[RECIPE]", help="A recipe's name, or a .toml file of your own."),
+    ] = None,
+    data: DataFolder = None,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for the network and its card."),
+    ] = Path("networks"),
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="CPU threads; results depend on them.")
+    ] = 1,
+    as_json: Json = False,
+    build: ZooBuild = _ZOO_BUILD,
+) -> None:
+    """Train a network by a recipe: from recordings to a `.safetensors` file, scored.
+
+    Without RECIPE, lists the recipes. A recipe says what data is used, the stages (float, fewer
+    neurons, 8 bits, 4 bits, pruned) and every constant. Features, alignments and finished stages
+    are kept in the build folder: an interrupted training goes on where it was.
+
+    **Examples**
+
+    - `plosive train`
+    - `plosive train timit-sample -o networks`
+    - `plosive train mine.toml --data /corpora --threads 2`
+    """
+    from flows import train as flow
+
+    if recipe is None:
+        shown = flow.recipes()
+        if as_json:
+            _print_json({"recipes": [{"name": n, "description": d} for n, d in shown]})
+        for name, description in () if as_json else shown:
+            typer.echo(f"{name:16} {description}")
+        return
+    figures = flow.train(
+        recipe,
+        data=data,
+        output=output,
+        build_dir=build,
+        threads=threads,
+        report=_say,
+        progress=sys.stderr.isatty(),
+    )
+    if as_json:
+        _print_json(figures)
+        return
+    typer.echo(f"{figures['network']}\n{figures['card']}")
+
+
+@app.command()
 def networks(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Show the model card of this one.")

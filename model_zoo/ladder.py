@@ -4,18 +4,25 @@
 Fourteen speakers make seven folds: one pair is scored, another one tunes the decoder, ten
 speakers are trained on, with other corpora as the recipe says. All rungs of a fold are networks
 of one chain, so their differences are paired. Stages without the TIMIT sample are the same in all
-folds and are trained once.
+folds and are trained once: `python -m model_zoo.ladder ladder --folds 0,1,2,3,4,5,6`. Two folds
+may run side by side once the first one has trained those.
 """
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
 
-from model_zoo import data
+from model_zoo import data, recipe
+from model_zoo.train import Session
 
-__all__ = ["FOLDS", "fold_materials", "run_fold", "size"]
+__all__ = ["FOLDS", "fold_materials", "run_fold", "size", "summary"]
 
 FOLDS = 7
 CORPUS = "timit-sample"
@@ -104,7 +111,7 @@ def run_fold(session, number, folder, recipe=None):
 
 
 def summary(results, part="test"):
-    """Mean and spread of each rung over folds, and its paired difference to the first one.
+    """Mean and spread of each rung over folds, and its paired difference to an earlier rung.
 
     Parameters
     ----------
@@ -116,15 +123,51 @@ def summary(results, part="test"):
     Returns
     -------
     list of dict
-        Per rung: `name`, `per` and `per_no_silence` (mean, standard deviation over folds),
-        `difference` (mean, standard deviation over folds of PER minus that of the first rung
-        that saw the corpus).
+        Per rung: `name`, `bytes`, and `per`, `per_no_silence`, `frame_accuracy` and `difference`
+        (of the PER to that of the rung before) as (mean, standard deviation over folds).
     """
-    made = []
+    rungs = []
     for place, rung in enumerate(results[0]["rungs"]):
-        figures = {"name": rung["name"]}
+        found = {"name": rung["name"], "bytes": rung["bytes"]}
         for key in ("per", "per_no_silence", "frame_accuracy"):
-            found = np.array([r["rungs"][place][part][key] for r in results])
-            figures[key] = [float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0]
-        made.append(figures)
-    return made
+            found[key] = _spread([r["rungs"][place][part][key] for r in results])
+        before = max(place - 1, 0)
+        found["difference"] = _spread(
+            [r["rungs"][place][part]["per"] - r["rungs"][before][part]["per"] for r in results]
+        )
+        rungs.append(found)
+    return rungs
+
+
+def _spread(values):
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="Recipe, a stage of which sees the TIMIT sample.")],
+    folds: Annotated[str, typer.Option(help="Numbers of folds.")] = "0,1,2,3,4,5,6",
+    data_folder: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the data sets (or PLOSIVE_DATA).")
+    ] = None,
+    build: Annotated[Path, typer.Option(help="Keeps what took long.")] = Path("build/model_zoo"),
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+):
+    """Cross-validate a recipe over the speaker pairs of the TIMIT sample."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    console = Console(markup=False, soft_wrap=True)
+    plan = recipe.load(name)
+    session = Session(plan, data_folder, build, console.print)
+    results = [run_fold(session, int(n), build / "ladder") for n in folds.split(",")]
+    table = Table("rung", "kB", "PER %", "without silence %", "to the rung before", title=name)
+    for rung in summary(results):
+        cells = [
+            f"{100 * mean:.1f} +- {100 * spread:.1f}"
+            for mean, spread in (rung["per"], rung["per_no_silence"], rung["difference"])
+        ]
+        table.add_row(rung["name"], f"{rung['bytes'] / 1000:.0f}", *cells)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

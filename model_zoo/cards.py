@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model cards: what a network is, from the header of its file alone.
+
+`python -m model_zoo.cards` writes the card of each shipped network beside its file.
+"""
+
+from golden_model import Network
+from model_zoo import costs, zoo
+
+__all__ = ["card", "main", "summary"]
+
+_LIMITS = (
+    "Figures of a few speakers say little about others. Normalisation is fixed, so the level of a "
+    "recording matters: `gain_db` below is what each training corpus was brought to the network's "
+    "level with. Outputs are phones, not words."
+)
+
+
+def summary(name, network):
+    """A network in a few figures, JSON-able.
+
+    Parameters
+    ----------
+    name : str
+    network : golden_model.Network
+
+    Returns
+    -------
+    dict
+        `name`, `description`, `licence`, `trained_on`, `time_steps`, `hidden`, `outputs`, `mb`,
+        `per` (of the header's test part; None where it has none), `network_hash`.
+    """
+    header, config = network.header, network.config
+    provenance = header.get("provenance", {})
+    layers = [(layer.w_in, layer.w_rec) for layer in network.layers]
+    return {
+        "name": name,
+        "description": provenance.get("description", ""),
+        "licence": header.get("licence", "not said"),
+        "trained_on": sorted(provenance.get("data", {})),
+        "time_steps": config.time_steps,
+        "hidden": list(config.hidden),
+        "outputs": config.n_output,
+        "mb": round(costs.megabytes(layers, network.w_out, config.weight_bits), 4),
+        "per": header.get("scores", {}).get("test", {}).get("per"),
+        "network_hash": config.network_hash,
+    }
+
+
+def card(name, network):
+    """The model card of a network, Markdown.
+
+    Parameters
+    ----------
+    name : str
+    network : golden_model.Network
+    """
+    facts, header = summary(name, network), network.header
+    provenance = header.get("provenance", {})
+    hidden = " + ".join(map(str, facts["hidden"]))
+    lines = [
+        f"# {name}",
+        "",
+        f"{facts['description'] or 'No description in the header'}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| licence | {facts['licence']} |",
+        f"| inputs, layers, outputs | {network.config.n_input}, {hidden}, {facts['outputs']} |",
+        f"| time steps a frame | {facts['time_steps']} |",
+        f"| weights that are not zero | {1000 * facts['mb']:.1f} kB |",
+        f"| label delay | {header.get('label_delay', 0)} frames |",
+        f"| network hash | `{facts['network_hash']}` |",
+        f"| made by | `{provenance.get('command', 'not said')}`, {provenance.get('date', '')} |",
+    ]
+    lines += _data(provenance.get("data", {}))
+    lines += _scores(header.get("scores", {}), provenance)
+    lines += _stages(provenance.get("stages", []))
+    lines += ["", "## Limits", "", _LIMITS, ""]
+    return "\n".join(lines)
+
+
+def _data(corpora):
+    if not corpora:
+        return []
+    columns = ("source", "sentences", "speakers", "hours", "gain_db", "licence")
+    rows = [
+        f"| {name} | " + " | ".join(str(corpus.get(key, "")) for key in columns) + " |"
+        for name, corpus in sorted(corpora.items())
+    ]
+    head = f"| corpus | {' | '.join(columns)} |"
+    return ["", "## Trained on", "", head, "|---|---|---|---|---|---|---|", *rows]
+
+
+def _percent(values):
+    return ", ".join(f"{100 * v:.1f} %" for v in values)
+
+
+def _scores(parts, provenance):
+    lines = []
+    for name in ("dev", "test"):
+        if name not in parts:
+            continue
+        found = parts[name]
+        on = provenance.get("tested_on" if name == "test" else "tuned_on", [])
+        lines += [
+            "",
+            f"## Scores, {name} part of {', '.join(on) or 'its corpora'}",
+            "",
+            "| | |",
+            "|---|---|",
+            f"| sentences, frames | {found['utterances']}, {found['frames']} |",
+            f"| phone error rate | {_percent([found['per']])} |",
+            f"| phone error rate, silence left out | {_percent([found['per_no_silence']])} |",
+        ]
+        if found.get("frame_accuracy") is not None:
+            lines.append(f"| frames right | {_percent([found['frame_accuracy']])} |")
+        for layer, zeros in enumerate(found.get("sparsity", [])):
+            union = found["union_density"][layer]
+            lines.append(
+                f"| zero spikes of layer {layer} by time step; union density | "
+                f"{_percent(zeros)}; {_percent([union])} |"
+            )
+        lines.append(f"| zero bits of the features | {_percent([found['input_zero_bits']])} |")
+    return lines
+
+
+def _stages(stages):
+    if not stages:
+        return []
+    rows = [
+        f"| {s['name']} | {s['loss']} | "
+        + " | ".join(_percent([s[part]["per"]]) if part in s else "-" for part in ("dev", "test"))
+        + " |"
+        for s in stages
+    ]
+    head = ["| stage | loss | dev PER | test PER |", "|---|---|---|---|"]
+    return ["", "## Stages", "", *head, *rows]
+
+
+def main():
+    """Write the card of each shipped network beside its file."""
+    for name in zoo.names():
+        path = zoo.path(name).with_suffix(".md")
+        path.write_text(card(name, Network.load(zoo.path(name))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
