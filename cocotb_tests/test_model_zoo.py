@@ -6,22 +6,20 @@ import itertools
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from golden_model import Network, NetworkError, random_features
 from hw.config import AcceleratorConfig, preset
-from model_zoo import audio, data, decode, features, phones
+from model_zoo import audio, data, decode, evaluate, features, phones, zoo
 
 torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
 
-from model_zoo import align, fit, score, train  # noqa: E402
+from model_zoo import align, fit  # noqa: E402
 from model_zoo.export import export, from_network  # noqa: E402
 from model_zoo.network import LayerRule, SpikingNetwork  # noqa: E402
 
-CHECKPOINT = Path(train.__file__).parent / "checkpoints" / "speech.safetensors"
 SMALL = AcceleratorConfig(
     n_input=40, hidden=(24, 16), recurrent=(True, True), n_output=183, lanes=16
 )
@@ -29,7 +27,7 @@ SMALL = AcceleratorConfig(
 
 @pytest.fixture(scope="module")
 def speech():
-    return Network.load(CHECKPOINT, expect=preset("speech"))
+    return Network.load(zoo.path("speech"), expect=preset("speech"))
 
 
 @pytest.fixture(autouse=True)
@@ -586,30 +584,49 @@ def test_alignment_finds_made_up_phones(rng):
 # ---- the network that ships ----------------------------------------------------------------
 
 
-def test_shipped_header_says_what_it_is(speech):
-    header = speech.header
-    assert header["licence"] == "Apache-2.0"
-    assert set(header["provenance"]["data"]) == set(train.TRAINING_CORPORA)
-    assert header["provenance"]["command"].startswith("python -m model_zoo.train ")
-    assert header["provenance"]["recipe"]["label_delay"] == header["label_delay"]
-    assert CHECKPOINT.stat().st_size < 200_000
+@pytest.mark.parametrize("name", zoo.names())
+def test_shipped_headers_say_what_they_are(name):
+    network = Network.load(zoo.path(name))
+    header = network.header
+    provenance = header["provenance"]
+    assert provenance["command"] == f"plosive train {name}"
+    assert provenance["recipe"]["network"]["label_delay"] == header["label_delay"]
+    corpora = set(provenance["data"]) | set(provenance["tuned_on"])
+    if header["licence"] == "Apache-2.0":
+        assert corpora <= {"bdl", "slt", "kathleen", "espeak"}
+    else:
+        assert "research only" in header["licence"]
+        assert corpora == {"timit-sample"}
+    assert zoo.path(name).stat().st_size < 200_000
+    assert (network.w_out == 0).mean() > 0.39
+    assert np.min(header["scores"]["test"]["sparsity"]) >= 0.88
 
 
-def test_shipped_scores_are_those_of_the_shipped_network(speech, data_dir):
-    found = [u for u in data.read("bdl", data_dir) if u.split == "test"]
-    found, _ = data.with_pronunciation(found)
-    x = [features.extract(audio.load(u.path), speech.header) for u in found]
-    outputs = score.run_all(speech.run, x, speech.header)
-    references = [
-        [phone for phone, optional in phones.transcribe(u.text) if not optional] for u in found
-    ]
-    decoded = [
-        [segment.phone for segment in decode.decode(output.logits, speech.header)]
-        for output in outputs
-    ]
-    per = decode.phone_error_rate(references, decoded, silence=False)
-    claimed = speech.header["scores"]["held_out"]
-    assert per < claimed["per_no_silence"] + 0.1
-    for layer, density in enumerate(claimed["spike_density"]):
-        found = np.concatenate([output.spikes[layer] for output in outputs]).mean(axis=(0, 2))
-        np.testing.assert_allclose(found, density, atol=0.03)
+@pytest.mark.parametrize("name", zoo.names())
+def test_shipped_scores_are_those_of_the_shipped_networks(name, data_dir, tmp_path):
+    network = Network.load(zoo.path(name))
+    header = network.header
+    corpus = header["provenance"]["tested_on"][0]
+    chosen = [u for u in data.read(corpus, data_dir) if u.split == "test"]
+    sentences = evaluate.sentences(chosen, tmp_path, print, False)
+    gain = evaluate.find_gain(header, corpus, [s.log_mel for s in sentences])
+    found = evaluate.evaluate(network, sentences, gain, False)
+    claimed = header["scores"]["test"]
+    if header["provenance"]["tested_on"] == [corpus] and sentences[0].states is not None:
+        assert found["per"] == pytest.approx(claimed["per"], abs=2e-4)
+        np.testing.assert_allclose(found["sparsity"], claimed["sparsity"], atol=2e-4)
+    else:  # one of the corpora, against dictionary pronunciations and not their alignment
+        assert found["per"] == pytest.approx(claimed["per"], abs=0.1)
+        np.testing.assert_allclose(found["sparsity"], claimed["sparsity"], atol=0.03)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_torch_equals_golden_model_for_every_shipped_network(name, data_dir):
+    """Every frame of a test set: all sentences of the fold's two speakers."""
+    network = Network.load(zoo.path(name))
+    normalise = features.Normalisation.from_header(network.header)
+    chosen = [u for u in data.read("timit-sample", data_dir) if u.split == "test"]
+    x = [normalise(features.log_mel(u.load())) for u in chosen]
+    longest = max(map(len, x))
+    x = np.stack([np.pad(frames, ((0, longest - len(frames)), (0, 0))) for frames in x])
+    assert_same_integers(network, x)

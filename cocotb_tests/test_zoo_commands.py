@@ -204,3 +204,44 @@ def test_train_lists_recipes_and_refuses_unknown_ones(figures, capsys, tmp_path)
     assert "recipe 'spech': it must be one of" in refusal(capsys, "train", "spech")
     line = refusal(capsys, "train", "speech", "--data", tmp_path / "none", "-o", tmp_path / "out")
     assert "does not exist" in line
+
+
+FULL = """
+base = "timit"
+[[stage]]
+name = "float"
+precision = "float"
+hidden = [160, 160]
+epochs = 2
+data = { timit = 0.3 }
+[[stage]]
+name = "4-bit-pruned"
+hidden = [128, 128]
+pruned = 0.4
+epochs = 2
+data = { timit = 0.3 }
+"""
+
+
+@pytest.mark.slow
+def test_the_full_timit_recipe_runs_on_a_made_up_corpus(figures, tmp_path, data_dir):
+    """1920 tied states from a corpus in LDC93S1's layout to a network file, and scored."""
+    pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+    from model_zoo import data
+    from model_zoo.data import espeak
+
+    sentences = [u.text for u in data.read("bdl", data_dir) if u.split == "train"]
+    espeak.synthesise(tmp_path / "data" / "timit", sentences * 4, 200, 1, progress=False)
+    (tmp_path / "data" / "noise").symlink_to(data_dir / "noise")
+    recipe = tmp_path / "full.toml"
+    recipe.write_text(FULL)
+    made = figures(
+        *("train", recipe, "--data", tmp_path / "data", "-o", tmp_path, "--build", tmp_path / "b")
+    )
+    network = Network.load(made["network"])
+    assert 1500 < network.config.n_output <= 1920
+    scored = figures(
+        *("evaluate", "--network", made["network"], "--data", tmp_path / "data" / "timit"),
+        *("--format", "timit", "--split", "test", "--build", tmp_path / "b"),
+    )
+    assert scored["per"] < 0.95
