@@ -306,7 +306,7 @@ def _source(name, session, training):
         "sentences": len(material),
         "speakers": len({u.speaker for u in material.utterances}),
         "hours": round(sum(map(len, material.states)) / 360_000, 3),
-        "gain_db": round(session.gains[name] * 10 / np.log(10), 1),
+        "gain_db": round(session.gains[name] * 10 / np.log(10), 4),
     }
 
 
