@@ -962,4 +962,4 @@ def test_interrupted_features_leave_whole_files_only(utterance, tmp_path):
 
 def test_progress_is_shown_while_computing(utterance, tmp_path, capsys):
     data.cached_log_mel([utterance], tmp_path / "cache", progress=True)
-    assert "log-mel features" in capsys.readouterr().out
+    assert "log-mel features" in capsys.readouterr().err
