@@ -273,8 +273,8 @@ def _notes(recordings):
     if not untimed:
         return []
     notes = [
-        f"{untimed} recordings have no phone times: their references are dictionary "
-        "pronunciations, not what a phonetician heard"
+        f"{untimed} of {len(recordings)} recordings have no phone times: their references are "
+        "dictionary pronunciations, not what a phonetician heard"
     ]
     if untimed == len(recordings):
         notes.append("frame_accuracy and phone_accuracy need phone times: there are none")

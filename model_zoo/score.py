@@ -113,11 +113,12 @@ def run_batches(run, features, header, batch=32):
     list of int, list of Outputs
         Numbers of the utterances in `features`, and what the network gave for each.
     """
+    delay = header.get("label_delay", 0)
     order = sorted(range(len(features)), key=lambda number: len(features[number]))
     while order:
         size = min(batch, len(order))
         # The last of a batch is its longest.
-        while size > 1 and size * len(features[order[size - 1]]) > BATCH_FRAMES:
+        while size > 1 and size * (len(features[order[size - 1]]) + delay) > BATCH_FRAMES:
             size -= 1
         chosen, order = order[:size], order[size:]
         fed = [append_delay(features[number], header) for number in chosen]
