@@ -738,6 +738,9 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; every mistake of the user ends as one line and an exit status."""
+    # The golden model's products are small: BLAS threads would wait for each other, and a network
+    # take ten times as long on a busy machine. torch has threads of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:]))
 
 
