@@ -10,6 +10,7 @@ anywhere else. Silence between words and the release of a word-final stop are op
 from dataclasses import dataclass
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from model_zoo import phones
@@ -267,7 +268,7 @@ def align(texts, log_mels, passes=MIXTURES, progress=True):
     log_stay = np.full(N_STATES, np.log(0.6), np.float32)
     log_leave = np.full(N_STATES, np.log(0.4), np.float32)
     history = []
-    for mixtures in track(passes, "aligning", disable=not progress):
+    for mixtures in track(passes, "aligning", console=Console(stderr=True), disable=not progress):
         model.split(mixtures)
         known = np.concatenate(
             [

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from model_zoo.features import Normalisation
@@ -291,6 +292,7 @@ def fit(
         for step in track(
             range(min(steps_per_epoch, -(-len(targets) // training.batch))),
             f"{name} {epoch + 1}/{training.epochs}",
+            console=Console(stderr=True),
             disable=not progress,
             transient=True,
         ):

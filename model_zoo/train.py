@@ -68,7 +68,7 @@ class Session:
     ----------
     recipe : recipe.Recipe
     folder : path-like or None
-        Data folder, see `data.find_data`; `paths` overrides the place of single corpora.
+        Data folder, see `data.find_data`.
     build : path-like
         Where everything costly is kept.
     report : callable
