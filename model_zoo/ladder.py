@@ -54,7 +54,7 @@ def size(model):
     return count * bits / 8
 
 
-def run_fold(session, number, folder, recipe=None):
+def run_fold(session, number, folder):
     """Train and score all rungs of a fold; the result is kept in `folder`.
 
     Parameters
@@ -63,8 +63,6 @@ def run_fold(session, number, folder, recipe=None):
     number : int
         Fold, 0 to 6.
     folder : path-like
-    recipe : recipe.Recipe or None
-        As for `Session.run`.
 
     Returns
     -------
@@ -72,11 +70,11 @@ def run_fold(session, number, folder, recipe=None):
         `recipe`, `fold`, `test_speakers`, `dev_speakers`, and `rungs`: name, bytes, precision,
         hidden, pruned, time_steps, and scores of "dev" and "test".
     """
-    recipe = recipe or session.recipe
+    recipe = session.recipe
     training, dev, test = fold_materials(session, number)
     rungs = []
-    for rung, header in session.run(training, recipe):
-        scored = session.scored(rung, header, dev, {"dev": dev, "test": test})
+    for rung, header in session.run(training):
+        scored = session.scored(rung, header, {"dev": dev, "test": test})
         rungs.append(
             {
                 "name": rung.stage.name,
@@ -145,7 +143,9 @@ def _spread(values):
 
 def main(
     name: Annotated[str, typer.Argument(help="Recipe, a stage of which sees the TIMIT sample.")],
-    folds: Annotated[str, typer.Option(help="Numbers of folds.")] = "0,1,2,3,4,5,6",
+    folds: Annotated[str, typer.Option(help="Numbers of folds.")] = ",".join(
+        map(str, range(FOLDS))
+    ),
     data_folder: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data sets (or PLOSIVE_DATA).")
     ] = None,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from golden_model import Network
-from model_zoo import data, features, phones, score
+from model_zoo import data, features, phones, score, zoo
 from model_zoo.export import export, from_network
 from model_zoo.features import Normalisation
 from model_zoo.fit import measure_normalisation, run_torch
@@ -27,8 +27,6 @@ from model_zoo.stages import Rung, run_stages
 from model_zoo.statistics import statistics
 
 __all__ = ["Scored", "Session", "noise_bank", "train"]
-
-CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 
 _NOISE_FRAMES = 490
 """Frames of each noise clip of the bank: clips are 5 s, some a little less."""
@@ -100,7 +98,9 @@ class Session:
         self.noise = noise_bank(folder) if recipe.noise else None
         self.start = None
         if recipe.start:
-            network = Network.load(_start_file(recipe.start))
+            network = Network.load(
+                recipe.start if Path(recipe.start).suffix else zoo.path(recipe.start)
+            )
             self.start = from_network(network)
             self.normalisation = Normalisation.from_header(network.header)
             return
@@ -109,22 +109,20 @@ class Session:
             [frames for part in first for frames in part], recipe.network.feature_scale
         )
 
-    def run(self, training, recipe=None):
+    def run(self, training):
         """Train all stages.
 
         Parameters
         ----------
         training : dict of str to Material
             What to train on, by corpus.
-        recipe : recipe.Recipe or None
-            Another one than the session's, over the same corpora.
 
         Yields
         ------
         Rung, dict
             A network, and a header with all that decoding needs but tuned weights.
         """
-        recipe = recipe or self.recipe
+        recipe = self.recipe
         tied = None
         if recipe.tied_states:
             from model_zoo.tie import TiedStates
@@ -173,36 +171,28 @@ class Session:
             header,
         )
 
-    def scored(self, rung, header, dev, parts):
-        """Tune the decoder on one part, score others.
+    def scored(self, rung, header, parts):
+        """Tune the decoder on the part "dev" where there is one, and score all parts.
 
         Parameters
         ----------
         rung, header
             Of `run`.
-        dev : Material or None
-            Speakers or sentences that were not trained on. None keeps the header's weights.
         parts : dict of str to Material
+            Speakers or sentences that were not trained on.
 
         Returns
         -------
         Scored
         """
-        if dev is not None:
-            given = self.outputs(rung, header, dev)
-            header = {**header, "decoder": score.tune(given, header, dev.said)}
+        given = {name: self.outputs(rung, header, part) for name, part in parts.items()}
+        if "dev" in parts:
+            header = {**header, "decoder": score.tune(given["dev"], header, parts["dev"].said)}
         scores = {
-            name: score.score(
-                self.outputs(rung, header, part), header, part.states, part.said
-            ).to_dict()
+            name: score.score(given[name], header, part.states, part.said).to_dict()
             for name, part in parts.items()
         }
         return Scored(rung, header, scores)
-
-
-def _start_file(name):
-    path = Path(name)
-    return path if path.suffix else CHECKPOINTS / f"{name}.safetensors"
 
 
 def train(recipe, folder=None, out=".", build="build/model_zoo", report=print, progress=True):
@@ -232,7 +222,7 @@ def train(recipe, folder=None, out=".", build="build/model_zoo", report=print, p
     parts = {name: part for name, part in (("dev", dev), ("test", test)) if part}
     rungs = []
     for rung, header in session.run(training):
-        scored = session.scored(rung, header, dev, parts)
+        scored = session.scored(rung, header, parts)
         rungs.append(scored)
         report(f"{rung.stage.name}: loss {rung.losses[-1]:.3f}, {_summary(scored.scores)}")
     header = {**scored.header, "scores": scored.scores, "licence": recipe.licence}
