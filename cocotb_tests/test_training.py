@@ -308,7 +308,7 @@ def test_shipped_recipes_are_read(name):
         (
             "[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}\n"
             "[[stage]]\nname='b'\nhidden=[9,8]\ndata={bdl=1}",
-            "stage 2: hidden is (9, 8): a stage may not have more neurons than the one before",
+            "stage 2: hidden is (9, 8): a stage may not have more neurons than the one it starts",
         ),
         ("base = 'r.toml'", "base is 'r.toml': it must be another recipe's name or file"),
     ],

@@ -139,6 +139,8 @@ class Stage:
         Share of the readout's weights that are zero.
     model : str
         "spiking", or "gru" for the yardstick.
+    start : str
+        The earlier stage whose network this one begins with; empty for the one just before.
     training : Training
     """
 
@@ -148,6 +150,7 @@ class Stage:
     precision: int | None = 4
     pruned: float = 0.0
     model: str = "spiking"
+    start: str = ""
     training: Training = Training()
 
 
@@ -318,17 +321,22 @@ def _check(recipe):
         if len(getattr(recipe.network, key)) != layers:
             raise RecipeError(f"network.{key} must have {layers} entries, one per layer")
     before = None
-    seen = set()
+    seen = {}
     for number, stage in enumerate(recipe.stages, 1):
         if len(stage.hidden) != layers:
             raise RecipeError(f"stage {number}: hidden must have {layers} entries, one per layer")
         if stage.name in seen:
             raise RecipeError(f"stage {number}: name is {stage.name!r}, as an earlier stage's")
-        seen.add(stage.name)
+        if stage.start and stage.start not in seen:
+            raise RecipeError(
+                f"stage {number}: start is {stage.start!r}: it must be the name of an earlier stage"
+            )
+        seen[stage.name] = stage
+        before = seen.get(stage.start, before)
         if before and any(n > m for n, m in zip(stage.hidden, before.hidden, strict=True)):
             raise RecipeError(
                 f"stage {number}: hidden is {stage.hidden!r}: a stage may not have more neurons "
-                f"than the one before, {before.hidden!r}"
+                f"than the one it starts from, {before.hidden!r}"
             )
         before = stage
     outputs = PRESETS[recipe.network.preset].n_output

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe's stages, one after the other: each starts from the network that the last one left.
+"""A recipe's stages: each starts from the network of the one before, or of an earlier one.
 
 A finished stage is kept in the build folder under a name of all that it depends on, so that an
 interrupted run goes on where it was, and recipes (and the folds of a cross-validation) that begin
 alike share their beginning.
 """
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from model_zoo.recipe import Stage
 
 __all__ = ["REVISION", "Rung", "configuration", "run_stages"]
 
-REVISION = 1
+REVISION = 2
 """Part of the names of kept stages: raised when training computes something else."""
 
 CALIBRATION_FRAMES = 6000
@@ -87,11 +88,13 @@ def run_stages(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = Path(folder) / "stages"
-    key, before = "" if start is None else _digest(*start.state_dict().values()), start
+    first = ("" if start is None else _digest(*start.state_dict().values()), start)
+    done, last = {}, first
     bank = "" if noise is None else _digest(noise)
     for stage in recipe.stages:
         corpora = [Labelled(*parts[name], share) for name, share in stage.data]
         name = run_name(corpora, normalisation, recipe.network, recipe.seed, stage, bank)
+        key, before = done[stage.start] if stage.start else last
         key = _key(key, name)
         model = _start(recipe, stage, before, n_output, corpora, normalisation).to(device)
         path = folder / f"{stage.name}-{key}.pt"
@@ -117,8 +120,8 @@ def run_stages(
             torch.save({"model": model.state_dict(), "losses": losses}, partial)
             partial.replace(path)
             state.unlink()
-        before = model.eval()
-        yield Rung(stage, before, losses)
+        last = done[stage.name] = (key, model.eval())
+        yield Rung(stage, model, losses)
 
 
 def _digest(*tensors):
@@ -134,21 +137,25 @@ def _key(before, name):
 
 
 def _start(recipe, stage, before, n_output, corpora, normalisation):
-    """The network that a stage begins with."""
+    """The network that a stage begins with: a new one, or a copy of what was trained before."""
     config = configuration(recipe, stage, n_output)
     torch.manual_seed(recipe.seed)
     if stage.model == "gru":
-        return GatedNetwork(config)
-    if before is None or not hasattr(before, "layers"):
+        return copy.deepcopy(before).cpu() if _is_gru(before, config) else GatedNetwork(config)
+    if before is None or isinstance(before, GatedNetwork):
         model = build(config, recipe.network, stage.precision)
     else:
-        model = before.cpu()
+        model = copy.deepcopy(before).cpu()
         if config.hidden != model.config.hidden:
             model = narrowed(model, config, _calibration(corpora, normalisation))
         model = at_precision(model, stage.precision)
     if stage.pruned:
         prune_readout(model, stage.pruned)
     return model
+
+
+def _is_gru(model, config):
+    return isinstance(model, GatedNetwork) and model.config.hidden == config.hidden
 
 
 def _calibration(corpora, normalisation):
