@@ -127,6 +127,19 @@ def test_data_folder_is_named_by_the_environment(tmp_path, monkeypatch):
     assert len(data.read("timit")) == 5
 
 
+@pytest.mark.parametrize("inside", ["", "TIMIT"])
+def test_timit_may_be_the_data_folder_itself(tmp_path, inside):
+    write_ldc(tmp_path / inside)
+    assert len(data.read("timit", tmp_path)) == 5
+    refused(
+        f"corpus 'bdl': {str(tmp_path / 'arctic/bdl')!r} does not exist; install CMU ARCTIC, "
+        "speaker bdl there",
+        data.read,
+        "bdl",
+        tmp_path,
+    )
+
+
 # ---- TIMIT ---------------------------------------------------------------------------------
 
 

@@ -227,7 +227,7 @@ def test_without_phone_times_frames_are_not_scored_and_it_says_so(rng):
 
 
 def test_the_gain_is_the_file_s_or_brings_recordings_to_its_level():
-    header = {"provenance": {"recipe": {"level": 12.5}, "data": {"bdl": {"gain_db": -3.5}}}}
+    header = {"provenance": {"recipe": {"level": 12.5}, "gain_db": {"bdl": -3.5}}}
     quiet = [np.full((10, 40), 11.5, np.float32), np.full((30, 40), 10.5, np.float32)]
     assert evaluate.find_gain(header, "bdl", quiet).db == -3.5
     gain = evaluate.find_gain(header, "mine", quiet)

@@ -273,6 +273,31 @@ def test_finished_stages_are_kept_and_a_changed_one_is_trained_anew(tmp_path, rn
     assert not list((tmp_path / "stages").glob("*.state"))
 
 
+def test_a_stage_starts_from_the_earlier_one_that_it_names(tmp_path, rng):
+    corpus = made_up_sentences(rng, 12)
+    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
+    still = dataclasses.replace(TRAINING, epochs=1, learning_rate=0.0)
+    wide, narrow = staged().stages
+    branch = recipe.Stage("branch", (24, 24), (("a", 1.0),), None, start="float", training=still)
+    gru = dataclasses.replace(wide, name="gru", model="gru")
+    kept = dataclasses.replace(gru, name="gru-again", training=still)
+    plan = staged(stages=(wide, narrow, branch, gru, kept))
+    made = {
+        rung.stage.name: rung
+        for rung in stages.run_stages(
+            plan,
+            {"a": (corpus.log_mels, corpus.labels)},
+            183,
+            normalisation,
+            folder=tmp_path,
+            progress=False,
+        )
+    }
+    assert equal(made["branch"].model, made["float"].model)
+    assert equal(made["gru-again"].model, made["gru"].model)
+    assert made["4-bit"].model.config.hidden == (16, 16)
+
+
 # ---- recipes -------------------------------------------------------------------------------
 
 
@@ -302,6 +327,10 @@ def test_shipped_recipes_are_read(name):
             "stage 1: epochs is 'ten': it must be a int",
         ),
         (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nepochs=0\ndata={bdl=1}",
+            "stage 1: epochs is 0: it must be 1 or more",
+        ),
+        (
             "[network]\npreset='huge'\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
             "network.preset is 'huge': it must be one of",
         ),
@@ -309,6 +338,10 @@ def test_shipped_recipes_are_read(name):
             "[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}\n"
             "[[stage]]\nname='b'\nhidden=[9,8]\ndata={bdl=1}",
             "stage 2: hidden is (9, 8): a stage may not have more neurons than the one it starts",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nstart='b'\ndata={bdl=1}",
+            "stage 1: start is 'b': it must be the name of an earlier stage",
         ),
         ("base = 'r.toml'", "base is 'r.toml': it must be another recipe's name or file"),
     ],

@@ -187,10 +187,14 @@ def test_train_follows_a_recipe_to_a_network_that_runs(figures, tmp_path, data_d
     assert (network.w_out == 0).mean() >= 0.399
     assert "research only" in (tmp_path / "out" / "mine.md").read_text()
     again = shutil.copy(made["network"], tmp_path / "first.safetensors")
-    figures(
-        *("train", recipe, "--data", data_dir, "-o", tmp_path / "out", "--build", tmp_path / "b")
-    )
+    options = ("--data", data_dir, "-o", tmp_path / "out", "--build", tmp_path / "b")
+    figures("train", recipe, *options)
     assert Network.load(again).header == Network.load(made["network"]).header
+    figures("train", recipe, "--seed", 5, *options)
+    other = Network.load(made["network"])
+    assert other.header["provenance"]["recipe"]["seed"] == 5
+    assert (other.w_out != network.w_out).any()
+    shutil.copy(again, made["network"])
     scored = figures(
         *("evaluate", "--network", made["network"], "--corpus", "timit-sample", "--data", data_dir),
         *("--split", "test", "--build", tmp_path / "b"),

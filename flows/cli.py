@@ -31,6 +31,10 @@ app = typer.Typer(
 )
 
 
+LEVEL_TOLERANCE_DB = 6
+"""How far a recording may be from a network's level before `transcribe` says so."""
+
+
 class Check(StrEnum):
     """What `simulate` compares."""
 
@@ -360,6 +364,10 @@ def transcribe(
     engine: Annotated[
         Engine, typer.Option("--engine", help="The golden model, or the Verilog in Verilator.")
     ] = Engine.golden,
+    gain: Annotated[
+        float,
+        typer.Option("--gain", metavar="DB", help="Gain of the recording: level matters."),
+    ] = 0.0,
     as_json: Json = False,
     build: BuildFolder = _BUILD,
 ) -> None:
@@ -382,7 +390,7 @@ def transcribe(
     held = Network.load(network if network is not None else default_network())
     with on_terminal() as progress:
         figures = flow.transcribe(
-            recording, held, engine=engine.value, build_dir=build, progress=progress
+            recording, held, engine=engine.value, gain=gain, build_dir=build, progress=progress
         )
     if as_json:
         _print_json(figures)
@@ -392,6 +400,12 @@ def transcribe(
     console = _console()
     console.print(tables.phone_table(figures["phones"]))
     console.print(" ".join(phone["phone"] for phone in figures["phones"]))
+    level = figures["level_db"]
+    if level is not None and abs(level) > LEVEL_TOLERANCE_DB:
+        _say(
+            f"note: the recording is {abs(level):.0f} dB {'above' if level > 0 else 'below'} the "
+            f"level that the network was trained at; --gain {gain - level:.0f} brings it there"
+        )
 
 
 @app.command()
@@ -620,6 +634,9 @@ def train(
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="CPU threads; results depend on them.")
     ] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="In place of the recipe's own.")
+    ] = None,
     as_json: Json = False,
     build: ZooBuild = _ZOO_BUILD,
 ) -> None:
@@ -650,12 +667,16 @@ def train(
         output=output,
         build_dir=build,
         threads=threads,
+        seed=seed,
         report=_say,
         progress=sys.stderr.isatty(),
     )
     if as_json:
         _print_json(figures)
         return
+    from flows import tables
+
+    _console().print(tables.stages_table(figures["stages"]))
     typer.echo(f"{figures['network']}\n{figures['card']}")
 
 

@@ -130,7 +130,7 @@ def network_file(name: str | os.PathLike[str]) -> Path:
     )
 
 
-def audio_features(path: str | os.PathLike[str], header: dict) -> np.ndarray:
+def audio_features(path: str | os.PathLike[str], header: dict, gain: float = 0.0) -> np.ndarray:
     """Features [frames, 40] int8 of a recording, with the zero frames of the label delay behind.
 
     Parameters
@@ -140,6 +140,8 @@ def audio_features(path: str | os.PathLike[str], header: dict) -> np.ndarray:
     header
         Of the network, which says how features are normalised. A network without that (a random
         one) gets the shipped network's features.
+    gain
+        Of the recording, dB.
 
     Raises
     ------
@@ -154,7 +156,7 @@ def audio_features(path: str | os.PathLike[str], header: dict) -> np.ndarray:
     if "features" not in header:
         header = Network.load(default_network()).header
     try:
-        return features.append_delay(features.extract(samples, header), header)
+        return features.append_delay(features.extract(samples, header, gain), header)
     except (KeyError, TypeError, ValueError) as error:
         raise PlosiveError(f"the network's header is wrong: {error}") from error
 

@@ -202,6 +202,23 @@ def _accuracies(figures: dict[str, Any]) -> str:
     return "; ".join(_percent(figures[name]) for name in ("frame_accuracy", "phone_accuracy"))
 
 
+def stages_table(stages: list[dict[str, Any]]) -> Table:
+    """What each stage of a training came to."""
+    table = _table("Stages", "stage", "loss", "dev PER", "test PER", "test frames right", "zeros")
+    for stage in stages:
+        dev, test = stage.get("dev", {}), stage.get("test", {})
+        zeros = [share for layer in test.get("sparsity", []) for share in layer]
+        table.add_row(
+            stage["name"],
+            f"{stage['loss']:.3f}",
+            _percent(dev.get("per")),
+            _percent(test.get("per")),
+            _percent(test.get("frame_accuracy")),
+            _percent(sum(zeros) / len(zeros) if zeros else None),
+        )
+    return table
+
+
 def networks_table(networks: list[dict[str, Any]]) -> Table:
     """What the zoo holds."""
     table = _table("Networks", "name", "T", "hidden", "outputs", "kB", "PER")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive train`: a recipe to a network file and its model card."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ def train(
     output: Path,
     build_dir: Path,
     threads: int,
+    seed: int | None = None,
     report: Callable[[str], None],
     progress: bool,
 ) -> dict[str, Any]:
@@ -42,6 +44,8 @@ def train(
         Keeps features, alignments and finished stages.
     threads
         CPU threads of torch; the last bits of its sums depend on them.
+    seed
+        In place of the recipe's own.
     report
         Takes lines on what happens.
     progress
@@ -54,6 +58,8 @@ def train(
     RecipeError, DataError, AudioError, TrainError
     """
     plan = recipe.load(name)
+    if seed is not None:
+        plan = dataclasses.replace(plan, seed=seed)
     try:
         import torch
 

@@ -21,6 +21,7 @@ def transcribe(
     network: Network,
     *,
     engine: str = "golden",
+    gain: float = 0.0,
     build_dir: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -34,6 +35,9 @@ def transcribe(
         Its header has labels and decoder constants.
     engine
         "golden": the functional model; "rtl": the generated Verilog in Verilator, with its logits.
+    gain
+        Of the recording, dB. `level_db` of the result says how far the recording, with this gain,
+        is above the level that the network was trained at; None where its file does not say.
     build_dir
         Of the engine "rtl".
 
@@ -45,8 +49,13 @@ def transcribe(
         The network has no labels, or the Verilog computed something else.
     """
     _check_header(network)
-    features = fitting_features(network.config, audio_features(recording, network.header))
-    figures: dict[str, Any] = {"recording": str(recording), "engine": engine}
+    features = fitting_features(network.config, audio_features(recording, network.header, gain))
+    figures: dict[str, Any] = {
+        "recording": str(recording),
+        "engine": engine,
+        "gain_db": gain,
+        "level_db": _level(recording, network, gain),
+    }
     if engine == "rtl":
         run = cosimulate(
             network.config,
@@ -73,6 +82,14 @@ def transcribe(
         "seconds": round(len(features) / 100, 2),
         "phones": phones_of(logits, network),
     }
+
+
+def _level(recording: str | os.PathLike[str], network: Network, gain: float) -> float | None:
+    from model_zoo import audio, evaluate, features
+
+    log_mel = features.log_mel(audio.load(recording))
+    above = evaluate.level_above(network.header, [log_mel]) if len(log_mel) else None
+    return None if above is None else round(above + gain, 1)
 
 
 def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:

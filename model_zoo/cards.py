@@ -9,10 +9,15 @@ from model_zoo import costs, zoo
 
 __all__ = ["card", "main", "summary"]
 
+_USE = (
+    "Phones of English read speech, 16 kHz and near the microphone, on the machine that "
+    "`plosive generate` makes, and as a real network for benches and estimates. Not a product: no "
+    "words, no other languages, no claim about voices unlike those it heard."
+)
 _LIMITS = (
     "Figures of a few speakers say little about others. Normalisation is fixed, so the level of a "
-    "recording matters: `gain_db` below is what each training corpus was brought to the network's "
-    "level with. Outputs are phones, not words."
+    "recording matters: `gain_db` is what brought each corpus to the network's level; "
+    "`plosive transcribe` says how far a recording is from it, and takes `--gain`."
 )
 
 
@@ -63,31 +68,52 @@ def card(name, network):
         "",
         f"{facts['description'] or 'No description in the header'}.",
         "",
+        "## Intended use",
+        "",
+        _USE,
+        "",
+        "## The network",
+        "",
         "| | |",
         "|---|---|",
         f"| licence | {facts['licence']} |",
         f"| inputs, layers, outputs | {network.config.n_input}, {hidden}, {facts['outputs']} |",
         f"| time steps a frame | {facts['time_steps']} |",
+        f"| numbers | {_formats(network.config)} |",
         f"| weights that are not zero | {1000 * facts['mb']:.1f} kB |",
         f"| label delay | {header.get('label_delay', 0)} frames |",
         f"| network hash | `{facts['network_hash']}` |",
         f"| made by | `{provenance.get('command', 'not said')}`, {provenance.get('date', '')} |",
+        f"| with | {_tools(provenance)} |",
     ]
-    lines += _data(provenance.get("data", {}))
+    lines += _data(provenance.get("data", {}), provenance.get("gain_db", {}))
     lines += _scores(header.get("scores", {}), provenance)
     lines += _stages(provenance.get("stages", []))
     lines += ["", "## Limits", "", _LIMITS, ""]
     return "\n".join(lines)
 
 
-def _data(corpora):
+def _formats(config):
+    whole = config.membrane_bits - config.membrane_frac
+    return (
+        f"features int{config.input_bits}, weights int{config.weight_bits}, sums of "
+        f"{config.acc_bits} bits, membranes {whole}.{config.membrane_frac}"
+    )
+
+
+def _tools(provenance):
+    tools = [f"{name} {version}" for name, version in provenance.get("tools", {}).items()]
+    return ", ".join([*tools, f"{provenance.get('threads', '?')} thread(s)"])
+
+
+def _data(corpora, gains):
     if not corpora:
         return []
     columns = ("source", "sentences", "speakers", "hours", "gain_db", "licence")
-    rows = [
-        f"| {name} | " + " | ".join(str(corpus.get(key, "")) for key in columns) + " |"
-        for name, corpus in sorted(corpora.items())
-    ]
+    rows = []
+    for name, corpus in sorted(corpora.items()):
+        entry = {**corpus, "gain_db": gains.get(name, "")}
+        rows.append(f"| {name} | " + " | ".join(str(entry.get(key, "")) for key in columns) + " |")
     head = f"| corpus | {' | '.join(columns)} |"
     return ["", "## Trained on", "", head, "|---|---|---|---|---|---|---|", *rows]
 

@@ -17,11 +17,19 @@ from model_zoo.features import FRAME_SECONDS, Normalisation
 from model_zoo.materials import state_labels
 from model_zoo.score import Tally, run_batches
 
-__all__ = ["EvaluationError", "Gain", "Sentence", "check", "evaluate", "find_gain", "sentences"]
+__all__ = [
+    "EvaluationError",
+    "Gain",
+    "Sentence",
+    "check",
+    "evaluate",
+    "find_gain",
+    "level_above",
+    "sentences",
+]
 
 _NEEDED = ("labels", "label_delay", "scales", "log_priors", "log_stay", "log_leave")
 _NEEDED += ("phone_bigram", "decoder")
-_DB = 10 / np.log(10)
 
 
 class EvaluationError(ValueError):
@@ -56,7 +64,7 @@ class Gain:
 
     def __call__(self, log_mel):
         """Log-mel energies `[frames, 40]` at the gain."""
-        return log_mel + np.float32(self.db / _DB)
+        return log_mel + np.float32(self.db / features.DB)
 
 
 def sentences(utterances, cache=None, report=print, progress=True):
@@ -155,7 +163,7 @@ def check(network):
 def find_gain(header, corpus, log_mels):
     """The gain that brings recordings to the level that the network was trained at.
 
-    The network's normalisation is fixed, so level matters. A corpus that it was trained on has a
+    The network's normalisation is fixed, so level matters. A corpus that its recipe names has a
     gain in the file; another gets one gain for all its recordings, to the same mean energy.
 
     Parameters
@@ -171,15 +179,24 @@ def find_gain(header, corpus, log_mels):
     Gain
     """
     provenance = header.get("provenance", {})
-    known = provenance.get("data", {}).get(corpus, {}).get("gain_db")
+    known = provenance.get("gain_db", {}).get(corpus)
     if known is not None:
         return Gain(float(known), "the network file's, of this corpus")
-    level = provenance.get("recipe", {}).get("level")
-    if level is None:
+    above = level_above(header, log_mels)
+    if above is None:
         return Gain(0.0, "none: the network file does not say its level")
-    total = sum(float(frames.sum(dtype=np.float64)) for frames in log_mels)
-    mean = total / sum(frames.size for frames in log_mels)
-    return Gain(round((level - mean) * _DB, 1), "one for all these recordings, to its level")
+    return Gain(round(-above, 1), "one for all these recordings, to its level")
+
+
+def level_above(header, log_mels):
+    """How far recordings are above the level that a network was trained at, dB.
+
+    None where the network's file does not say its level.
+    """
+    level = header.get("provenance", {}).get("recipe", {}).get("level")
+    if level is None:
+        return None
+    return (features.mean_level(log_mels) - level) * features.DB
 
 
 def evaluate(network, recordings, gain=None, progress=True):

@@ -13,6 +13,7 @@ import numpy as np
 from model_zoo.audio import FRAME_SAMPLES, SAMPLE_RATE
 
 __all__ = [
+    "DB",
     "FRAME_SECONDS",
     "HOP_SAMPLES",
     "N_MELS",
@@ -23,12 +24,15 @@ __all__ = [
     "extract",
     "frame_count",
     "log_mel",
+    "mean_level",
 ]
 
 N_MELS = 40
 HOP_SAMPLES = 160
 FRAME_SECONDS = HOP_SAMPLES / SAMPLE_RATE
 """Seconds from one frame to the next."""
+DB = 10 / np.log(10)
+"""Decibels per unit of a log-mel energy, which is a natural logarithm."""
 
 
 def frame_count(n_samples):
@@ -81,6 +85,12 @@ class LogMelStream:
 def log_mel(samples):
     """Log-mel energies, float32 `[frames, 40]`, of a whole recording `[samples]`."""
     return LogMelStream().accept(samples)
+
+
+def mean_level(log_mels):
+    """Mean log-mel energy of recordings, a list of float32 `[frames, 40]`."""
+    total = sum(float(frames.sum(dtype=np.float64)) for frames in log_mels)
+    return total / sum(frames.size for frames in log_mels)
 
 
 @dataclass(frozen=True)
@@ -161,20 +171,23 @@ class FeatureStream:
     ----------
     header : dict
         The header of the network file that the features are for.
+    gain : float
+        dB, the turn of a microphone's knob: the normalisation is fixed, so level matters.
     """
 
-    def __init__(self, header):
+    def __init__(self, header, gain=0.0):
         self._normalise = Normalisation.from_header(header)
         self._log_mel = LogMelStream()
+        self._gain = np.float32(gain / DB)
 
     def accept(self, samples):
         """Take the next samples `[samples]`, give int8 `[new frames, 40]`."""
-        return self._normalise(self._log_mel.accept(samples))
+        return self._normalise(self._log_mel.accept(samples) + self._gain)
 
 
-def extract(samples, header):
-    """int8 features `[frames, 40]` of a whole recording, for the network of this header."""
-    return FeatureStream(header).accept(samples)
+def extract(samples, header, gain=0.0):
+    """int8 features `[frames, 40]` of a whole recording, as of one `FeatureStream`."""
+    return FeatureStream(header, gain).accept(samples)
 
 
 def append_delay(features, header):

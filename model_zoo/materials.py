@@ -17,7 +17,7 @@ from model_zoo.data import espeak
 from model_zoo.features import HOP_SAMPLES
 from model_zoo.statistics import phone_sequence
 
-__all__ = ["Material", "gather", "level_of", "prepare", "state_labels"]
+__all__ = ["Material", "gather", "prepare", "state_labels"]
 
 SPEAKERS_PER_SENTENCE = 0.1
 """Synthetic speakers per synthetic sentence: ten sentences each, as in TIMIT."""
@@ -211,9 +211,3 @@ def _alignment(utterances, log_mels, build, progress):
     )
     partial.replace(path)
     return found.labels
-
-
-def level_of(material):
-    """Mean log-mel energy of recordings, natural log units."""
-    total = sum(float(frames.sum(dtype=np.float64)) for frames in material.log_mels)
-    return total / sum(frames.size for frames in material.log_mels)

@@ -306,6 +306,8 @@ def _stage(number, values, common):
         raise RecipeError(
             f"{where}: model is {stage.model!r}: it must be one of {', '.join(MODELS)}"
         )
+    if stage.training.epochs < 1:
+        raise RecipeError(f"{where}: epochs is {stage.training.epochs!r}: it must be 1 or more")
     if not 0 <= stage.pruned < 1:
         raise RecipeError(f"{where}: pruned is {stage.pruned!r}: it must be 0 or more, below 1")
     return stage

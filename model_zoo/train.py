@@ -20,9 +20,9 @@ import torch
 from golden_model import Network
 from model_zoo import data, features, phones, score, zoo
 from model_zoo.export import export, from_network
-from model_zoo.features import Normalisation
+from model_zoo.features import DB, Normalisation, mean_level
 from model_zoo.fit import measure_normalisation, run_torch
-from model_zoo.materials import gather, level_of
+from model_zoo.materials import gather
 from model_zoo.stages import Rung, run_stages
 from model_zoo.statistics import statistics
 
@@ -91,7 +91,7 @@ class Session:
         wanted = list(dict.fromkeys([*wanted, *recipe.tune, *recipe.test]))
         made = gather(wanted, folder, build, recipe.sentences, recipe.seed, report, progress)
         self.gains = {
-            name: recipe.level - level_of(material.split("train"))
+            name: recipe.level - mean_level(material.split("train").log_mels)
             for name, material in made.items()
         }
         self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
@@ -268,7 +268,7 @@ def _scales(model, normalisation):
 def _provenance(recipe, session, training, rungs):
     used = list(dict.fromkeys(name for stage in recipe.stages for name, _ in stage.data))
     return {
-        "command": f"plosive train {recipe.name}",
+        "command": f"plosive train {recipe.name} --seed {recipe.seed}",
         "description": recipe.description,
         "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
         "stages": [
@@ -278,13 +278,14 @@ def _provenance(recipe, session, training, rungs):
         "threads": torch.get_num_threads(),
         "tools": _versions(),
         "date": _today(),
-        "data": {name: _source(name, session, training) for name in used},
+        "data": {name: _source(name, training) for name in used},
+        "gain_db": {name: round(gain * DB, 4) for name, gain in session.gains.items()},
         "tuned_on": list(recipe.tune),
         "tested_on": list(recipe.test),
     }
 
 
-def _source(name, session, training):
+def _source(name, training):
     if name == "espeak":
         source, licence = "espeak-ng, synthetic speech of the ARCTIC prompts", "the project's own"
     else:
@@ -296,7 +297,6 @@ def _source(name, session, training):
         "sentences": len(material),
         "speakers": len({u.speaker for u in material.utterances}),
         "hours": round(sum(map(len, material.states)) / 360_000, 3),
-        "gain_db": round(session.gains[name] * 10 / np.log(10), 4),
     }
 
 

@@ -72,7 +72,7 @@ def read(corpus, data=None, broken="refuse", report=None):
     corpus : str
         A key of `CORPORA`.
     data : path-like or None
-        The data folder, see `find_data`.
+        The data folder, see `find_data`. For "timit" it may be the corpus' own.
     broken : str
         What becomes of recordings that cannot be used: "refuse" the corpus, or "skip" and report
         each.
@@ -93,7 +93,10 @@ def read(corpus, data=None, broken="refuse", report=None):
         raise DataError(f"corpus {corpus!r} is unknown; it must be one of {', '.join(CORPORA)}")
     known = CORPORA[corpus]
     wanted = "; ".join(f"{entry.folder}: {entry.source}" for entry in CORPORA.values())
-    folder = find_data(data, wanted) / known.folder
+    root = find_data(data, wanted)
+    folder = root / known.folder
+    if not folder.is_dir() and corpus == "timit" and timit.is_corpus(root):
+        folder = root
     if not folder.is_dir():
         raise DataError(
             f"corpus {corpus!r}: {str(folder)!r} does not exist; install {known.source} there"

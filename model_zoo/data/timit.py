@@ -28,7 +28,7 @@ from model_zoo.data.corpus import (
     sample_labels,
 )
 
-__all__ = ["CORE_TEST_SPEAKERS", "DEV_SPEAKERS", "fold", "pairs", "read"]
+__all__ = ["CORE_TEST_SPEAKERS", "DEV_SPEAKERS", "fold", "is_corpus", "pairs", "read"]
 
 _CORE_TEST = (
     "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 mbpm0 mklt0 fnlp0 "
@@ -93,6 +93,16 @@ def read(name, folder, broken):
         if speaker.name.lower() in split
         for utterance in _speaker(name, speaker, split[speaker.name.lower()], broken)
     ]
+
+
+def is_corpus(folder):
+    """Whether a folder holds a half of LDC93S1, or a folder `TIMIT` that does."""
+    return any(
+        _inside(place, part)
+        for place in (folder, _inside(folder, "timit"))
+        for part in ("train", "test")
+        if place
+    )
 
 
 def _inside(folder, name):
