@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) \
 	--cov=hw --cov=golden_model --cov=flows --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench lint format clean
+.PHONY: help setup demo test test-all bench results lint format clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ test-all: $(STAMP)  ## every test, the slow ones (mutants, long runs) too
 
 bench: $(STAMP)  ## measure elaboration, build and simulation speed
 	$(BIN)/python -m flows.bench
+
+results: $(STAMP)  ## train and measure what docs/results.md shows (hours; goes on where it was)
+	$(BIN)/python -m model_zoo.results --jobs $(JOBS)
 
 lint: $(STAMP)  ## check style and formatting; changes nothing
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ may run side by side once the first one has trained those.
 """
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +20,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model_zoo import data, recipe
+from model_zoo import costs, data, recipe
+from model_zoo.features import FRAME_SECONDS
 from model_zoo.train import Session
 
-__all__ = ["FOLDS", "fold_materials", "run_fold", "size", "summary"]
+__all__ = [
+    "FOLDS",
+    "OWN_FLOAT",
+    "accumulations",
+    "cross_validate",
+    "fold_materials",
+    "memory_size",
+    "run_fold",
+    "size",
+    "summary",
+]
 
 FOLDS = 7
 CORPUS = "timit-sample"
+OWN_FLOAT = "float-128"
+"""The rung that smaller numbers are measured against: the same network, not quantised."""
+_ABOUT = ("name", "model", "precision", "hidden", "pruned", "time_steps", "rate_limit")
 
 
 def fold_materials(session, number):
@@ -42,16 +57,48 @@ def fold_materials(session, number):
 
 
 def size(model):
-    """Bytes of a network's weights: those that are not zero, at the bits that each has.
+    """Bytes of a network's weights without the pruned ones, at the bits that each has.
 
     As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout).
     """
-    bits = model.precision or 32
-    weights = [p for p in model.parameters() if p.ndim == 2]
-    count = sum(p.numel() for p in weights)
+    count = sum(p.numel() for p in model.parameters() if p.ndim == 2)
     if hasattr(model, "readout_kept"):
         count -= int((model.readout_kept == 0).sum())
-    return count * bits / 8
+    return count * (model.precision or 32) / 8
+
+
+def memory_size(model):
+    """Bytes of the weight memories of a network at its weight bits: pruned weights and all.
+
+    None for a GRU, for which there is no machine.
+    """
+    if not hasattr(model, "layers"):
+        return None
+    bits = model.precision or 32
+    return 1e6 * costs.memory_megabytes(model.config) * bits / model.config.weight_bits
+
+
+@torch.no_grad()
+def accumulations(model, outputs):
+    """Accumulations a second of what a network computed, in millions: see `costs.Operations`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A GRU's are those of all its weights, every frame.
+    outputs : list of score.Outputs
+    """
+    if not hasattr(model, "layers"):
+        return sum(p.numel() for p in model.parameters() if p.ndim == 2) / FRAME_SECONDS / 1e6
+    layers = [
+        tuple(None if w is None else layer.quantised(w).numpy() for w in (layer.w_in, layer.w_rec))
+        for layer in model.layers
+    ]
+    merged = model.config.merge_readout and model.config.time_steps == 2
+    operations = costs.Operations(layers, model.quantised_readout().numpy(), merged)
+    for output in outputs:
+        operations.add(output)
+    return operations.mmac_per_s()
 
 
 def run_fold(session, number, folder):
@@ -67,8 +114,10 @@ def run_fold(session, number, folder):
     Returns
     -------
     dict
-        `recipe`, `fold`, `test_speakers`, `dev_speakers`, and `rungs`: name, bytes, precision,
-        hidden, pruned, time_steps, and scores of "dev" and "test".
+        `recipe`, `fold`, `test_speakers`, `dev_speakers`, and `rungs`: each `name`, `model`,
+        `precision` (weight bits; None is float32), `hidden`, `pruned`, `time_steps`,
+        `rate_limit`, `bytes` and `memory_bytes` (see `size` and `memory_size`), `mmac_per_s` (on
+        the test part), `loss`, `decoder`, and the scores of "dev" and "test".
     """
     recipe = session.recipe
     training, dev, test = fold_materials(session, number)
@@ -85,6 +134,8 @@ def run_fold(session, number, folder):
                 "time_steps": recipe.network.time_steps,
                 "rate_limit": rung.stage.training.rate_limit,
                 "bytes": size(rung.model),
+                "memory_bytes": memory_size(rung.model),
+                "mmac_per_s": round(accumulations(rung.model, scored.outputs["test"]), 3),
                 "loss": rung.losses[-1],
                 "decoder": scored.header["decoder"],
                 **scored.scores,
@@ -108,8 +159,31 @@ def run_fold(session, number, folder):
     return result
 
 
+def cross_validate(name, folds, folder=None, build="build/model_zoo", report=print):
+    """Run folds of a recipe with one thread; what is kept of earlier runs is not trained again.
+
+    Parameters
+    ----------
+    name : str
+        Recipe.
+    folds : iterable of int
+    folder, build, report
+        As for `train.Session`.
+
+    Returns
+    -------
+    list of dict
+        Of `run_fold`.
+    """
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    progress = sys.stderr.isatty()
+    session = Session(recipe.load(name), folder, build, report, progress)
+    return [run_fold(session, number, Path(build) / "ladder") for number in folds]
+
+
 def summary(results, part="test"):
-    """Mean and spread of each rung over folds, and its paired difference to an earlier rung.
+    """Mean and spread of each rung over folds, and its paired difference to its float network.
 
     Parameters
     ----------
@@ -121,18 +195,35 @@ def summary(results, part="test"):
     Returns
     -------
     list of dict
-        Per rung: `name`, `bytes`, and `per`, `per_no_silence`, `frame_accuracy` and `difference`
-        (of the PER to that of the rung before) as (mean, standard deviation over folds).
+        Per rung what `run_fold` says of the network, the mean of `bytes`, `memory_bytes` and
+        `mmac_per_s`, `zero_spikes` (mean over layers, time steps and folds; None without spikes),
+        `least_zero_spikes` (of any layer and time step, mean over folds), `per_folds`, and
+        `per`, `per_no_silence`, `frame_accuracy` and `difference` (of the PER to that of
+        the rung `OWN_FLOAT` of the same fold; None for rungs before it and recipes without it) as
+        (mean, standard deviation over folds).
     """
+    names = [rung["name"] for rung in results[0]["rungs"]]
     rungs = []
     for place, rung in enumerate(results[0]["rungs"]):
-        found = {"name": rung["name"], "bytes": rung["bytes"]}
+        folds = [result["rungs"][place] for result in results]
+        found = {key: rung[key] for key in _ABOUT}
+        for key in ("bytes", "memory_bytes", "mmac_per_s"):
+            known = [fold[key] for fold in folds]
+            found[key] = None if None in known else float(np.mean(known))
+        zeros = [[np.mean(layer) for layer in fold[part]["sparsity"]] for fold in folds]
+        least = [min(map(min, fold[part]["sparsity"]), default=0) for fold in folds]
+        spiking = bool(zeros[0])
+        found["zero_spikes"] = float(np.mean(zeros)) if spiking else None
+        found["least_zero_spikes"] = float(np.mean(least)) if spiking else None
+        found["per_folds"] = [fold[part]["per"] for fold in folds]
         for key in ("per", "per_no_silence", "frame_accuracy"):
-            found[key] = _spread([r["rungs"][place][part][key] for r in results])
-        before = max(place - 1, 0)
-        found["difference"] = _spread(
-            [r["rungs"][place][part]["per"] - r["rungs"][before][part]["per"] for r in results]
-        )
+            found[key] = _spread([fold[part][key] for fold in folds])
+        found["difference"] = None
+        if OWN_FLOAT in names[:place]:
+            own = names.index(OWN_FLOAT)
+            found["difference"] = _spread(
+                [r["rungs"][place][part]["per"] - r["rungs"][own][part]["per"] for r in results]
+            )
         rungs.append(found)
     return rungs
 
@@ -150,20 +241,15 @@ def main(
         Path | None, typer.Option("--data", help="Folder of the data sets (or PLOSIVE_DATA).")
     ] = None,
     build: Annotated[Path, typer.Option(help="Keeps what took long.")] = Path("build/model_zoo"),
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ):
     """Cross-validate a recipe over the speaker pairs of the TIMIT sample."""
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
     console = Console(markup=False, soft_wrap=True)
-    plan = recipe.load(name)
-    session = Session(plan, data_folder, build, console.print)
-    results = [run_fold(session, int(n), build / "ladder") for n in folds.split(",")]
-    table = Table("rung", "kB", "PER %", "without silence %", "to the rung before", title=name)
+    results = cross_validate(name, map(int, folds.split(",")), data_folder, build, console.print)
+    table = Table("rung", "kB", "PER %", "without silence %", f"to {OWN_FLOAT}", title=name)
     for rung in summary(results):
         cells = [
-            f"{100 * mean:.1f} +- {100 * spread:.1f}"
-            for mean, spread in (rung["per"], rung["per_no_silence"], rung["difference"])
+            f"{100 * of[0]:.1f} +- {100 * of[1]:.1f}" if of else "-"
+            for of in (rung["per"], rung["per_no_silence"], rung["difference"])
         ]
         table.add_row(rung["name"], f"{rung['bytes'] / 1000:.0f}", *cells)
     console.print(table)

@@ -43,11 +43,14 @@ class Scored:
         Of the network file.
     scores : dict of str to dict
         By part ("dev", "test"), see `score.Scores.to_dict`.
+    outputs : dict of str to list of score.Outputs
+        What was scored, by part.
     """
 
     rung: Rung
     header: dict
     scores: dict
+    outputs: dict
 
 
 def noise_bank(folder=None):
@@ -192,7 +195,7 @@ class Session:
             name: score.score(given[name], header, part.states, part.said).to_dict()
             for name, part in parts.items()
         }
-        return Scored(rung, header, scores)
+        return Scored(rung, header, scores, given)
 
 
 def train(recipe, folder=None, out=".", build="build/model_zoo", report=print, progress=True):
