@@ -420,7 +420,8 @@ def demo(
 
     Takes a sentence that the shipped network was not trained on (or `--audio`), computes its
     features, runs the network in the golden model and in the generated Verilog, compares all
-    state at every clock, and prints what was heard and what a frame costs.
+    state at every clock, prints what was heard and what a frame costs, and leaves pictures of it
+    in `report.html` of the build folder.
 
     **Examples**
 
@@ -428,20 +429,58 @@ def demo(
     - `plosive demo --audio hello.wav`
     """
     from flows import demo as flow
+    from flows import report as reports
     from flows.progress import on_terminal
 
     with on_terminal() as progress:
         shown = flow.demo(
             build_dir=build, audio=audio, network_file=network, data=data, progress=progress
         )
+    page = reports.write(build)
     if as_json:
         _print_json(shown.figures)
     else:
         console = _console()
         for part in flow.report(shown):
             console.print(part)
+        typer.echo(f"report: {page}")
     if not shown.passed:
         raise PlosiveError(f"the Verilog differs: {shown.messages[0]}")
+
+
+@app.command()
+def report(
+    build: Annotated[
+        Path, typer.Argument(metavar="BUILD_DIR", help="Folder that `plosive demo` has filled.")
+    ] = _BUILD,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File to write instead of BUILD_DIR/report.html."
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page of what a demo showed: pictures, tables, versions.
+
+    The page needs no network and no other file. It also shows `area.json` and `power.json` of
+    the folder, where `plosive area --json` and `plosive power --json` have been kept.
+
+    **Examples**
+
+    - `plosive report build`
+    - `plosive report build -o speech.html --open`
+    """
+    from flows import report as flow
+
+    path = flow.write(build, output)
+    if as_json:
+        _print_json({"report": str(path), "bytes": path.stat().st_size})
+    else:
+        typer.echo(f"report: {path}")
+    if show:
+        typer.launch(str(path))
 
 
 @app.command()

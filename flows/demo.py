@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive demo`: a spoken sentence through features, network, golden model and Verilog."""
 
+import os
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import RenderableType
 
-from flows import tables
+from flows import record, tables, toolchain
 from flows.cosimulate import cosimulate
 from flows.cycles import expected_figures
 from flows.errors import PlosiveError
+from flows.figures import ladder
 from flows.inputs import audio_features, default_network, fitting_features
 from flows.progress import Progress, silent
-from flows.transcribe import phones_of
+from flows.reference import reference_phones
+from flows.simulate import Simulation
+from flows.transcribe import check_header, phones_of
 from golden_model import Network
 from hw.config import PRESETS
+from hw.schedule import Schedule
 
 __all__ = ["Demo", "demo", "report"]
 
@@ -43,7 +50,7 @@ def demo(
     data: Path | None = None,
     progress: Progress = silent,
 ) -> Demo:
-    """Run a sentence through the whole ladder.
+    """Run a sentence through the whole ladder, and leave what a report needs in the folder.
 
     Parameters
     ----------
@@ -61,8 +68,10 @@ def demo(
     PlosiveError
         There is no recording, or a tool is missing.
     """
-    started = time.perf_counter()
-    network = Network.load(network_file if network_file is not None else default_network())
+    started, date = time.perf_counter(), _date()
+    network_file = network_file if network_file is not None else default_network()
+    network = Network.load(network_file)
+    check_header(network)
     recording, words = (audio, None) if audio is not None else _held_out_sentence(data)
     progress("computing features")
     features = fitting_features(network.config, audio_features(recording, network.header))
@@ -78,11 +87,30 @@ def demo(
         progress=progress,
     )
     heard = phones_of(run.simulation.logits, network) if run.passed else []
+    config = network.config
+    arrays, posteriors = _arrays(recording, network, run.simulation)
     figures = {
+        "date": date,
+        "tools": {
+            **{name: version(name) for name in ("plosive", "amaranth", "cocotb", "numpy")},
+            **toolchain.versions(),
+        },
+        "network": {
+            "name": Path(network_file).stem,
+            "description": network.header.get("provenance", {}).get("description"),
+            "licence": network.header.get("licence"),
+            "label_delay": network.header["label_delay"],
+        },
+        "configuration": config.to_dict(),
+        "memories": {
+            name: {"banks": shape.banks, "rows": shape.rows, "row_bits": config.row_bits}
+            for name, shape in Schedule(config).memories.items()
+        },
         "recording": str(recording),
         "words": words,
         "frames_of_recording": all_frames,
         "phones": heard,
+        "reference_phones": reference_phones(recording, words, posteriors, network.header),
         "simulation": run.figures,
         "torch": _torch_agrees(network, features),
         "reference": {
@@ -94,7 +122,39 @@ def demo(
     messages = list(run.messages)
     if figures["torch"] and figures["torch"]["mismatches"]:
         messages.append("the torch network and the golden model differ")
+    figures |= {"passed": not messages, "messages": messages}
+    record.write(build_dir, record.Record(figures, arrays))
     return Demo(not messages, messages, figures)
+
+
+def _date() -> str:
+    """The time of the run, or that of SOURCE_DATE_EPOCH, which makes runs repeatable."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        seconds = time.time() if given is None else int(given)
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        raise PlosiveError(
+            f"SOURCE_DATE_EPOCH is {given!r}: it must be seconds since 1970"
+        ) from None
+
+
+def _arrays(
+    recording: Path, network: Network, simulation: Simulation
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What a report draws, and the log posteriors of the phones' states."""
+    from model_zoo import audio, decode, features, phones
+
+    logits, spikes = simulation.result.logits, simulation.result.spikes
+    log_mel = features.log_mel(audio.load(recording))[: len(logits)]
+    posteriors = decode.state_log_posteriors(logits, network.header)
+    by_phone = np.exp(posteriors).reshape(len(posteriors), len(phones.PHONES), phones.N_STATES)
+    arrays = {
+        "log_mel": log_mel,
+        "posteriors": by_phone.sum(axis=-1).astype(np.float32),
+        **{f"spikes_{layer}": s.astype(np.uint8) for layer, s in enumerate(spikes)},
+    }
+    return arrays, posteriors
 
 
 def _held_out_sentence(data: Path | None) -> tuple[Path, str]:
@@ -149,7 +209,7 @@ def report(shown: Demo) -> list[RenderableType]:
             f"The first {run['frames']} of {figures['frames_of_recording']} frames were run, to "
             "keep the demo short."
         )
-    lines += [_ladder(figures), tables.simulation_table(run)]
+    lines += [tables.ladder_table(ladder(figures)), tables.simulation_table(run)]
     phones = " ".join(phone["phone"] for phone in figures["phones"])
     lines.append(f"heard      {phones or '(nothing: the Verilog differs)'}")
     if figures["words"]:
@@ -158,26 +218,3 @@ def report(shown: Demo) -> list[RenderableType]:
     lines.append(tables.comparison_table(run, figures["reference"]))
     lines.append(f"{figures['seconds']} s in all.")
     return lines
-
-
-def _ladder(figures: dict[str, Any]) -> RenderableType:
-    run, torch = figures["simulation"], figures["torch"]
-    rows = []
-    if torch is not None:
-        rows.append(
-            (
-                "torch, 4-bit weights = golden model",
-                f"{torch['compared_values']:,} spikes, membranes, logits",
-                torch["mismatches"],
-            )
-        )
-    rows.append(
-        (
-            "golden model = Verilog, all state",
-            f"{run['compared_clocks']:,} clocks, {run['compared_bits']:,} bits",
-            run["mismatches"],
-        )
-    )
-    unequal = sum(run["counters"][name] != value for name, value in run["counters_by_laws"].items())
-    rows.append(("cycle laws = counters", f"{len(run['counters'])} counters", unequal))
-    return tables.ladder_table(rows)

@@ -8,7 +8,7 @@ import numpy as np
 from golden_model import FrameCycles
 from hw.config import AcceleratorConfig
 
-__all__ = ["PHASES", "cycle_figures", "laws_counters", "silent_layers", "sparsity"]
+__all__ = ["PHASES", "cycle_figures", "ladder", "laws_counters", "silent_layers", "sparsity"]
 
 PHASES = ("input", "hidden", "lif", "readout", "overhead", "stalls")
 """The parts that make up the cycles of a frame."""
@@ -52,6 +52,8 @@ def laws_counters(laws: FrameCycles, config: AcceleratorConfig) -> dict[str, int
 def sparsity(features: np.ndarray, spikes: list[np.ndarray]) -> dict[str, Any]:
     """Share of zeros: in the bits of the features, and in the spikes of each layer.
 
+    "union" and "intersection" are of the spikes in any and in all time steps of a frame.
+
     Parameters
     ----------
     features
@@ -66,6 +68,7 @@ def sparsity(features: np.ndarray, spikes: list[np.ndarray]) -> dict[str, Any]:
                 "layer": layer,
                 "time_steps": [1 - float(s[:, k].mean()) for k in range(s.shape[1])],
                 "union": 1 - float(s.max(axis=1).mean()),
+                "intersection": 1 - float(s.min(axis=1).mean()),
             }
             for layer, s in enumerate(spikes)
         ],
@@ -84,3 +87,27 @@ def silent_layers(spikes: list[np.ndarray]) -> list[str]:
                     f"layer {layer}, time step {k}, {what} spikes: this run proves little about it"
                 )
     return lines
+
+
+def ladder(figures: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """The exact comparisons of a demo: what, how much of it, and how much differed."""
+    run, torch = figures["simulation"], figures["torch"]
+    rows = []
+    if torch is not None:
+        rows.append(
+            (
+                "torch, 4-bit weights = golden model",
+                f"{torch['compared_values']:,} spikes, membranes, logits",
+                torch["mismatches"],
+            )
+        )
+    rows.append(
+        (
+            "golden model = Verilog, all state",
+            f"{run['compared_clocks']:,} clocks, {run['compared_bits']:,} bits",
+            run["mismatches"],
+        )
+    )
+    unequal = sum(run["counters"][name] != value for name, value in run["counters_by_laws"].items())
+    rows.append(("cycle laws = counters", f"{len(run['counters'])} counters", unequal))
+    return rows

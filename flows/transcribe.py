@@ -13,7 +13,7 @@ from flows.inputs import audio_features, fitting_features
 from flows.progress import Progress, silent
 from golden_model import Network
 
-__all__ = ["phones_of", "transcribe"]
+__all__ = ["check_header", "phones_of", "transcribe"]
 
 
 def transcribe(
@@ -48,7 +48,7 @@ def transcribe(
     PlosiveError
         The network has no labels, or the Verilog computed something else.
     """
-    _check_header(network)
+    check_header(network)
     features = fitting_features(network.config, audio_features(recording, network.header, gain))
     figures: dict[str, Any] = {
         "recording": str(recording),
@@ -96,7 +96,7 @@ def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:
     """Phones with their times in seconds, from the logits of an utterance."""
     from model_zoo import decode
 
-    _check_header(network)
+    check_header(network)
     try:
         segments = decode.decode(logits, network.header)
     except (KeyError, TypeError, ValueError) as error:
@@ -104,7 +104,8 @@ def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:
     return [{"phone": s.phone, "start": s.start, "end": s.end} for s in segments]
 
 
-def _check_header(network: Network) -> None:
+def check_header(network: Network) -> None:
+    """Refuse a network that does not say phones."""
     if "labels" not in network.header:
         raise PlosiveError("the network has no labels in its header: it was not trained for phones")
     if network.config.readout_every != 1:

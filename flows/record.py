@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `plosive demo` leaves in its build folder for `plosive report`: figures and arrays.
+
+`demo.json` holds the figures, `demo.npz` the arrays that are drawn. The JSON names the SHA-256 of
+the arrays, so that halves of two runs are never shown as one.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.errors import PlosiveError, atomic_write
+
+__all__ = ["Record", "read", "read_json", "write"]
+
+_FIGURES = "demo.json"
+_ARRAYS = "demo.npz"
+_DIGEST = "arrays_sha256"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run of the demo.
+
+    Attributes
+    ----------
+    figures
+        As `plosive demo --json` prints them.
+    arrays
+        "log_mel" [frames, bands] float32, "posteriors" [frames, phones] float32, and per layer
+        "spikes_0", ... [frames, T, n] uint8. Frame 0 of each is the recording's first.
+    """
+
+    figures: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def write(folder: Path, record: Record) -> None:
+    """Leave a run in a folder, in place of an earlier one.
+
+    Raises
+    ------
+    PlosiveError
+        The folder cannot be written.
+    """
+    held = io.BytesIO()
+    np.savez_compressed(held, **record.arrays)
+    digest = hashlib.sha256(held.getvalue()).hexdigest()
+    atomic_write(folder / _ARRAYS, held.getvalue())
+    text = json.dumps({**record.figures, _DIGEST: digest}, indent=1)
+    atomic_write(folder / _FIGURES, text.encode() + b"\n")
+
+
+def read(folder: Path) -> Record:
+    """The run that a folder holds.
+
+    Raises
+    ------
+    PlosiveError
+        There is none, or its files are damaged or of two runs.
+    """
+    path = folder / _FIGURES
+    if not path.is_file():
+        raise PlosiveError(
+            f"{folder}: there is no {_FIGURES}; `plosive demo --build {folder}` leaves one"
+        )
+    figures = read_json(path)
+    arrays = folder / _ARRAYS
+    try:
+        data = arrays.read_bytes()
+    except OSError as error:
+        raise PlosiveError(f"cannot read {arrays}: {error.strerror or error}") from error
+    if hashlib.sha256(data).hexdigest() != figures.pop(_DIGEST, None):
+        raise PlosiveError(f"{arrays}: it is damaged, or of another run than {path}; run the demo")
+    try:
+        with np.load(io.BytesIO(data)) as held:
+            return Record(figures, dict(held))
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise PlosiveError(f"{arrays}: it holds no arrays: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises
+    ------
+    PlosiveError
+        The file cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise PlosiveError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PlosiveError(f"{path}: it is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise PlosiveError(f"{path}: it is not a JSON object")
+    return value
