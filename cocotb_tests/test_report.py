@@ -1,0 +1,625 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive report`: the page shows the run's own figures, needs nothing else, and fits a phone.
+
+The runs are those of small networks in the golden model, which stands for the simulator here.
+"""
+
+import base64
+import dataclasses
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from flows import cli, demo, drawings, record, report
+from flows.cosimulate import Cosimulation
+from flows.errors import PlosiveError
+from flows.figures import cycle_figures, laws_counters, sparsity
+from flows.inputs import default_network
+from flows.reference import forced_alignment, reference_phones
+from golden_model import Network, cycle_laws
+from hw.config import AcceleratorConfig
+from model_zoo import phones
+
+SMALL = AcceleratorConfig(
+    n_input=40, hidden=(24, 16), recurrent=(True, True), n_output=183, lanes=16, output_lanes=8
+)
+FIGURES = ["spectrogram", "posteriors", "recognised", "figure-zeros", "figure-cycles"]
+FIGURES += ["figure-traffic"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+# --- a build folder without a simulator ---------------------------------------------------------
+
+
+def _golden(config, network, features, **_options) -> Cosimulation:
+    """What `cosimulate` returns when everything agrees."""
+    result = network.run(features)
+    laws = cycle_laws(config, features, result.spikes)
+    counters = laws_counters(laws, config)
+    clocks = int(laws.total.sum()) + 40
+    figures = {
+        "passed": True,
+        "check": "trace",
+        "frames": len(features),
+        "clocks": clocks,
+        "compared_clocks": clocks,
+        "compared_bits": 1000 * clocks,
+        "compared_beats": 23 * len(features),
+        "mismatches": 0,
+        "messages": [],
+        **cycle_figures(laws),
+        "counters": counters,
+        "counters_by_laws": dict(counters),
+        "counters_equal": True,
+        "sparsity": sparsity(features, result.spikes),
+        "seed": 1,
+        "configuration_hash": config.config_hash,
+        "network_hash": config.network_hash,
+    }
+    return Cosimulation(True, [], figures, SimpleNamespace(result=result, logits=result.logits))
+
+
+def _voice(path: Path) -> Path:
+    """A second of something like a voice."""
+    t = np.arange(16_000) / 16_000
+    tone = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20))
+    soundfile.write(path, 0.1 * tone * np.sin(2 * np.pi * 4 * t), 16_000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def network_files(tmp_path_factory) -> dict[int, Path]:
+    """Random networks for one and two time steps, with the shipped network's labels."""
+    folder = tmp_path_factory.mktemp("networks")
+    header = Network.load(default_network()).header
+    files = {}
+    for steps in (1, 2):
+        random = Network.random(SMALL.replace(time_steps=steps), 7)
+        files[steps] = folder / f"small-t{steps}.safetensors"
+        layers = [  # torch trains weights from -7
+            dataclasses.replace(layer, w_in=layer.w_in.clip(-7), w_rec=layer.w_rec.clip(-7))
+            for layer in random.layers
+        ]
+        Network(random.config, layers, random.w_out.clip(-7), header).save(files[steps])
+    return files
+
+
+@pytest.fixture
+def build(request, tmp_path, monkeypatch, network_files) -> Path:
+    """A build folder as `plosive demo` leaves it; T by indirect parameter, 2 without."""
+    steps = getattr(request, "param", 2)
+    monkeypatch.setattr(demo, "cosimulate", _golden)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    folder = tmp_path / "build"
+    voice = _voice(tmp_path / "voice.wav")
+    (tmp_path / "voice.phn").write_text("0 4000 h#\n4000 9000 iy\n9000 16000 h#\n")
+    shown = demo.demo(build_dir=folder, audio=voice, network_file=network_files[steps])
+    assert shown.passed
+    return folder
+
+
+def _change(folder: Path, change) -> None:
+    """Rewrite the folder's run with figures that `change` has altered in place."""
+    held = record.read(folder)
+    change(held.figures)
+    record.write(folder, held)
+
+
+# --- reading the page ---------------------------------------------------------------------------
+
+
+class _Page(HTMLParser):
+    """Figures, tables, scripts, headings, ids and every attribute of a page."""
+
+    VOID = ("meta", "link", "br", "hr", "img", "input")
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.attributes: list[tuple[str, str, str]] = []
+        self.figures: dict[str, dict] = {}
+        self.tables: dict[str, list[list[str]]] = {}
+        self.scoped = True
+        self.scripts: list[tuple[dict, str]] = []
+        self.headings: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self._figure = self._table = self._caption = None
+        self.feed(text)
+        self.close()
+        assert self._open == [], self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        held = dict(attrs)
+        if "id" in held:
+            self.ids.append(held["id"])
+        if tag not in self.VOID:
+            self._open.append(tag)
+        if tag == "figure":
+            self._figure = self.figures[held["id"]] = {"caption": "", "pictures": [], "paths": []}
+        elif tag == "svg" and self._figure is not None and held.get("role") == "img":
+            self._figure["pictures"].append(held["aria-label"])
+        elif tag == "path" and self._figure is not None:
+            self._figure["paths"].append(held["d"])
+        elif tag == "table":
+            self._table, self._caption = [], ""
+        elif tag == "tr":
+            self._table.append([])
+        elif tag in ("td", "th"):
+            self._table[-1].append("")
+            self.scoped &= tag == "td" or held.get("scope") in ("row", "col")
+        elif tag == "script":
+            self.scripts.append((held, ""))
+        elif re.fullmatch("h[1-6]", tag):
+            self.headings.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+        if tag == "figure":
+            self._figure = None
+        elif tag == "table":
+            self.tables[self._caption.strip()] = self._table
+            self._table = None
+
+    def handle_data(self, data):
+        if "script" in self._open:
+            held, text = self.scripts[-1]
+            self.scripts[-1] = (held, text + data)
+        elif "style" not in self._open:
+            self.text += data
+            if "figcaption" in self._open:
+                self._figure["caption"] += data
+            elif "caption" in self._open:
+                self._caption += data
+            elif self._table and self._table[-1] and {"td", "th"} & set(self._open):
+                self._table[-1][-1] += data
+
+    def rows(self, caption: str) -> dict[str, list[str]]:
+        """The rows of the table whose caption begins so, by their first cell."""
+        [table] = [rows for words, rows in self.tables.items() if words.startswith(caption)]
+        return {first: rest for first, *rest in table}
+
+
+def _read(folder: Path) -> _Page:
+    return _Page(report.write(folder).read_text())
+
+
+def _one_decimal(value: float) -> str:
+    return f"{value:,.1f}".removesuffix(".0")
+
+
+# --- what the page shows ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [1, 2], indirect=True)
+def test_every_figure_is_there_with_caption_and_name(build):
+    page = _read(build)
+    steps = record.read(build).figures["configuration"]["time_steps"]
+    spikes = [f"spikes-{layer}-{step}" for layer in range(2) for step in range(steps)]
+    assert sorted(page.figures) == sorted([*FIGURES, *spikes, "reference"])
+    for name, figure in page.figures.items():
+        assert len(figure["caption"].split()) > 3, name
+        assert figure["pictures"], name
+        assert all(figure["pictures"]), name
+    assert page.scoped
+    assert page.headings[0] == "h1"
+    assert page.headings.count("h1") == 1
+    assert len(set(page.ids)) == len(page.ids)
+
+
+@pytest.mark.parametrize("build", [1, 2], indirect=True)
+def test_rasters_are_the_spikes(build):
+    page, held = _read(build), record.read(build)
+    for layer in range(2):
+        spikes = held.arrays[f"spikes_{layer}"]
+        for step in range(spikes.shape[1]):
+            [path] = page.figures[f"spikes-{layer}-{step}"]["paths"]
+            drawn = np.zeros_like(spikes[:, step])
+            x = y = 0
+            for kind, numbers in re.findall(r"([Mmh])([-\d. ]+)", path):
+                if kind == "h":
+                    drawn[x : x + int(numbers), int(y)] += 1
+                    x += int(numbers)
+                else:
+                    a, b = map(float, numbers.split())
+                    x, y = (int(a), b) if kind == "M" else (x + int(a), y + b)
+            assert (drawn == spikes[:, step]).all()
+            assert drawn.any()
+
+
+def test_spectrogram_is_the_recording(build):
+    page, held = report.write(build).read_text(), record.read(build)
+    [data] = re.findall(r'href="data:image/png;base64,([^"]+)"', page)
+    picture = Image.open(io.BytesIO(base64.b64decode(data)))
+    levels = np.asarray(picture)[::-1]
+    log_mel = held.arrays["log_mel"].T
+    assert levels.shape == log_mel.shape
+    # The levels fall and rise with the energies, which are clipped at both ends.
+    inside = (levels > 0) & (levels < 255)
+    assert np.corrcoef(levels[inside], log_mel[inside])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("build", [1, 2], indirect=True)
+def test_tables_are_the_figures_of_the_run(build):
+    page, held = _read(build), record.read(build)
+    figures, run = held.figures, held.figures["simulation"]
+    cycles = page.rows("Cycles of a frame by phase")
+    assert cycles.pop("Phase")[0] == "This recording"
+    for phase, value in run["phases"].items():
+        expected = [value]
+        for reference in figures["reference"].values():
+            expected += [reference["phases"][phase], reference["published"]["phases"].get(phase)]
+        assert cycles[phase] == ["-" if v is None else _one_decimal(v) for v in expected]
+    assert cycles["total"][0] == _one_decimal(run["cycles_per_frame"]["mean"])
+    assert cycles["total"][2::2] == ["895", "1,224", "574"]
+
+    zeros = page.rows("Zeros by layer")
+    assert zeros["Input features, zero bits"] == [
+        f"{100 * run['sparsity']['input_zero_bits']:.1f} %",
+        "57 %",
+    ]
+    for layer in run["sparsity"]["layers"]:
+        for step, share in enumerate(layer["time_steps"]):
+            row = zeros[f"Layer {layer['layer']}, time step {step}"]
+            assert row == [f"{100 * share:.1f} %", "60 to 71 %"]
+        both = {name: row for name, row in zeros.items() if f"Layer {layer['layer']}, no" in name}
+        if len(layer["time_steps"]) == 2:
+            shown = [row[0] for row in both.values()]
+            spikes = held.arrays[f"spikes_{layer['layer']}"]
+            shares = (1 - spikes.max(axis=1).mean(), 1 - spikes.min(axis=1).mean())
+            assert shown == [f"{100 * share:.1f} %" for share in shares]
+        else:
+            assert not both
+
+    traffic = page.rows("Weight memories")
+    for name, reads in run["row_reads"].items():
+        shape = figures["memories"][name]
+        assert traffic[name] == [
+            f"{shape['banks']} x {shape['rows']} x {shape['row_bits']} bit",
+            f"{shape['banks'] * shape['rows']:,}",
+            _one_decimal(reads),
+            f"{reads * shape['row_bits'] / 8:,.0f}",
+            f"{run['counters'][name + '_rows']:,}",
+        ]
+
+    counters = page.rows("Performance counters")
+    for name, value in run["counters"].items():
+        assert counters[name.replace("_", " ")] == [f"{value:,}", f"{value:,}"]
+
+    rungs = page.rows("Rungs")
+    assert rungs["golden model = Verilog, all state"] == [
+        f"{run['compared_clocks']:,} clocks, {run['compared_bits']:,} bits",
+        "0: equal",
+    ]
+    torch = [what for what in rungs if what.startswith("torch")]
+    assert bool(torch) == (figures["torch"] is not None)
+
+    made = page.rows("The run")
+    assert made["Date"] == ["2023-11-14T22:13:20+00:00"]
+    assert made["Network hash"] == [run["network_hash"]]
+    assert made["Configuration hash"] == [run["configuration_hash"]]
+    configuration = page.rows("Configuration")
+    assert configuration["hidden"] == ["24, 16"]
+    assert page.rows("Tools")["verilator"] == [figures["tools"]["verilator"]]
+
+
+def test_bars_are_as_long_as_their_values(build):
+    text = report.write(build).read_text()
+    reads = record.read(build).figures["simulation"]["hidden_row_reads_if"]
+    figure = text.split('id="figure-traffic"')[1].split("</figure>")[0]
+    widths = [
+        float(w) for w in re.findall(r'class="part \w+" x="0%" y="\d+" width="([\d.]+)%', figure)
+    ]
+    ways = ("parallel", "serial", "serial_skipping", "union_skipping")
+    assert widths == pytest.approx([100 * reads[way] / reads["serial"] for way in ways], rel=1e-3)
+
+
+def test_a_failed_run_says_so_in_words(build):
+    def fail(figures):
+        figures["passed"] = False
+        figures["messages"] = ["clock 7: layer0.acc lane 3: expected 1, got 2"]
+        figures["phones"] = []
+        figures["simulation"]["mismatches"] = 1
+
+    _change(build, fail)
+    page = _read(build)
+    assert "Failed." in page.text
+    assert "Passed." not in page.text
+    assert "clock 7: layer0.acc lane 3" in page.text
+    assert "No phones were decoded" in page.text
+    assert page.rows("Rungs")["golden model = Verilog, all state"][1] == "1: differs"
+    assert "recognised" not in page.figures
+
+
+# --- reference phones ---------------------------------------------------------------------------
+
+
+def _posteriors(spoken: list[tuple[str, int]]) -> np.ndarray:
+    """Log posteriors of a network that is nearly sure of each phone for a number of frames."""
+    shares = np.full((sum(n for _, n in spoken), len(phones.LABELS)), 1e-4)
+    first = 0
+    for phone, frames in spoken:
+        for frame in range(frames):
+            state = phones.label_index(phone, frame * phones.N_STATES // frames)
+            shares[first + frame, state] = 1
+        first += frames
+    return np.log(shares / shares.sum(axis=1, keepdims=True))
+
+
+def test_forced_alignment_finds_the_phones_and_leaves_out_what_was_not_said():
+    header = Network.load(default_network()).header
+    said = [("h#", 9), ("k", 6), ("ae", 12), ("tcl", 6), ("s", 9), ("h#", 15)]
+    sequence = [("h#", False), ("k", False), ("ae", False), ("tcl", False), ("t", True)]
+    sequence += [("pau", True), ("s", False), ("h#", False)]
+    found = forced_alignment(sequence, _posteriors(said), header)
+    assert [one["phone"] for one in found] == [phone for phone, _ in said]
+    lengths = [round(100 * (one["end"] - one["start"])) for one in found]
+    assert lengths == [frames for _, frames in said]
+    assert forced_alignment(sequence, _posteriors([("h#", 14)]), header) == []
+
+
+def test_a_recording_without_reference_is_said_to_have_none(build, tmp_path):
+    header = Network.load(default_network()).header
+    known = reference_phones(
+        tmp_path / "no.wav", "xyzzy is not a word", _posteriors([("h#", 90)]), header
+    )
+    assert known["phones"] == []
+    assert "xyzzy" in known["source"]
+
+    def forget(figures):
+        figures["words"] = "xyzzy is not a word"
+        figures["reference_phones"] = known
+
+    _change(build, forget)
+    page = _read(build)
+    assert "reference" not in page.figures
+    assert known["source"] in page.text
+    assert "Filled cells" not in page.text
+
+
+def test_labels_beside_the_recording_come_first(build, tmp_path):
+    found = record.read(build).figures["reference_phones"]
+    assert [p["phone"] for p in found["phones"]] == ["h#", "iy", "h#"]
+    assert found["phones"][1] == {"phone": "iy", "start": 0.25, "end": 0.5625}
+    (tmp_path / "voice.phn").write_text("0 4000\n")
+    broken = reference_phones(tmp_path / "voice.wav", None, _posteriors([("h#", 9)]), {})
+    assert broken["phones"] == []
+    assert "label line 1" in broken["source"]
+
+
+# --- one file, whatever is in it ----------------------------------------------------------------
+
+
+def _area() -> dict:
+    return {
+        "blocks": [
+            {"name": "PE set 0", "area_um2": 120_000.0, "kge": 16.5},
+            {"name": "<img src=x onerror=alert(1)>", "area_um2": 40_000.0, "kge": 5.5},
+        ],
+        "memories": [{"name": "hidden memory", "area_um2": 240_000.0}],
+    }
+
+
+def test_the_page_needs_nothing_else(build):
+    page = _read(build)
+    for tag, name, value in page.attributes:
+        if name in (
+            "src",
+            "href",
+            "xlink:href",
+            "data",
+            "poster",
+            "action",
+            "srcset",
+            "formaction",
+        ):
+            assert value.startswith(("#", "data:")), (tag, name, value)
+        if name == "href" and value.startswith("#"):
+            assert value[1:] in page.ids, value
+    text = report.write(build).read_text()
+    assert not re.search(r"https?:|url\(|@import|//[a-z]", text)
+    assert len(text.encode()) < 2_000_000
+
+
+def test_hostile_names_are_only_text(build):
+    evil = "</script><script>alert(1)</script><!--"
+
+    def rename(figures):
+        figures["recording"] = f"/recordings/a{evil.replace('/', '')}.wav"
+        figures["words"] = figures["network"]["name"] = evil
+        figures["messages"] = [evil]
+        figures["phones"][0]["phone"] = evil
+        figures["reference_phones"]["phones"][0]["phone"] = '"><script>alert(2)</script>'
+
+    _change(build, rename)
+    (build / "area.json").write_text(json.dumps(_area()))
+    page = _read(build)
+    [(attributes, data)] = page.scripts
+    assert attributes["type"] == "application/json"
+    assert json.loads(data) == record.read(build).figures
+    assert evil in page.text
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert not any(tag == "img" for tag, _, _ in page.attributes)
+
+
+def test_the_same_run_gives_the_same_bytes(build):
+    first = report.write(build).read_bytes()
+    other = build.parent / "elsewhere.html"
+    assert report.write(build, other) == other
+    assert other.read_bytes() == first
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+def _refusal(capsys, *arguments: object) -> str:
+    assert cli.run([*map(str, arguments)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    return shown.err
+
+
+def test_mistakes_are_one_line_and_leave_no_page(build, capsys, tmp_path):
+    assert "there is no demo.json" in _refusal(capsys, "report", tmp_path / "nothing")
+    good = {name: (build / name).read_bytes() for name in ("demo.json", "demo.npz")}
+
+    def restore():
+        for name, data in good.items():
+            (build / name).write_bytes(data)
+
+    (build / "demo.json").write_bytes(good["demo.json"][:100])
+    assert "it is not JSON" in _refusal(capsys, "report", build)
+    (build / "demo.json").write_text("[1]")
+    assert "not a JSON object" in _refusal(capsys, "report", build)
+    restore()
+    (build / "demo.npz").write_bytes(good["demo.npz"][:-1])
+    assert "damaged, or of another run" in _refusal(capsys, "report", build)
+    (build / "demo.npz").unlink()
+    assert "cannot read" in _refusal(capsys, "report", build)
+    restore()
+    _change(build, lambda figures: figures["simulation"].pop("phases"))
+    assert "no 'phases'" in _refusal(capsys, "report", build)
+    restore()
+    (build / "area.json").write_text('{"blocks": [{"name": "x"}]}')
+    assert "area.json: it is damaged" in _refusal(capsys, "report", build)
+    assert not (build / report.PAGE).exists()
+    (build / "area.json").unlink()
+    assert cli.run(["report", str(build), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["bytes"] == (build / report.PAGE).stat().st_size
+
+
+def test_a_wrong_date_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(PlosiveError, match="SOURCE_DATE_EPOCH is 'yesterday'"):
+        demo.demo(build_dir=tmp_path, audio=_voice(tmp_path / "voice.wav"))
+
+
+# --- area and power -----------------------------------------------------------------------------
+
+
+def test_area_and_power_are_drawn_where_they_are_there(build):
+    absent = _read(build)
+    assert "figure-area" not in absent.figures
+    assert "plosive area" in absent.text
+    (build / "area.json").write_text(json.dumps(_area()))
+    page = _read(build)
+    assert "figure-area" in page.figures
+    rows = page.rows("Area by block")
+    assert rows["PE set 0"][:2] == ["120,000", "16.5"]
+    assert rows["total"][0] == "400,000"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
+def test_tiles_fill_the_figure_in_proportion(count, rng):
+    values = np.sort(rng.uniform(0.01, 1, count))[::-1].tolist()
+    found = drawings._squares(values)
+    areas = [w * h for _, _, w, h in found]
+    assert areas == pytest.approx([value / sum(values) for value in values])
+    canvas = np.zeros((1000, 1000), int)
+    for x, y, w, h in found:
+        left, right, top, bottom = (round(1000 * v) for v in (x, x + w, y, y + h))
+        canvas[top:bottom, left:right] += 1
+    assert (canvas == 1).all()
+
+
+# --- in a browser -------------------------------------------------------------------------------
+
+
+def _chromium(folder: Path, page: Path) -> tuple[str, str]:
+    """The page's document once its scripts have run, and the browser's log."""
+    result = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *("--v=0", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000"),
+            *("--window-size=1300,900", "--dump-dom", page.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return result.stdout, result.stderr
+
+
+_MEASURE = """<!DOCTYPE html><meta charset="utf-8"><body><pre id="found"></pre>
+<iframe width="{width}" height="800" style="border:0" srcdoc="{page}"></iframe>
+<script>
+const frame = document.querySelector("iframe");
+frame.addEventListener("load", () => {{
+  const page = frame.contentDocument, root = page.documentElement;
+  const box = (e) => {{ const b = e.getBoundingClientRect(); return [b.left, b.right, b.height]; }};
+  const outside = [...page.querySelectorAll("body *:not(.scroll *):not(.table *):not(svg *)")]
+    .filter((e) => e.getBoundingClientRect().right > root.clientWidth + 1).map((e) => e.tagName);
+  document.getElementById("found").textContent = JSON.stringify({{
+    width: root.clientWidth, scroll: root.scrollWidth, outside,
+    figures: Object.fromEntries([...page.querySelectorAll("figure")].map(
+      (f) => [f.id, [...f.querySelectorAll("svg[role=img]")].map(box)])),
+    sheet: [...page.querySelectorAll(".sheet svg[role=img]")].map(box),
+    caption: box(page.querySelector("figcaption")),
+  }});
+}});
+</script></body>
+"""
+
+
+@pytest.fixture
+def browser() -> str:
+    if CHROMIUM is None:
+        pytest.skip(
+            "no chromium: install the Debian package chromium to test the page in a browser"
+        )
+    return CHROMIUM
+
+
+@pytest.mark.usefixtures("browser")
+def test_no_console_error(build, tmp_path):
+    bad = tmp_path / "bad.html"
+    bad.write_text("<!DOCTYPE html><script>nowhere()</script>")
+    assert "CONSOLE" in _chromium(tmp_path, bad)[1]
+    (build / "area.json").write_text(json.dumps(_area()))
+    document, log = _chromium(tmp_path, report.write(build))
+    assert 'id="made"' in document
+    assert "CONSOLE" not in log
+
+
+@pytest.mark.usefixtures("browser")
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_fits_and_every_figure_has_a_size(build, tmp_path, width):
+    _change(build, lambda figures: figures.update(recording="/long/" + 80 * "x" + ".wav"))
+    (build / "area.json").write_text(json.dumps(_area()))
+    text = report.write(build).read_text()
+    outer = tmp_path / "outer.html"
+    outer.write_text(_MEASURE.format(width=width, page=html.escape(text)))
+    document, _ = _chromium(tmp_path, outer)
+    found = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', document)[1]))
+    assert found["width"] <= width
+    assert found["scroll"] <= found["width"]
+    assert found["outside"] == []
+    assert found["figures"].keys() == _Page(text).figures.keys()
+    for name, boxes in found["figures"].items():
+        assert boxes, name
+        for left, right, height in boxes:
+            assert right - left > 200, name
+            assert height >= 20, name
+    # One time axis: all pictures of the sentence begin and end at the same place.
+    assert len({(round(left), round(right)) for left, right, _ in found["sheet"]}) == 1
+    assert found["caption"][1] <= width
