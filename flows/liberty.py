@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Liberty files, read strictly: the groups and attributes of a cell library.
+
+The grammar is small, and the parsers on PyPI are under the GPL or years old, so it is read here:
+12 MB in a third of a second, tables left as text.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.errors import PlosiveError
+
+__all__ = ["Group", "read_liberty"]
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# A closing brace, `name (arguments) {`, `name (arguments);` or `name : value;`. The semicolon after
+# a value may be missing at the end of a line: the SRAM files of IHP have such lines.
+_STATEMENT = re.compile(
+    r"""\s*(?: (?P<close>\}) | ; | (?P<name>[A-Za-z_]\w*)\s*
+    (?: \((?P<arguments>(?:"[^"]*"|[^()"])*)\)\s*(?P<open>\{)?
+    | :\s*(?P<value>"[^"]*"|[^;{}\n"]+) ))""",
+    re.VERBOSE,
+)
+
+
+@dataclass
+class Group:
+    """A group of a Liberty file, as `cell (name) { ... }`.
+
+    Attributes
+    ----------
+    kind
+        As "cell" or "pin".
+    name
+        What stands in the parentheses, without quotes.
+    attributes
+        Values of `name : value` as text without quotes.
+    groups
+        The groups inside, in order.
+    """
+
+    kind: str
+    name: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    groups: list["Group"] = field(default_factory=list)
+
+    def of(self, kind: str) -> Iterator["Group"]:
+        """The groups of one kind directly inside."""
+        return (group for group in self.groups if group.kind == kind)
+
+    def number(self, attribute: str, default: float | None = None) -> float:
+        """An attribute as a number.
+
+        Raises
+        ------
+        PlosiveError
+            It is missing and has no default, or is no number.
+        """
+        text = self.attributes.get(attribute)
+        if text is None and default is not None:
+            return default
+        try:
+            return float(text or "")
+        except ValueError:
+            raise PlosiveError(
+                f"{self.kind} {self.name}: {attribute} is {text!r}, it must be a number"
+            ) from None
+
+
+def read_liberty(path: Path) -> Group:
+    """The library group of a Liberty file.
+
+    Raises
+    ------
+    PlosiveError
+        The file cannot be read, is no Liberty file, or ends in the middle.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise PlosiveError(f"cannot read {path}: {error.strerror or error}") from error
+    text = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
+    root = Group("file", path.name)
+    opened = [root]
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        found = _STATEMENT.match(text, position)
+        if found is None or (found["close"] and len(opened) == 1):
+            line = text.count("\n", 0, position) + 1
+            raise PlosiveError(f"{path}: line {line} is not Liberty, or the file is cut off there")
+        position = found.end()
+        if found["open"]:
+            group = Group(found["name"], _bare(found["arguments"]))
+            opened[-1].groups.append(group)
+            opened.append(group)
+        elif found["close"]:
+            opened.pop()
+        elif found["value"] is not None:
+            opened[-1].attributes[found["name"]] = _bare(found["value"])
+        elif found["name"] in ("values", "capacitive_load_unit"):
+            opened[-1].attributes[found["name"]] = _bare(found["arguments"])
+    if len(opened) > 1:
+        inside = opened[-1]
+        raise PlosiveError(f"{path}: the file is cut off inside {inside.kind} {inside.name}")
+    libraries = list(root.of("library"))
+    if len(libraries) != 1:
+        raise PlosiveError(f"{path}: it holds no library, so it is not a Liberty file")
+    return libraries[0]
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip('"').strip()

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthesis with yosys: a configuration into a netlist of a process' cells, block by block."""
+
+import hashlib
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import toolchain
+from flows.contents import contents
+from flows.errors import PlosiveError, atomic_directory
+from flows.pdk import Pdk
+from flows.progress import Progress, silent
+from flows.sram import (
+    Goal,
+    MemoryShape,
+    Tiling,
+    macro_stub,
+    memory_shapes,
+    memory_stub,
+    tile,
+    wrapper,
+)
+from golden_model import Network
+from hw.config import AcceleratorConfig
+from hw.core import Core
+from hw.verilog import TOP, component_verilog
+
+__all__ = ["PERIOD_NS", "Block", "Netlist", "synthesize"]
+
+PERIOD_NS = 10.0
+"""The clock period that gates are sized for, and that the SDC names."""
+
+_LEAST_GATED = 4  # flip-flops behind a clock gate: it is as large as four enable multiplexers
+
+# What yosys runs, line by line; {names} are filled in by `_script`.
+_READ = """
+read_verilog plosive.v memories.v
+hierarchy -check -top {top}
+synth -top {top} -noabc -noshare -hieropt -run coarse:fine
+setattr -unset init w:*
+techmap
+opt -fast -nodffe -nosdff
+opt_clean -purge
+"""
+# A synchronous reset comes before the enable; turned around (enable = enable or reset, the reset in
+# the data) it leaves a flip-flop with an enable only, as a clock gate can serve it.
+_GATE_CLOCKS = """
+dfflegalize -cell $_SDFFCE_PP0P_ x -cell $_SDFFCE_PP1P_ x -cell $_SDFF_PP0_ x -cell $_SDFF_PP1_ x \
+-cell $_DFFE_PP_ x -cell $_DFF_P_ x
+dffunmap -srst-only
+opt_expr
+opt_merge
+opt_clean
+clockgate -pos {gate} {pins} {test} -min_net_size {least}
+"""
+# Registers are named after the signals that they drive.
+_MAP = """
+rename -wire t:$_*DFF*
+dfflibmap {dont_use} -liberty cells.lib
+opt_expr
+opt_merge
+opt_clean
+abc {dont_use} -liberty cells.lib -constr abc.constr -D {period_ps}
+setundef -zero
+hilomap -singleton -hicell {high} -locell {low}
+opt_clean -purge
+check -assert -mapped
+tee -q -o cells.json stat -json -liberty cells.lib
+"""
+_MAP_GENERIC = """
+dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x -cell $_SDFF_PP?_ x -cell $_SDFFE_PP?P_ x
+rename -wire t:$_*DFF*
+opt_expr
+opt_merge
+opt_clean
+abc
+setundef -zero
+opt_clean -purge
+check -assert
+tee -q -o cells.json stat -json
+"""
+_WRITE = """
+write_verilog -noattr -noexpr -simple-lhs netlist.v
+"""
+_RUN_YOSYS = (
+    "from pyosys import libyosys; libyosys.run_pass('script synthesis.ys', libyosys.Design())"
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A module of the netlist: its place in the hierarchy and the cells that are its own.
+
+    Attributes
+    ----------
+    path
+        Names from the top, as ("neurons", "lane_0"); empty for the top itself.
+    module
+        Name of the Verilog module.
+    cells
+        How many of each cell; what is in the blocks inside is theirs. SRAM macros are cells too.
+    """
+
+    path: tuple[str, ...]
+    module: str
+    cells: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A mapped netlist and what it was made with.
+
+    Attributes
+    ----------
+    folder
+        Holds `netlist.v` (cells, memory wrappers, macros as instances), `plosive.v` and
+        `memories.v` that it was made from, `plosive.sdc`, `synthesis.ys`, `yosys.log`.
+    config, pdk
+        The hardware and the process.
+    blocks
+        Every module, the top first.
+    memories
+        Every memory of the core.
+    tilings
+        By the memory's name; a memory that is not there has no macros and is a black box.
+    clock_gating
+        Whether clock gates were inserted.
+    versions
+        Of the tools.
+    cpu_s, wall_s
+        What synthesis took when it ran; a repeated call finds its result.
+    """
+
+    folder: Path
+    config: AcceleratorConfig
+    pdk: Pdk
+    blocks: tuple[Block, ...] = field(repr=False)
+    memories: tuple[MemoryShape, ...] = field(repr=False)
+    tilings: dict[str, Tiling] = field(repr=False)
+    clock_gating: bool
+    versions: dict[str, str]
+    cpu_s: float
+    wall_s: float
+
+    @property
+    def verilog(self) -> Path:
+        """The netlist."""
+        return self.folder / "netlist.v"
+
+    @property
+    def sdc(self) -> Path:
+        """Clock and input and output delays."""
+        return self.folder / "plosive.sdc"
+
+
+def synthesize(
+    config: AcceleratorConfig,
+    pdk: Pdk,
+    *,
+    network: Network | None = None,
+    bake: bool = False,
+    clock_gating: bool = True,
+    memory_goal: Goal = "area",
+    build_dir: Path,
+    progress: Progress = silent,
+) -> Netlist:
+    """Map the core to the cells of a process; the same input finds the earlier result.
+
+    Parameters
+    ----------
+    config
+        The hardware; `trace` is left out.
+    pdk
+        See `flows.pdk.find_pdk`.
+    network
+        With `bake`, what becomes constant. Otherwise it changes nothing: memories and registers of
+        an ASIC have no initial contents.
+    bake
+        Make the network constants; its memories are ROMs, which stay black boxes.
+    clock_gating
+        Insert the PDK's clock gates where flip-flops share an enable.
+    memory_goal
+        How SRAM macros are chosen.
+    build_dir
+        `synthesis/` in it keeps the results.
+
+    Raises
+    ------
+    PlosiveError
+        `bake` without a network, yosys fails, or the folder cannot be written.
+    """
+    if bake and network is None:
+        raise PlosiveError("--bake needs a network: its weights become constants; give --network")
+    config = config.replace(trace=False)
+    progress("generating the Verilog")
+    core = Core(config, contents(config, network) if bake else None, bake=bake)
+    memories = memory_shapes(core)
+    tilings = {
+        memory.name: tile(memory, pdk.macros, memory_goal)
+        for memory in memories
+        if memory.writable and pdk.macros
+    }
+    gated = clock_gating and pdk.clock_gate is not None
+    files = {
+        "plosive.v": component_verilog(core, TOP),
+        "memories.v": _memories(memories, tilings),
+        "synthesis.ys": _script(pdk, gated),
+        "abc.constr": f"set_driving_cell {pdk.driver}\nset_load 10\n",  # fF
+    }
+    versions = {"yosys": toolchain.find("yosys").version}
+    key = json.dumps([files, versions, pdk.name, pdk.liberty_sha256], sort_keys=True)
+    name = f"{pdk.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    folder = build_dir / "synthesis" / name
+    if not (folder / "synthesis.json").is_file():
+        with atomic_directory(folder) as work:
+            _run(work, files, pdk, versions, progress)
+    description = json.loads((folder / "synthesis.json").read_text())
+    return Netlist(
+        folder=folder,
+        config=config,
+        pdk=pdk,
+        blocks=tuple(_blocks(description["modules"], TOP, ())),
+        memories=tuple(memories),
+        tilings=tilings,
+        clock_gating=gated,
+        versions=description["versions"],
+        cpu_s=description["cpu_s"],
+        wall_s=description["wall_s"],
+    )
+
+
+def _memories(memories: list[MemoryShape], tilings: dict[str, Tiling]) -> str:
+    """Wrappers around macros, the macros' ports, and black boxes for memories without macros."""
+    macros = {
+        column.macro.name: column.macro for tiling in tilings.values() for column in tiling.columns
+    }
+    texts = [
+        wrapper(tilings[memory.name]) if memory.name in tilings else memory_stub(memory)
+        for memory in memories
+    ]
+    return "\n".join([*texts, *(macro_stub(macros[name]) for name in sorted(macros))])
+
+
+def _script(pdk: Pdk, gated: bool) -> str:
+    """The yosys script; it names no path, so that it can be run again anywhere."""
+    if pdk.liberty is None:
+        return _READ.format(top=TOP) + _MAP_GENERIC + _WRITE
+    text = "read_liberty -lib cells.lib" + _READ.format(top=TOP)
+    if gated:
+        gate = pdk.clock_gate
+        text += _GATE_CLOCKS.format(
+            gate=gate.cell,
+            pins=f"{gate.enable}:{gate.clock}:{gate.gated}",
+            test=f"-tie_lo {gate.test}" if gate.test else "",
+            least=_LEAST_GATED,
+        )
+    text += _MAP.format(
+        dont_use=" ".join(f"-dont_use {pattern}" for pattern in pdk.dont_use),
+        period_ps=round(1000 * PERIOD_NS),
+        high=" ".join(pdk.tie_high),
+        low=" ".join(pdk.tie_low),
+    )
+    return text + _WRITE
+
+
+def _run(
+    work: Path, files: dict[str, str], pdk: Pdk, versions: dict[str, str], progress: Progress
+) -> None:
+    """Fill a folder with the files, and run yosys in a process of its own."""
+    for name, text in files.items():
+        (work / name).write_text(text)
+    cells = work / "cells.lib"
+    if pdk.liberty is not None:
+        cells.symlink_to(pdk.liberty.resolve())
+    progress(f"synthesising for {pdk.name}")
+    started, before = time.monotonic(), _children_s()
+    with open(work / "yosys.log", "w") as log:
+        result = subprocess.run(
+            [sys.executable, "-c", _RUN_YOSYS], cwd=work, stdout=log, stderr=log, check=False
+        )
+    taken = {"cpu_s": _children_s() - before, "wall_s": time.monotonic() - started}
+    if result.returncode != 0 or not (work / "netlist.v").is_file():
+        lines = (work / "yosys.log").read_text().strip().splitlines() or ["no output"]
+        error = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
+        raise PlosiveError(f"yosys fails for {pdk.name}: {error.strip()}")
+    cells.unlink(missing_ok=True)
+    netlist = work / "netlist.v"
+    # Signs mean nothing to gates, and OpenSTA cannot read them.
+    text = re.sub(r"^(\s*(?:input|output|wire)) signed ", r"\1 ", netlist.read_text(), flags=re.M)
+    netlist.write_text(text)
+    (work / "plosive.sdc").write_text(_constraints(text, pdk))
+    counted = json.loads((work / "cells.json").read_text())
+    (work / "cells.json").unlink()
+    modules = {
+        name.removeprefix("\\"): module["num_cells_by_type"]
+        for name, module in counted["modules"].items()
+    }
+    description = {"versions": versions, "modules": modules, **taken}
+    (work / "synthesis.json").write_text(json.dumps(description, indent=1) + "\n")
+
+
+def _children_s() -> float:
+    """CPU seconds of all child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _blocks(
+    modules: dict[str, dict[str, int]], module: str, path: tuple[str, ...]
+) -> Iterator[Block]:
+    """A module and all that are in it; every module of the core has one instance."""
+    counts = modules[module]
+    yield Block(path, module, {cell: n for cell, n in counts.items() if cell not in modules})
+    for inside in sorted(counts):
+        if inside in modules:
+            # As plosive.counters$149 in plosive; a memory's module has a name of its own.
+            name = inside.removeprefix(f"{_bare(module)}.") if "." in inside else "macros"
+            yield from _blocks(modules, inside, (*path, _bare(name)))
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"\$\d+$", "", name)
+
+
+def _constraints(netlist: str, pdk: Pdk) -> str:
+    """SDC: one clock, inputs and outputs with a fifth of the period outside."""
+    header = re.search(rf"^module {TOP}\s*\((.*?)\);(.*?)^endmodule", netlist, re.M | re.S)
+    inputs = re.findall(r"^\s*input (?:\[\d+:\d+\] )?(\w+);", header[2], re.M)
+    outputs = re.findall(r"^\s*output (?:\[\d+:\d+\] )?(\w+);", header[2], re.M)
+    delay = PERIOD_NS / 5
+    lines = [
+        "# Written by plosive. Times in ns. The clock is ideal until there is a clock tree.",
+        f"create_clock -name clk -period {PERIOD_NS:g} [get_ports clk]",
+    ]
+    for direction, names in (("input", inputs), ("output", outputs)):
+        lines += [
+            f"set_{direction}_delay {delay:g} -clock clk [get_ports {name}]"
+            for name in names
+            if name != "clk"
+        ]
+    if pdk.driver:
+        lines += [
+            f"set_driving_cell -lib_cell {pdk.driver} [get_ports {name}]"
+            for name in inputs
+            if name != "clk"
+        ]
+    return "\n".join(lines) + "\n"
