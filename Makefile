@@ -38,7 +38,7 @@ $(STAMP): requirements.lock pyproject.toml
 		python_library(); print("make setup: ready,", ", ".join(f"{k} {v}" for k, v in versions().items()))'
 	@touch $@
 
-demo: $(STAMP)  ## a spoken sentence from WAV to phones: network, golden model and Verilog, compared
+demo: $(STAMP)  ## a spoken sentence from WAV to phones: network, golden model and Verilog, compared; a report
 	$(BIN)/plosive demo
 
 test: $(STAMP)  ## every test but the slow ones, with the line coverage of hw, golden_model, flows

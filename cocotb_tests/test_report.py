@@ -71,8 +71,8 @@ def _golden(config, network, features, **_options) -> Cosimulation:
 
 
 def _voice(path: Path) -> Path:
-    """A second of something like a voice."""
-    t = np.arange(16_000) / 16_000
+    """Something like a voice, longer than a phone is wide."""
+    t = np.arange(25_600) / 16_000
     tone = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20))
     soundfile.write(path, 0.1 * tone * np.sin(2 * np.pi * 4 * t), 16_000)
     return path

@@ -242,13 +242,14 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
                 _share(x), _share(y), _share(w), _share(h), name, words
             )
         )
-        # Names go where there is room for them on a phone; the table below has them all.
-        if w > 0.17 and h * height > 40:
+        # The table below the figure has the names that do not fit.
+        if w > 0.1 and h * height > 40:
+            kind = "inside" if w > 0.2 else "inside narrow"
             body.append(
                 Markup(
-                    '<text class="inside" x="6" y="17">{}</text>'
-                    '<text class="inside" x="6" y="34">{}</text>'
-                ).format(name, words)
+                    '<text class="{0}" x="6" y="17">{1}</text><text class="{0}" x="6" y="34">{2}'
+                    "</text>"
+                ).format(kind, name, words)
             )
         body.append(Markup("</svg>"))
     return _svg(title, height, body)
