@@ -573,6 +573,13 @@ frame.addEventListener("load", () => {{
     width: root.clientWidth, scroll: root.scrollWidth, outside,
     figures: Object.fromEntries([...page.querySelectorAll("figure")].map(
       (f) => [f.id, [...f.querySelectorAll("svg[role=img]")].map(box)])),
+    overlaps: [...page.querySelectorAll("figure svg[role=img]")].flatMap((picture) => {{
+      const texts = [...picture.querySelectorAll("text")].filter((e) => e.getClientRects().length);
+      const boxes = texts.map((e) => e.getBoundingClientRect());
+      return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => a.left < b.right - 1
+        && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+        .map(() => texts[i].textContent));
+    }}),
     sheet: [...page.querySelectorAll(".sheet svg[role=img]")].map(box),
     caption: box(page.querySelector("figcaption")),
   }});
@@ -614,6 +621,7 @@ def test_the_page_fits_and_every_figure_has_a_size(build, tmp_path, width):
     assert found["width"] <= width
     assert found["scroll"] <= found["width"]
     assert found["outside"] == []
+    assert found["overlaps"] == []
     assert found["figures"].keys() == _Page(text).figures.keys()
     for name, boxes in found["figures"].items():
         assert boxes, name

@@ -21,6 +21,8 @@ __all__ = ["Bar", "Cell", "Part", "bars", "curves", "heat", "raster", "strip", "
 # Dark to light, evenly in lightness, through hues that colour-blind people tell apart.
 _RAMP = ("#0b1633", "#123c69", "#0072b2", "#3f9fc4", "#9ccb86", "#f0e442", "#fffbe0")
 
+_WIDE, _PHONE = 900, 320  # widths of a figure in pixels, for names that may not fit
+
 
 @dataclass(frozen=True)
 class Part:
@@ -243,8 +245,9 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
             )
         )
         # The table below the figure has the names that do not fit.
-        if w > 0.1 and h * height > 40:
-            kind = "inside" if w > 0.2 else "inside narrow"
+        width = 12 + 7.5 * max(len(name), len(words))
+        if h * height > 40 and w * _WIDE > width:
+            kind = "inside" if w * _PHONE > width else "inside narrow"
             body.append(
                 Markup(
                     '<text class="{0}" x="6" y="17">{1}</text><text class="{0}" x="6" y="34">{2}'

@@ -333,14 +333,14 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
     ways = run["hidden_row_reads_if"]
     if figures["configuration"]["time_steps"] > 1:
         rows = [
-            ("One fetch for both time steps (this machine)", ways["parallel"]),
+            ("One fetch for both steps, as here", ways["parallel"]),
             ("One time step after the other", ways["serial"]),
             ("One after the other, zeros skipped", ways["serial_skipping"]),
             ("One fetch, skipped where neither spikes", ways["union_skipping"]),
         ]
     else:
         rows = [
-            ("Zeros skipped (this machine)", ways["serial_skipping"]),
+            ("Zeros skipped, as here", ways["serial_skipping"]),
             ("Nothing skipped", ways["parallel"]),
         ]
     most = max(reads for _, reads in rows) or 1
