@@ -73,6 +73,21 @@ class Broken(StrEnum):
     skip = "skip"
 
 
+class Process(StrEnum):
+    """What the Verilog is mapped to."""
+
+    ihp = "ihp-sg13g2"
+    sky130 = "sky130A"
+    generic = "generic"
+
+
+class MemoryGoal(StrEnum):
+    """What the choice of SRAM macros makes least."""
+
+    area = "area"
+    energy = "energy"
+
+
 class Engine(StrEnum):
     """What computes a transcription."""
 
@@ -135,6 +150,24 @@ ZooBuild = Annotated[
     Path, typer.Option("--build", metavar="DIR", help="Folder that keeps what took long.")
 ]
 _ZOO_BUILD = Path("build/model_zoo")
+
+
+ProcessName = Annotated[
+    Process, typer.Option("--pdk", help="The process; `generic` counts gates and needs no files.")
+]
+PdkRoot = Annotated[
+    Path | None,
+    typer.Option("--pdk-root", metavar="DIR", help="Folder of the PDKs (or PDK_ROOT)."),
+]
+Bake = Annotated[
+    bool, typer.Option("--bake", help="Make the network constants; no weight port, ROMs.")
+]
+ClockGating = Annotated[
+    bool, typer.Option("--clock-gating/--no-clock-gating", help="Insert clock gates.")
+]
+MacroGoal = Annotated[
+    MemoryGoal, typer.Option("--memory-goal", help="Choose SRAM macros by area or read energy.")
+]
 
 
 def _version(asked: bool) -> None:
@@ -353,6 +386,119 @@ def cycles(
     console.print(tables.rows_table(figures))
     for warning in figures.get("warnings", []):
         _say(f"note: {warning}")
+
+
+@app.command()
+def area(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    bake: Bake = False,
+    pdk: ProcessName = Process.ihp,
+    pdk_root: PdkRoot = None,
+    unit: Annotated[
+        str | None,
+        typer.Option("--unit", metavar="BLOCK", help="Only this block, as neurons/lanes."),
+    ] = None,
+    memory_goal: MacroGoal = MemoryGoal.area,
+    clock_gating: ClockGating = True,
+    as_json: Json = False,
+    build: BuildFolder = _BUILD,
+) -> None:
+    """Synthesise the accelerator for a process and say what each block occupies.
+
+    Logic is mapped to standard cells with yosys; memories become SRAM macros where the PDK has
+    them, and are listed in bits where it has not. kGE are thousands of the library's smallest
+    NAND2. The blocks in a block add up to it. The build folder keeps the netlist, the wrappers
+    around the macros, and an SDC for place and route. No wires, no clock tree: see
+    docs/area-timing-power.md.
+
+    **Examples**
+
+    - `plosive area --preset paper-t2`
+    - `plosive area --preset tiny --pdk generic`
+    - `plosive area --preset paper-t2 --unit neurons --json`
+    - `plosive area --preset paper-t2 --memory-goal energy`
+    - `plosive area --preset speech --network speech --bake`
+    """
+    from flows.area import area_figures
+
+    machine, netlist = _netlist(
+        (preset, config, changes, network),
+        (pdk, pdk_root),
+        bake=bake,
+        clock_gating=clock_gating,
+        memory_goal=memory_goal,
+        build=build,
+    )
+    figures = {**_hashes(machine), **area_figures(netlist, unit)}
+    if as_json:
+        _print_json(figures)
+        return
+    from flows import tables
+
+    console = _console()
+    console.print(tables.area_table(figures))
+    if unit is None:
+        console.print(tables.memory_table(figures))
+    gating = figures["clock_gating"]
+    if gating["inserted"]:
+        typer.echo(
+            f"{gating['flip_flops_gated']:,} of {gating['flip_flops']:,} flip-flops are behind "
+            f"{gating['clock_gates']:,} clock gates"
+        )
+    typer.echo(f"netlist: {figures['netlist']}")
+
+
+@app.command()
+def timing(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    bake: Bake = False,
+    pdk: ProcessName = Process.ihp,
+    pdk_root: PdkRoot = None,
+    memory_goal: MacroGoal = MemoryGoal.area,
+    clock_gating: ClockGating = True,
+    as_json: Json = False,
+    build: BuildFolder = _BUILD,
+) -> None:
+    """The highest clock of the synthesised accelerator, and the path that limits it.
+
+    OpenSTA on the netlist of `plosive area`, with the SRAM macros' own timing. The clock is ideal
+    and wires cost nothing, so a layout will be slower: see docs/area-timing-power.md. Registers
+    keep their names of the Verilog.
+
+    **Examples**
+
+    - `plosive timing --preset tiny`
+    - `plosive timing --preset paper-t2 --json`
+    - `plosive timing --preset paper-t2 --pdk sky130A`
+    """
+    from flows.timing import timing_figures
+
+    machine, netlist = _netlist(
+        (preset, config, changes, network),
+        (pdk, pdk_root),
+        bake=bake,
+        clock_gating=clock_gating,
+        memory_goal=memory_goal,
+        build=build,
+        tool="sta",
+    )
+    figures = {**_hashes(machine), **timing_figures(netlist)}
+    if as_json:
+        _print_json(figures)
+        return
+    from flows import tables
+
+    console = _console()
+    console.print(tables.slack_table(figures))
+    console.print(tables.path_table(figures["critical_path"]))
+    for note in figures["notes"]:
+        _say(f"note: {note}")
 
 
 @app.command()
@@ -766,6 +912,44 @@ def _network(machine: Any, file: Path | None, seed: int | None) -> Any:
             "give either --network FILE or --random SEED: one of them is the network"
         )
     return Network.load(file, machine) if file is not None else Network.random(machine, seed)
+
+
+def _netlist(
+    hardware: tuple[str | None, Path | None, list[str] | None, Path | None],
+    process: tuple[Process, Path | None],
+    *,
+    bake: bool,
+    clock_gating: bool,
+    memory_goal: MemoryGoal,
+    build: Path,
+    tool: str | None = None,
+) -> tuple[Any, Any]:
+    """The configuration and its netlist; a tool that is needed later is looked for first."""
+    from flows import toolchain
+    from flows.inputs import configuration
+    from flows.pdk import find_pdk
+    from flows.progress import on_terminal
+    from flows.synthesis import synthesize
+    from golden_model import Network
+
+    preset, config, changes, file = hardware
+    machine = configuration(preset, config, changes or (), file)
+    found = find_pdk(process[0].value, process[1])
+    if tool is not None:
+        toolchain.find(tool)
+    network = Network.load(file, machine) if file is not None else None
+    with on_terminal() as progress:
+        netlist = synthesize(
+            machine,
+            found,
+            network=network,
+            bake=bake,
+            clock_gating=clock_gating,
+            memory_goal=memory_goal.value,
+            build_dir=build,
+            progress=progress,
+        )
+    return machine, netlist
 
 
 def _features(machine: Any, network: Any, audio: Path | None, frames: int | None, seed: int) -> Any:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from flows import toolchain
 from flows.contents import contents
@@ -40,10 +39,14 @@ PERIOD_NS = 10.0
 
 _LEAST_GATED = 4  # flip-flops behind a clock gate: it is as large as four enable multiplexers
 
-# What yosys runs, line by line; {names} are filled in by `_script`.
+# What yosys runs, line by line; {names} are filled in by `_script`. The neurons' lanes become one
+# module: what drives all of them gets its buffers only inside of a module.
 _READ = """
 read_verilog plosive.v memories.v
 hierarchy -check -top {top}
+submod -name lanes {top}.neurons/lane_*
+rename {top}.neurons_lanes {top}.neurons.lanes
+flatten {top}.neurons.lanes
 synth -top {top} -noabc -noshare -hieropt -run coarse:fine
 setattr -unset init w:*
 techmap
@@ -102,7 +105,8 @@ class Block:
     Attributes
     ----------
     path
-        Names from the top, as ("neurons", "lane_0"); empty for the top itself.
+        Names from the top, as ("neurons", "lane_0"); empty for the top itself. A memory's wrapper
+        and the module that holds only it have the same.
     module
         Name of the Verilog module.
     cells
@@ -133,6 +137,8 @@ class Netlist:
         By the memory's name; a memory that is not there has no macros and is a black box.
     clock_gating
         Whether clock gates were inserted.
+    gated_flip_flops
+        How many flip-flops are behind them.
     versions
         Of the tools.
     cpu_s, wall_s
@@ -146,6 +152,7 @@ class Netlist:
     memories: tuple[MemoryShape, ...] = field(repr=False)
     tilings: dict[str, Tiling] = field(repr=False)
     clock_gating: bool
+    gated_flip_flops: int
     versions: dict[str, str]
     cpu_s: float
     wall_s: float
@@ -231,6 +238,7 @@ def synthesize(
         memories=tuple(memories),
         tilings=tilings,
         clock_gating=gated,
+        gated_flip_flops=description["gated_flip_flops"],
         versions=description["versions"],
         cpu_s=description["cpu_s"],
         wall_s=description["wall_s"],
@@ -303,7 +311,13 @@ def _run(
         name.removeprefix("\\"): module["num_cells_by_type"]
         for name, module in counted["modules"].items()
     }
-    description = {"versions": versions, "modules": modules, **taken}
+    converted = re.findall(r"^Converted (\d+) FFs\.$", (work / "yosys.log").read_text(), re.M)
+    description = {
+        "versions": versions,
+        "modules": modules,
+        "gated_flip_flops": sum(map(int, converted)),
+        **taken,
+    }
     (work / "synthesis.json").write_text(json.dumps(description, indent=1) + "\n")
 
 
@@ -321,9 +335,10 @@ def _blocks(
     yield Block(path, module, {cell: n for cell, n in counts.items() if cell not in modules})
     for inside in sorted(counts):
         if inside in modules:
-            # As plosive.counters$149 in plosive; a memory's module has a name of its own.
-            name = inside.removeprefix(f"{_bare(module)}.") if "." in inside else "macros"
-            yield from _blocks(modules, inside, (*path, _bare(name)))
+            # As plosive.counters$149 in plosive. A memory's wrapper has a name of its own, and is
+            # the only thing in a module of the memory's place.
+            name = inside.removeprefix(f"{_bare(module)}.")
+            yield from _blocks(modules, inside, (*path, _bare(name)) if "." in inside else path)
 
 
 def _bare(name: str) -> str:

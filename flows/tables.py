@@ -9,15 +9,19 @@ from rich.table import Table
 from flows.figures import PHASES
 
 __all__ = [
+    "area_table",
     "comparison_table",
     "conversion_table",
     "cycle_table",
     "evaluation_table",
     "ladder_table",
+    "memory_table",
     "networks_table",
+    "path_table",
     "phone_table",
     "rows_table",
     "simulation_table",
+    "slack_table",
 ]
 
 
@@ -236,4 +240,87 @@ def networks_table(networks: list[dict[str, Any]]) -> Table:
             network["licence"],
             network["description"],
         )
+    return table
+
+
+def area_table(figures: dict[str, Any]) -> Table:
+    """Blocks with all that is in them, one level indented below another, and their sum."""
+    areas = figures["gate_equivalent"] is not None
+    what = ("kGE", "logic um2", "flip-flops um2", "clock gates um2", "SRAM um2") if areas else ()
+    of = f" of {figures['unit']}" if figures["unit"] else ""
+    table = _table(
+        f"Area{of}, {figures['library']}" if areas else f"Gates{of}",
+        *("block", "cells", "flip-flops", "clock gates"),
+        *what,
+    )
+    for row in figures["blocks"]:
+        name = "  " * (row["level"] - 1) + row["block"].rpartition("/")[2]
+        table.add_row(name, *_area_cells(row, areas))
+    table.add_section()
+    table.add_row("total", *_area_cells(figures["total"], areas))
+    return table
+
+
+def _area_cells(row: dict[str, Any], areas: bool) -> list[str]:
+    cells = [f"{row[name]:,}" for name in ("cells", "flip_flops", "clock_gates")]
+    if areas:
+        cells.append(f"{row['logic_kge']:,.2f}")
+        names = ("logic_um2", "flip_flops_um2", "clock_gates_um2", "macros_um2")
+        cells += [f"{row[name]:,.0f}" for name in names]
+    return cells
+
+
+def memory_table(figures: dict[str, Any]) -> Table:
+    """Memories, the macros that they are made of and what a row costs."""
+    table = _table("Memories", "memory", "rows x bits")
+    table.add_column("macros", justify="left")
+    for column in ("um2", "unused bits", "pJ a row read", "pJ a row written", "leakage uW"):
+        table.add_column(column, justify="right")
+    for name, memory in figures["memories"].items():
+        counts: dict[str, int] = {}
+        for column in memory["columns"]:
+            macro = column["macro"]
+            counts[macro] = counts.get(macro, 0) + column["levels"]
+        table.add_row(
+            name.removeprefix("plosive_"),
+            f"{memory['rows']:,} x {memory['bits']}",
+            ", ".join(f"{count} {macro}" for macro, count in counts.items()),
+            f"{memory['area_um2']:,.0f}",
+            f"{memory['unused_bits']:,}",
+            *(f"{memory[key]:,.1f}" for key in ("read_pj", "write_pj")),
+            f"{memory['leakage_uw']:.2f}",
+        )
+    for name, memory in figures["memories_without_macros"].items():
+        bits = memory["rows"] * memory["bits"]
+        table.add_row(
+            name.removeprefix("plosive_"),
+            f"{memory['rows']:,} x {memory['bits']}",
+            f"none: {bits:,} bits, not in the area",
+            *["-"] * 5,
+        )
+    return table
+
+
+def slack_table(figures: dict[str, Any]) -> Table:
+    """What is left of a clock period, for a few clocks."""
+    table = _table("Timing", "clock", "period ns", "slack ns", "met")
+    for row in figures["clocks"]:
+        met = "yes" if row["met"] else "NO"
+        table.add_row(
+            f"{row['mhz']:,.6g} MHz", f"{row['period_ns']:,.3f}", f"{row['slack_ns']:,.3f}", met
+        )
+    table.add_section()
+    period = figures["least_period_ns"]
+    table.add_row(f"{figures['fmax_mhz']:,.1f} MHz, the most", f"{period:,.3f}", "0.000", "yes")
+    return table
+
+
+def path_table(path: dict[str, Any]) -> Table:
+    """The cells of a path, in order."""
+    table = _table(f"Critical path, {path['from']} to {path['to']}", "through", "cell")
+    for column in ("delay ns", "time ns"):
+        table.add_column(column, justify="right")
+    for step in path["steps"]:
+        delay, at = (f"{step[key]:.3f}" for key in ("delay_ns", "at_ns"))
+        table.add_row(step["pin"], step["cell"], delay, at)
     return table

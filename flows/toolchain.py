@@ -75,10 +75,13 @@ TOOLS: dict[str, ToolSpec] = {
         wheel="pyosys",
         required=False,
     ),
+    "sta": ToolSpec(
+        "find the critical path of a netlist", "the Debian package opensta", required=False
+    ),
 }
 """Every external tool, by name."""
 
-_VERSION_FLAG = {"iverilog": "-V"}
+_VERSION_FLAG = {"iverilog": "-V", "sta": "-version"}
 
 
 def _package_folder(distribution: str) -> Path | None:
