@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from flows.cosimulate import cosimulate
 from golden_model import Network, NetworkError, random_features
 from hw.config import AcceleratorConfig, preset
 from model_zoo import audio, data, decode, evaluate, features, phones, zoo
@@ -589,7 +590,7 @@ def test_shipped_headers_say_what_they_are(name):
     network = Network.load(zoo.path(name))
     header = network.header
     provenance = header["provenance"]
-    assert provenance["command"] == f"plosive train {name}"
+    assert provenance["command"] == f"plosive train {name} --seed {provenance['recipe']['seed']}"
     assert provenance["recipe"]["network"]["label_delay"] == header["label_delay"]
     corpora = set(provenance["data"]) | set(provenance["tuned_on"])
     if header["licence"] == "Apache-2.0":
@@ -630,3 +631,22 @@ def test_torch_equals_golden_model_for_every_shipped_network(name, data_dir):
     longest = max(map(len, x))
     x = np.stack([np.pad(frames, ((0, longest - len(frames)), (0, 0))) for frames in x])
     assert_same_integers(network, x)
+
+
+@pytest.mark.parametrize("time_steps", [2, 1])
+def test_rtl_equals_golden_model_on_sentences(time_steps, data_dir, build_root):
+    """The Verilog's logits and counters, for two sentences of unseen speakers per network."""
+    chosen = [u for u in data.read("timit-sample", data_dir) if u.split == "test"]
+    chosen = [chosen[0], chosen[-1]]
+    networks = [Network.load(zoo.path(name)) for name in zoo.names()]
+    networks = [network for network in networks if network.config.time_steps == time_steps]
+    assert len(networks) == 2
+    for network in networks:
+        for utterance in chosen:
+            log_mel = features.log_mel(utterance.load())
+            gain = evaluate.find_gain(network.header, utterance.corpus, [log_mel])
+            x = features.Normalisation.from_header(network.header)(gain(log_mel))
+            x = features.append_delay(x, network.header)
+            run = cosimulate(network.config, network, x, build_dir=build_root, check="outputs")
+            assert run.passed, run.messages
+            assert run.figures["frames"] == len(x)

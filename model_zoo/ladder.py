@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compression ladder on the TIMIT sample, cross-validated over its speaker pairs.
 
-Fourteen speakers make seven folds: one pair is scored, another one tunes the decoder, ten
-speakers are trained on, with other corpora as the recipe says. All rungs of a fold are networks
-of one chain, so their differences are paired. Stages without the TIMIT sample are the same in all
-folds and are trained once: `python -m model_zoo.ladder ladder --folds 0,1,2,3,4,5,6`. Two folds
-may run side by side once the first one has trained those.
+Fourteen speakers make seven folds. In each one pair is scored and never used for anything else.
+Another pair tunes the decoder's weights, on a network that was trained on the ten speakers left
+(with other corpora as the recipe says); then all rungs are trained on the twelve speakers and
+scored with those weights. All rungs of a fold are networks of one chain, so their differences are
+paired. Stages without the TIMIT sample are the same in all folds and are trained once.
 """
 
 import json
@@ -54,6 +54,17 @@ def fold_materials(session, number):
     sample = replace(sample, utterances=data.fold(sample.utterances, number))
     training = {name: m.split("train") for name, m in session.materials.items()}
     return {**training, CORPUS: sample.split("train")}, sample.split("dev"), sample.split("test")
+
+
+def _tuned(session, training, dev):
+    """Decoder weights, tuned on speakers that the network was not trained on, and its scores."""
+    stages = session.recipe.stages
+    hears = [stage for stage in stages if CORPUS in dict(stage.data)]
+    chosen = next((stage for stage in hears if stage.name == OWN_FLOAT), hears[0])
+    for rung, header in session.run(training, until=chosen.name):
+        last = rung, header
+    scored = session.scored(*last, {"dev": dev})
+    return scored.header["decoder"], scored.scores["dev"]
 
 
 def size(model):
@@ -114,16 +125,20 @@ def run_fold(session, number, folder):
     Returns
     -------
     dict
-        `recipe`, `fold`, `test_speakers`, `dev_speakers`, and `rungs`: each `name`, `model`,
-        `precision` (weight bits; None is float32), `hidden`, `pruned`, `time_steps`,
-        `rate_limit`, `bytes` and `memory_bytes` (see `size` and `memory_size`), `mmac_per_s` (on
-        the test part), `loss`, `decoder`, and the scores of "dev" and "test".
+        `recipe`, `fold`, `test_speakers`, `tuning_speakers`, `decoder` (its weights), `tuning`
+        (scores of the network and the speakers that they were tuned on), and `rungs`: each
+        `name`, `model`, `precision` (weight bits; None is float32), `hidden`, `pruned`,
+        `time_steps`, `rate_limit`, `bytes` and `memory_bytes` (see `size` and `memory_size`),
+        `mmac_per_s`, `loss`, and the scores of the test speakers (see `score.Scores`).
     """
     recipe = session.recipe
     training, dev, test = fold_materials(session, number)
+    decoder, tuning = _tuned(session, training, dev)
+    session.report(f"{recipe.name} fold {number}: tuned, PER {100 * tuning['per']:.1f} %")
+    training = {**training, CORPUS: training[CORPUS] + dev}
     rungs = []
     for rung, header in session.run(training):
-        scored = session.scored(rung, header, {"dev": dev, "test": test})
+        scored = session.scored(rung, {**header, "decoder": decoder}, {"test": test})
         rungs.append(
             {
                 "name": rung.stage.name,
@@ -137,20 +152,18 @@ def run_fold(session, number, folder):
                 "memory_bytes": memory_size(rung.model),
                 "mmac_per_s": round(accumulations(rung.model, scored.outputs["test"]), 3),
                 "loss": rung.losses[-1],
-                "decoder": scored.header["decoder"],
-                **scored.scores,
+                **scored.scores["test"],
             }
         )
-        test_per, dev_per = (100 * scored.scores[part]["per"] for part in ("test", "dev"))
-        session.report(
-            f"{recipe.name} fold {number} {rung.stage.name}: test PER {test_per:.1f} %, "
-            f"dev {dev_per:.1f} %"
-        )
+        per = 100 * scored.scores["test"]["per"]
+        session.report(f"{recipe.name} fold {number} {rung.stage.name}: PER {per:.1f} %")
     result = {
         "recipe": recipe.name,
         "fold": number,
         "test_speakers": sorted({u.speaker for u in test.utterances}),
-        "dev_speakers": sorted({u.speaker for u in dev.utterances}),
+        "tuning_speakers": sorted({u.speaker for u in dev.utterances}),
+        "decoder": decoder,
+        "tuning": tuning,
         "rungs": rungs,
     }
     path = Path(folder) / f"{recipe.name}-{number}.json"
@@ -182,15 +195,13 @@ def cross_validate(name, folds, folder=None, build="build/model_zoo", report=pri
     return [run_fold(session, number, Path(build) / "ladder") for number in folds]
 
 
-def summary(results, part="test"):
+def summary(results):
     """Mean and spread of each rung over folds, and its paired difference to its float network.
 
     Parameters
     ----------
     results : list of dict
         Of `run_fold`, all of one recipe.
-    part : str
-        "test" or "dev".
 
     Returns
     -------
@@ -210,19 +221,19 @@ def summary(results, part="test"):
         for key in ("bytes", "memory_bytes", "mmac_per_s"):
             known = [fold[key] for fold in folds]
             found[key] = None if None in known else float(np.mean(known))
-        zeros = [[np.mean(layer) for layer in fold[part]["sparsity"]] for fold in folds]
-        least = [min(map(min, fold[part]["sparsity"]), default=0) for fold in folds]
+        zeros = [[np.mean(layer) for layer in fold["sparsity"]] for fold in folds]
+        least = [min(map(min, fold["sparsity"]), default=0) for fold in folds]
         spiking = bool(zeros[0])
         found["zero_spikes"] = float(np.mean(zeros)) if spiking else None
         found["least_zero_spikes"] = float(np.mean(least)) if spiking else None
-        found["per_folds"] = [fold[part]["per"] for fold in folds]
+        found["per_folds"] = [fold["per"] for fold in folds]
         for key in ("per", "per_no_silence", "frame_accuracy"):
-            found[key] = _spread([fold[part][key] for fold in folds])
+            found[key] = _spread([fold[key] for fold in folds])
         found["difference"] = None
         if OWN_FLOAT in names[:place]:
             own = names.index(OWN_FLOAT)
             found["difference"] = _spread(
-                [r["rungs"][place][part]["per"] - r["rungs"][own][part]["per"] for r in results]
+                [r["rungs"][place]["per"] - r["rungs"][own]["per"] for r in results]
             )
         rungs.append(found)
     return rungs

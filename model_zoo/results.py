@@ -205,11 +205,12 @@ def _ladder_part(results):
     return [
         "## The compression ladder",
         f"Cross-validation over the {2 * folds} speakers of NLTK's TIMIT sample: {folds} folds, "
-        "each with one pair of speakers scored (16 sentences), one pair that tunes the decoder "
-        "and ten speakers to train on. The pre-trained rungs heard no TIMIT sentence: they are "
-        "trained on two ARCTIC speakers, Kathleen and synthetic speech, and are the same for all "
-        "folds. Settings were chosen on the tuning pairs. Figures are means over folds, with the "
-        "standard deviation *over folds*, most of which is that of speakers: compare rungs by "
+        "each with one pair of speakers scored (16 sentences) and used for nothing else. The "
+        "decoder's weights are tuned on another pair, with a network that was trained on the ten "
+        "speakers left; the rungs are then trained on twelve. The pre-trained rungs heard no TIMIT "
+        "sentence: they are trained on two ARCTIC speakers, Kathleen and synthetic speech, and "
+        "are the same for all folds. Settings were chosen on tuning pairs. Figures are means over "
+        "folds, with the standard deviation *over folds*, most of which is that of speakers: compare rungs by "
         "the paired difference to the same fold's own float network, whose standard error is "
         "given.",
         _table(

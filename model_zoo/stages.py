@@ -8,7 +8,7 @@ alike share their beginning.
 
 import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from model_zoo.fit import Labelled, build, fit, run_name
 from model_zoo.gru import GatedNetwork
 from model_zoo.recipe import Stage
 
-__all__ = ["REVISION", "Rung", "configuration", "run_stages"]
+__all__ = ["REVISION", "Rung", "configuration", "needed", "run_stages"]
 
 REVISION = 2
 """Part of the names of kept stages: raised when training computes something else."""
@@ -52,6 +52,16 @@ def configuration(recipe, stage, n_output):
     return preset(recipe.network.preset).replace(
         time_steps=recipe.network.time_steps, hidden=list(stage.hidden), n_output=n_output
     )
+
+
+def needed(recipe, name):
+    """A recipe with the stage of a name and those that it starts from, one from the other."""
+    numbers = {stage.name: number for number, stage in enumerate(recipe.stages)}
+    chosen = [numbers[name]]
+    while chosen[0] or recipe.stages[chosen[0]].start:
+        start = recipe.stages[chosen[0]].start
+        chosen.insert(0, numbers[start] if start else chosen[0] - 1)
+    return replace(recipe, stages=tuple(recipe.stages[number] for number in chosen))
 
 
 def run_stages(

@@ -23,7 +23,7 @@ from model_zoo.export import export, from_network
 from model_zoo.features import DB, Normalisation, mean_level
 from model_zoo.fit import measure_normalisation, run_torch
 from model_zoo.materials import gather
-from model_zoo.stages import Rung, run_stages
+from model_zoo.stages import Rung, needed, run_stages
 from model_zoo.statistics import statistics
 
 __all__ = ["Scored", "Session", "noise_bank", "train"]
@@ -112,20 +112,22 @@ class Session:
             [frames for part in first for frames in part], recipe.network.feature_scale
         )
 
-    def run(self, training):
+    def run(self, training, until=None):
         """Train all stages.
 
         Parameters
         ----------
         training : dict of str to Material
             What to train on, by corpus.
+        until : str or None
+            Train no more than what the stage of this name needs, and that one.
 
         Yields
         ------
         Rung, dict
             A network, and a header with all that decoding needs but tuned weights.
         """
-        recipe = self.recipe
+        recipe = self.recipe if until is None else needed(self.recipe, until)
         tied = None
         if recipe.tied_states:
             from model_zoo.tie import TiedStates
