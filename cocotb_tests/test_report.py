@@ -407,13 +407,31 @@ def test_labels_beside_the_recording_come_first(build, tmp_path):
 # --- one file, whatever is in it ----------------------------------------------------------------
 
 
-def _area() -> dict:
+def _part(block: str, level: int, logic: float, macros: float) -> dict:
     return {
+        **{"block": block, "level": level, "cells": round(logic / 10), "flip_flops": 7},
+        **{"logic_um2": logic, "logic_kge": logic / 7257.6, "macros": int(macros > 0)},
+        **{"macros_um2": macros, "um2": logic + macros},
+    }
+
+
+def _area() -> dict:
+    """As `plosive area --pdk ihp-sg13g2 --json` writes it."""
+    return {
+        "configuration_hash": "0123456789abcdef",
+        "pdk": "ihp-sg13g2",
+        "library": "typ",
+        "gate_equivalent": {"cell": "nand2", "um2": 7.2576},
+        "unit": None,
+        "memory_bits": 4096,
+        "total": _part("", 0, 160_000, 240_000),
         "blocks": [
-            {"name": "PE set 0", "area_um2": 120_000.0, "kge": 16.5},
-            {"name": "<img src=x onerror=alert(1)>", "area_um2": 40_000.0, "kge": 5.5},
+            _part("hidden_memory_0", 1, 100, 240_000),
+            _part("neurons", 1, 119_900, 0),
+            _part("neurons/lanes", 2, 80_000, 0),
+            _part("<img src=x onerror=alert(1)>", 1, 30_000, 0),
+            _part("own", 1, 10_000, 0),
         ],
-        "memories": [{"name": "hidden memory", "area_um2": 240_000.0}],
     }
 
 
@@ -498,7 +516,7 @@ def test_mistakes_are_one_line_and_leave_no_page(build, capsys, tmp_path):
     _change(build, lambda figures: figures["simulation"].pop("phases"))
     assert "no 'phases'" in _refusal(capsys, "report", build)
     restore()
-    (build / "area.json").write_text('{"blocks": [{"name": "x"}]}')
+    (build / "area.json").write_text('{"blocks": []}')
     assert "area.json: it is damaged" in _refusal(capsys, "report", build)
     assert not (build / report.PAGE).exists()
     (build / "area.json").unlink()
@@ -516,16 +534,43 @@ def test_a_wrong_date_is_refused(monkeypatch, tmp_path):
 # --- area and power -----------------------------------------------------------------------------
 
 
-def test_area_and_power_are_drawn_where_they_are_there(build):
+def test_area_is_drawn_where_it_was_measured(build):
     absent = _read(build)
     assert "figure-area" not in absent.figures
     assert "plosive area" in absent.text
     (build / "area.json").write_text(json.dumps(_area()))
     page = _read(build)
-    assert "figure-area" in page.figures
+    assert "Of another configuration" in page.text
     rows = page.rows("Area by block")
-    assert rows["PE set 0"][:2] == ["120,000", "16.5"]
-    assert rows["total"][0] == "400,000"
+    blocks = [block for block in _area()["blocks"] if block["level"] == 1]
+    names = [block["block"].replace("_", " ").replace("own", "top level") for block in blocks]
+    assert list(rows) == ["Block", *names, "total"]
+    for name, block in zip([*names, "total"], [*blocks, _area()["total"]], strict=True):
+        assert rows[name] == [
+            f"{block['um2']:,.0f}",
+            f"{block['logic_kge']:,.2f}",
+            f"{block['macros_um2']:,.0f}",
+            f"{block['flip_flops']:,}",
+            f"{block['cells']:,}",
+        ]
+    figure = report.write(build).read_text().split('id="figure-area"')[1].split("</figure>")[0]
+    size = r'<rect class="tile \w+" x="\S+" y="\S+" width="([\d.]+)%" height="([\d.]+)%"/>'
+    shares = [float(w) * float(h) / 1e4 for w, h in re.findall(size, figure)]
+    parts = [part for block in blocks for part in (block["logic_um2"], block["macros_um2"]) if part]
+    assert shares == pytest.approx([part / 400_000 for part in sorted(parts)[::-1]], rel=1e-3)
+    assert "<title>hidden memory 0: 60.0 %</title>" in figure
+
+
+def test_power_is_drawn_where_it_was_measured(build):
+    assert "plosive power" in _read(build).text
+    blocks = [
+        {"block": "pe_set_0", "dynamic_uw": 12.0, "leakage_uw": 4.0},
+        {"block": "readout_memory_0", "dynamic_uw": 20.0, "leakage_uw": 1.25},
+    ]
+    (build / "power.json").write_text(json.dumps({"blocks": blocks}))
+    page = _read(build)
+    assert "figure-power" in page.figures
+    assert page.rows("Power by block")["readout memory 0"] == ["20.000", "1.250"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20])

@@ -9,6 +9,7 @@ sheet, which has a light, a dark and a printed form.
 import base64
 import io
 import itertools
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,9 @@ __all__ = ["Bar", "Cell", "Part", "bars", "curves", "heat", "raster", "strip", "
 # Dark to light, evenly in lightness, through hues that colour-blind people tell apart.
 _RAMP = ("#0b1633", "#123c69", "#0072b2", "#3f9fc4", "#9ccb86", "#f0e442", "#fffbe0")
 
-_WIDE, _PHONE = 900, 320  # widths of a figure in pixels, for names that may not fit
+# Pixels: widths of a figure where names may not fit, and what a letter and a line of them take.
+_WIDE, _PHONE = 900, 320
+_LETTER, _LINE = 7.5, 17
 
 
 @dataclass(frozen=True)
@@ -244,16 +247,18 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
                 _share(x), _share(y), _share(w), _share(h), name, words
             )
         )
-        # The table below the figure has the names that do not fit.
-        width = 12 + 7.5 * max(len(name), len(words))
-        if h * height > 40 and w * _WIDE > width:
-            kind = "inside" if w * _PHONE > width else "inside narrow"
-            body.append(
-                Markup(
-                    '<text class="{0}" x="6" y="17">{1}</text><text class="{0}" x="6" y="34">{2}'
-                    "</text>"
-                ).format(kind, name, words)
-            )
+        # Words that fit on a phone, or else on a wide screen; the table has those that do not.
+        for width, kind in ((_PHONE, "inside"), (_WIDE, "inside narrow")):
+            letters = int((w * width - 10) / _LETTER)
+            lines = [*textwrap.wrap(name, max(letters, 1), break_long_words=False), words]
+            if max(map(len, lines)) <= letters and _LINE * len(lines) + 8 <= h * height:
+                body += [
+                    Markup('<text class="{}" x="6" y="{}">{}</text>').format(
+                        kind, _LINE * (n + 1), line
+                    )
+                    for n, line in enumerate(lines)
+                ]
+                break
         body.append(Markup("</svg>"))
     return _svg(title, height, body)
 

@@ -359,26 +359,40 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _area(area: dict[str, Any]) -> dict[str, Any]:
-    """What `plosive area --json` found, by block."""
-    rows = [
-        (part["name"], part["area_um2"], part.get("kge"), kind)
-        for kind, parts in (("logic", area["blocks"]), ("memory", area.get("memories", [])))
-        for part in parts
+    """What `plosive area --json` found: in um2, or in cells where there is no PDK."""
+    blocks = [block for block in area["blocks"] if block["level"] == 1] or [
+        {**area["total"], "block": area["unit"]}
     ]
-    total = sum(size or 0 for _, size, _, _ in rows)
-    drawn = {
-        name: (size, f"{_percent(size / total)}", kind) for name, size, _, kind in rows if size
-    }
+    total, drawn = area["total"], {}
+    measured = "um2" in total
+    for block in blocks:
+        name = _block_name(block)
+        if not measured:
+            drawn[name] = (block["cells"], f"{block['cells']:,} cells", "logic")
+            continue
+        logic, macros = block["logic_um2"], block["macros_um2"]
+        # The larger part has the block's name.
+        parts = [(logic, "logic"), (macros, "SRAM")]
+        for size, part in parts:
+            words = name if size == max(logic, macros) else f"{name}, {part}"
+            drawn[words] = (size, _percent(size / total["um2"]), part.lower())
     return {
-        "rows": rows,
+        "figures": area,
+        "blocks": [(_block_name(block), block) for block in blocks],
         "total": total,
-        "picture": drawings.tiles("Area by block", drawn, 300),
+        "measured": measured,
+        "picture": drawings.tiles("Area by block", drawn, 320),
     }
+
+
+def _block_name(block: dict[str, Any]) -> str:
+    """A block in words; what belongs to no block is "own" in the JSON."""
+    return "top level" if block["block"] == "own" else block["block"].replace("_", " ")
 
 
 def _power(power: dict[str, Any]) -> dict[str, Any]:
     """What `plosive power --json` found, by block."""
-    rows = [(part["name"], part["dynamic_uw"], part["leakage_uw"]) for part in power["blocks"]]
+    rows = [(_block_name(part), part["dynamic_uw"], part["leakage_uw"]) for part in power["blocks"]]
     most = max(dynamic + leakage for _, dynamic, leakage in rows)
     bars = [
         Bar(
