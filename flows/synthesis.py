@@ -44,9 +44,9 @@ _LEAST_GATED = 4  # flip-flops behind a clock gate: it is as large as four enabl
 _READ = """
 read_verilog plosive.v memories.v
 hierarchy -check -top {top}
+proc
 submod -name lanes {top}.neurons/lane_*
-rename {top}.neurons_lanes {top}.neurons.lanes
-flatten {top}.neurons.lanes
+flatten lanes
 synth -top {top} -noabc -noshare -hieropt -run coarse:fine
 setattr -unset init w:*
 techmap
@@ -338,7 +338,9 @@ def _blocks(
             # As plosive.counters$149 in plosive. A memory's wrapper has a name of its own, and is
             # the only thing in a module of the memory's place.
             name = inside.removeprefix(f"{_bare(module)}.")
-            yield from _blocks(modules, inside, (*path, _bare(name)) if "." in inside else path)
+            yield from _blocks(
+                modules, inside, path if name.startswith(f"{TOP}_") else (*path, _bare(name))
+            )
 
 
 def _bare(name: str) -> str:
