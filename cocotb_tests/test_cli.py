@@ -324,6 +324,7 @@ def test_demo_compares_everything(figures, speech, models):
     assert found["phones"]
     published = [one["published"]["total"] for one in found["reference"].values()]
     assert published == [895, 1224, 574]
+    assert "Passed." in (models / "report.html").read_text()
 
 
 def test_hardware_logits_are_those_of_the_network(models):

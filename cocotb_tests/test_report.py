@@ -561,6 +561,20 @@ def test_area_is_drawn_where_it_was_measured(build):
     assert "<title>hidden memory 0: 60.0 %</title>" in figure
 
 
+def test_area_without_process_is_in_cells(build, capsys, tmp_path):
+    """What the command writes itself is shown: gates without sizes."""
+    command = ["area", "--preset", "tiny", "--pdk", "generic", "--build", str(tmp_path), "--json"]
+    assert cli.run(command) == 0
+    text = capsys.readouterr().out
+    (build / "area.json").write_text(text)
+    page = _read(build)
+    rows = page.rows("Area by block")
+    assert rows["Block"] == ["Flip-flops", "Cells"]
+    total = json.loads(text)["total"]
+    assert rows["total"] == [f"{total['flip_flops']:,}", f"{total['cells']:,}"]
+    assert f"{total['cells']:,} gates" in page.text
+
+
 def test_power_is_drawn_where_it_was_measured(build):
     assert "plosive power" in _read(build).text
     blocks = [

@@ -22,8 +22,8 @@ __all__ = ["Bar", "Cell", "Part", "bars", "curves", "heat", "raster", "strip", "
 # Dark to light, evenly in lightness, through hues that colour-blind people tell apart.
 _RAMP = ("#0b1633", "#123c69", "#0072b2", "#3f9fc4", "#9ccb86", "#f0e442", "#fffbe0")
 
-# Pixels: widths of a figure where names may not fit, and what a letter and a line of them take.
-_WIDE, _PHONE = 900, 320
+# Pixels: widths of a figure on paper and on a phone, and what a letter and a line of them take.
+_WIDE, _PHONE = 680, 320
 _LETTER, _LINE = 7.5, 17
 
 
@@ -247,7 +247,7 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
                 _share(x), _share(y), _share(w), _share(h), name, words
             )
         )
-        # Words that fit on a phone, or else on a wide screen; the table has those that do not.
+        # Words that fit on a phone, or else on paper; the table has those that do not.
         for width, kind in ((_PHONE, "inside"), (_WIDE, "inside narrow")):
             letters = int((w * width - 10) / _LETTER)
             lines = [*textwrap.wrap(name, max(letters, 1), break_long_words=False), words]
