@@ -109,6 +109,24 @@ def build(request, tmp_path, monkeypatch, network_files) -> Path:
     return folder
 
 
+def test_a_network_that_torch_cannot_hold_is_shown_without_that_rung(
+    tmp_path, monkeypatch, network_files
+):
+    pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+    held = Network.load(network_files[2])
+    w_out = held.w_out.copy()
+    w_out[0, 0] = -8
+    odd = tmp_path / "odd.safetensors"
+    Network(held.config, held.layers, w_out, held.header).save(odd)
+    monkeypatch.setattr(demo, "cosimulate", _golden)
+    folder = tmp_path / "build"
+    voice = _voice(tmp_path / "voice.wav")
+    assert demo.demo(build_dir=folder, audio=voice, network_file=odd).passed
+    assert cli.run(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "torch cannot train these weights: w_out holds -8" in page
+
+
 def _change(folder: Path, change) -> None:
     """Rewrite the folder's run with figures that `change` has altered in place."""
     held = record.read(folder)

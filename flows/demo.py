@@ -72,9 +72,13 @@ def demo(
     network_file = network_file if network_file is not None else default_network()
     network = Network.load(network_file)
     check_header(network)
-    recording, words = (audio, None) if audio is not None else _held_out_sentence(data)
+    corpus = words = None
+    if audio is None:
+        audio, words, corpus = _held_out_sentence(data)
+    recording = audio
+    gain = network.header.get("provenance", {}).get("gain_db", {}).get(corpus, 0.0)
     progress("computing features")
-    features = fitting_features(network.config, audio_features(recording, network.header))
+    features = fitting_features(network.config, audio_features(recording, network.header, gain))
     all_frames = len(features)
     features = features[:_MOST_FRAMES]
     run = cosimulate(
@@ -112,7 +116,8 @@ def demo(
         "phones": heard,
         "reference_phones": reference_phones(recording, words, posteriors, network.header),
         "simulation": run.figures,
-        "torch": _torch_agrees(network, features),
+        "gain_db": gain,
+        **_torch(network, features),
         "reference": {
             name: expected_figures(PRESETS[name])
             for name in ("paper-t2", "paper-t2-unmerged", "paper-t1")
@@ -157,8 +162,8 @@ def _arrays(
     return arrays, posteriors
 
 
-def _held_out_sentence(data: Path | None) -> tuple[Path, str]:
-    """A recording that the shipped network was not trained on, and its words."""
+def _held_out_sentence(data: Path | None) -> tuple[Path, str, str]:
+    """A recording that the shipped network was not trained on, its words, and its corpus."""
     import soundfile
 
     from model_zoo.data import DataError, read
@@ -173,29 +178,33 @@ def _held_out_sentence(data: Path | None) -> tuple[Path, str]:
         for utterance in utterances:
             seconds = soundfile.info(utterance.path).duration
             if utterance.split == "test" and _SECONDS[0] <= seconds <= _SECONDS[1]:
-                return utterance.path, utterance.text
+                return utterance.path, utterance.text, corpus
     raise PlosiveError(f"no sentence to play: {problem}; or give a recording with --audio")
 
 
-def _torch_agrees(network: Network, features: np.ndarray) -> dict[str, int] | None:
-    """The same frames through the torch network, every integer compared; None without torch."""
+def _torch(network: Network, features: np.ndarray) -> dict[str, Any]:
+    """The same frames through the torch network, every integer compared; else why not."""
     try:
         import torch
 
         from model_zoo.export import from_network
-    except ImportError:
-        return None
-    with torch.no_grad():
+
         model = from_network(network)
+    except ImportError:
+        return {"torch": None, "torch_missing": "torch is not installed here"}
+    except ValueError as error:
+        return {"torch": None, "torch_missing": f"torch cannot train these weights: {error}"}
+    with torch.no_grad():
         logits, spikes, membranes = model(torch.from_numpy(features.astype(np.float32))[None])
     golden = network.run(features)
     pairs = [(logits, golden.logits[np.newaxis])]
     for ours, theirs in ((spikes, golden.spikes), (membranes, golden.membranes)):
         pairs += [(a, b[np.newaxis]) for a, b in zip(ours, theirs, strict=True)]
-    return {
+    compared = {
         "compared_values": sum(b.size for _, b in pairs),
         "mismatches": sum(int((a.numpy() != b).sum()) for a, b in pairs),
     }
+    return {"torch": compared, "torch_missing": None}
 
 
 def report(shown: Demo) -> list[RenderableType]:
