@@ -47,6 +47,7 @@ hierarchy -check -top {top}
 proc
 submod -name lanes {top}.neurons/lane_*
 flatten lanes
+hierarchy -check -top {top}
 synth -top {top} -noabc -noshare -hieropt -run coarse:fine
 setattr -unset init w:*
 techmap

@@ -99,10 +99,10 @@ def run_sta(netlist: Netlist, commands: list[str]) -> str:
         )
     before, begun, rest = result.stdout.partition("BEGIN\n")
     shown, done, _ = rest.partition("DONE\n")
-    if result.returncode != 0 or not begun or not done:
-        lines = (before + rest + result.stderr).splitlines()
-        error = next((line for line in reversed(lines) if "Error" in line), "no output")
-        raise PlosiveError(f"OpenSTA fails: {error}")
+    lines = (before + rest + result.stderr).splitlines()
+    error = next((line for line in lines if line.startswith("Error:")), None)
+    if error or result.returncode != 0 or not begun or not done:
+        raise PlosiveError(f"OpenSTA fails: {error or 'no output'}")
     return shown
 
 
@@ -131,7 +131,7 @@ def _path(text: str) -> dict[str, Any]:
 
 def _endpoints(text: str) -> list[dict[str, Any]]:
     """The worst endpoints, one line each."""
-    found = re.findall(r"^(\S+) \(\S+\) +.*?(-?[\d.]+)$", text, re.MULTILINE)
+    found = re.findall(r"^(\S+) \(\S+\) .* (-?[\d.]+) \(\w+\)$", text, re.MULTILINE)
     return [{"to": register(name), "slack_ns": float(slack)} for name, slack in found]
 
 
