@@ -32,7 +32,7 @@ SMALL_OPTIONS = (
     *("--set", "lanes=2", "--set", "output_lanes=2"),
 )
 COMMANDS = ("generate", "simulate", "cycles", "transcribe", "demo", "export")
-COMMANDS += ("evaluate", "networks", "report", "train")
+COMMANDS += ("evaluate", "networks", "report", "train", "area", "timing")
 PHASES = {"input", "hidden", "lif", "readout", "overhead", "stalls"}
 
 

@@ -496,6 +496,7 @@ def timing(
 
     console = _console()
     console.print(tables.slack_table(figures))
+    console.print(tables.register_table(figures))
     console.print(tables.path_table(figures["critical_path"]))
     for note in figures["notes"]:
         _say(f"note: {note}")

@@ -19,6 +19,7 @@ __all__ = [
     "networks_table",
     "path_table",
     "phone_table",
+    "register_table",
     "rows_table",
     "simulation_table",
     "slack_table",
@@ -312,6 +313,14 @@ def slack_table(figures: dict[str, Any]) -> Table:
     table.add_section()
     period = figures["least_period_ns"]
     table.add_row(f"{figures['fmax_mhz']:,.1f} MHz, the most", f"{period:,.3f}", "0.000", "yes")
+    return table
+
+
+def register_table(figures: dict[str, Any]) -> Table:
+    """The registers that the longest paths end in."""
+    table = _table("Longest paths by register", "to", "least period ns")
+    for row in figures["endpoints"]:
+        table.add_row(row["register"], f"{figures['sized_for_ns'] - row['slack_ns']:.2f}")
     return table
 
 
