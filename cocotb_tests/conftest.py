@@ -66,3 +66,14 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
             "kathleen or noise there, or name their folder with --data or PLOSIVE_DATA"
         )
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """One thread for torch: the last bits of its sums depend on how many there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

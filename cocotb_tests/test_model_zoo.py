@@ -21,6 +21,8 @@ from model_zoo import align, fit  # noqa: E402
 from model_zoo.export import export, from_network  # noqa: E402
 from model_zoo.network import LayerRule, SpikingNetwork  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = AcceleratorConfig(
     n_input=40, hidden=(24, 16), recurrent=(True, True), n_output=183, lanes=16
 )
@@ -29,14 +31,6 @@ SMALL = AcceleratorConfig(
 @pytest.fixture(scope="module")
 def speech():
     return Network.load(zoo.path("speech"), expect=preset("speech"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def noise(rng, seconds):

@@ -18,20 +18,14 @@ from model_zoo.export import export, from_network  # noqa: E402
 from model_zoo.gru import GatedNetwork  # noqa: E402
 from model_zoo.network import LayerRule, SpikingNetwork  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = AcceleratorConfig(
     n_input=40, hidden=(24, 16), recurrent=(True, True), n_output=183, lanes=16
 )
 RULES = [LayerRule(1, "leak", "zero", 5), LayerRule(2, "leak", "subtract")]
 TRAINING = recipe.Training(epochs=2, batch=4, chunk=40, warm_up=4, speed=0.05)
 DELAY = 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def made_up_sentences(rng, count, frames=150):
