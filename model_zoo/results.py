@@ -210,7 +210,8 @@ def _ladder_part(results):
         "speakers left; the rungs are then trained on twelve. The pre-trained rungs heard no TIMIT "
         "sentence: they are trained on two ARCTIC speakers, Kathleen and synthetic speech, and "
         "are the same for all folds. Settings were chosen on tuning pairs. Figures are means over "
-        "folds, with the standard deviation *over folds*, most of which is that of speakers: compare rungs by "
+        "folds, with the standard deviation *over folds*, most of which is that of speakers: "
+        "compare rungs by "
         "the paired difference to the same fold's own float network, whose standard error is "
         "given.",
         _table(
