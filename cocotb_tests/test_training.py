@@ -349,6 +349,13 @@ def test_a_wrong_recipe_is_refused_with_the_key(tmp_path, text, message):
     assert message in str(caught.value)
 
 
+def test_recipes_of_the_cross_validation_share_their_pre_training():
+    ladder, sparsity = recipe.load("ladder"), recipe.load("sparsity")
+    assert sparsity.stages[:2] == ladder.stages[:2]
+    assert sparsity.network == ladder.network
+    assert all(stage.start == "pretrained-128" for stage in sparsity.stages[2:])
+
+
 def test_a_recipe_has_what_its_base_has(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("base = 'speech'\nseed = 7\n[network]\ntime_steps = 1\n")
