@@ -130,13 +130,13 @@ def tradeoff_plot(lines, path):
                 label=label,
                 **_look(number),
             )
-            for point in points:
+            for index, point in enumerate(points):  # names of neighbours on either side of the line
                 panel.annotate(
                     point.get("name", ""),
                     (point["zero_spikes"], point["per"]),
-                    (-7, 7),
+                    (7, -15) if index % 2 else (-7, 7),
                     textcoords="offset points",
-                    ha="right",
+                    ha="left" if index % 2 else "right",
                     fontsize=10,
                 )
         panel.set_xlabel("zero spikes, all layers and time steps")
