@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's side of the serial protocol (docs/serial-protocol.md), over any pyserial port.
+
+A request is sent with the same sequence number until it is answered, so each is carried out exactly
+once, whatever the cable loses. What goes wrong is counted in `Link.statistics`; what cannot be
+mended is a `LinkError` of one line.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from flows.errors import PlosiveError
+
+__all__ = ["DEFAULT_BAUD", "BusError", "Hello", "Link", "LinkError", "SlipDecoder", "Statistics"]
+
+DEFAULT_BAUD = 115_200
+PROTOCOL_VERSION = 1
+
+_END, _ESC, _ESC_END, _ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
+_HELLO, _ECHO, _READ, _WRITE, _BAUD, _READ_FIXED, _WRITE_FIXED = 0, 1, 2, 3, 4, 6, 7
+_OK, _BUS_ERROR, _BAD_REQUEST, _NO_SESSION = range(4)
+_ANSWER = 0x80
+_TRIES = 10
+_FRAME_BYTES = 2 * 516 + 2  # the longest packet with every byte escaped
+_MOST_WORDS = 126
+
+T = TypeVar("T")
+
+
+class LinkError(PlosiveError):
+    """The board cannot be reached, or was lost: what happened, in one line."""
+
+
+class BusError(PlosiveError):
+    """The board refused an access; `count` words before it were done."""
+
+    def __init__(self, what: str, address: int, count: int) -> None:
+        super().__init__(f"the board refuses to {what} address {address:#06x}")
+        self.address = address
+        self.count = count
+
+
+@dataclass
+class Statistics:
+    """What a link has gone through; all counts.
+
+    requests : carried out. retries : packets sent again. broken : packets received with a wrong
+    CRC or form. stale : answers to earlier tries, ignored. speed_losses : falls to the
+    default speed.
+    sent, received : bytes.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    broken: int = 0
+    stale: int = 0
+    speed_losses: int = 0
+    sent: int = 0
+    received: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a board says of its link: protocol, longest packet in words, clock, time that a speed
+    holds without packets, and its counts of dropped packets and wrong stop bits (modulo 2**16).
+    """
+
+    version: int
+    max_words: int
+    phase_bits: int
+    hold_bits: int
+    clock_hz: int
+    dropped: int
+    framing: int
+
+    @property
+    def hold_s(self) -> float:
+        return 2**self.hold_bits / self.clock_hz
+
+    def step(self, baud: int) -> int:
+        """The speed step of a speed.
+
+        Raises
+        ------
+        LinkError : the board's clock is too slow for it, or misses it by more than 1 %.
+        """
+        step = round(baud * 2**self.phase_bits / self.clock_hz)
+        error = step * self.clock_hz / 2**self.phase_bits / baud - 1
+        if not 1 <= step <= 2 ** (self.phase_bits - 2) or abs(error) > 0.01:
+            raise LinkError(
+                f"--baud is {baud}: the board's clock of {self.clock_hz / 1e6:g} MHz allows "
+                f"{self.clock_hz // 4} at most"
+            )
+        return step
+
+
+@dataclass(frozen=True)
+class _Answer:
+    sequence: int
+    op: int
+    status: int
+    count: int
+    words: tuple[int, ...]
+
+
+class SlipDecoder:
+    """Bytes of a line into packets; a packet that is not well formed is None."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._escaped = False
+        self._broken = False
+
+    def feed(self, data: bytes) -> list[bytes | None]:
+        """Packets that end in these bytes."""
+        packets: list[bytes | None] = []
+        for byte in data:
+            if byte == _END:
+                if self._broken or self._escaped:
+                    packets.append(None)
+                elif self._content:
+                    packets.append(bytes(self._content))
+                self._content.clear()
+                self._escaped = self._broken = False
+            elif self._escaped:
+                self._escaped = False
+                if byte in (_ESC_END, _ESC_ESC):
+                    self._content.append(_END if byte == _ESC_END else _ESC)
+                else:
+                    self._broken = True
+            elif byte == _ESC:
+                self._escaped = True
+            elif len(self._content) < _FRAME_BYTES:
+                self._content.append(byte)
+            else:
+                self._broken = True  # noise without an END must not fill the memory
+        return packets
+
+
+def _framed(content: bytes) -> bytes:
+    stuffed = content.replace(b"\xdb", b"\xdb\xdd").replace(b"\xc0", b"\xdb\xdc")
+    return b"\xc0" + stuffed + b"\xc0"
+
+
+class Link:
+    """Requests to a board.
+
+    Parameters
+    ----------
+    port : an open pyserial port, or what behaves like one: read, write, in_waiting, baudrate,
+        timeout, name, reset_input_buffer. Its timeout is set.
+    timeout_s : seconds without an answer after which a request is sent again.
+
+    Attributes
+    ----------
+    hello : what the board said when the session began.
+    statistics : counts of this link.
+    """
+
+    def __init__(self, port: Any, *, timeout_s: float = 1.0) -> None:
+        self.port = port
+        self.timeout_s = timeout_s
+        self.statistics = Statistics()
+        self.hello: Hello | None = None
+        self._decoder = SlipDecoder()
+        self._sequence = random.randrange(256)
+        self._wanted = DEFAULT_BAUD
+        self._own_echo = False
+        # Reads return what there is; waiting is done here, in pieces that notice an unplugged port.
+        self._guarded(lambda: setattr(port, "timeout", min(0.05, timeout_s)))
+
+    # ---- the session ---------------------------------------------------------------------
+
+    def connect(self, baud: int = DEFAULT_BAUD, *, patience_s: float = 5.0) -> Hello:
+        """Begin a session and go to a speed, or stay at the default one if the cable is too bad.
+
+        A host that was killed may have left the board at its speed, so both are tried.
+
+        Raises
+        ------
+        LinkError : nobody answers, or not with this protocol.
+        """
+        deadline = time.monotonic() + patience_s
+        speeds = list(dict.fromkeys((DEFAULT_BAUD, baud)))
+        self._guarded(self.port.reset_input_buffer)
+        attempt = 0
+        while True:
+            self._speed(speeds[attempt % len(speeds)])
+            self._sequence = (self._sequence + 1) % 256
+            answer = self._try(self._packet(_HELLO, 0, ()), self._sequence, _HELLO)
+            attempt += 1
+            if answer is not None:
+                break
+            if time.monotonic() > deadline and attempt >= len(speeds):
+                raise LinkError(f"{self._name}: {self._silence()}")
+        self.hello = self._read_hello(answer)
+        self._wanted = self.port.baudrate
+        if baud != self.port.baudrate:
+            self.set_baud(baud)
+        return self.hello
+
+    def _read_hello(self, answer: _Answer) -> Hello:
+        if len(answer.words) != 3 or answer.words[0] & 0xFF != PROTOCOL_VERSION:
+            version = answer.words[0] & 0xFF if answer.words else None
+            raise LinkError(
+                f"{self._name}: the board speaks version {version} of the protocol, this program "
+                f"version {PROTOCOL_VERSION}"
+            )
+        form, clock, counts = answer.words
+        return Hello(
+            version=form & 0xFF,
+            max_words=min(form >> 8 & 0xFF, _MOST_WORDS),
+            phase_bits=form >> 16 & 0xFF,
+            hold_bits=form >> 24,
+            clock_hz=clock,
+            dropped=counts & 0xFFFF,
+            framing=counts >> 16,
+        )
+
+    def greet(self) -> Hello:
+        """HELLO again: the board's present counts. The session goes on.
+
+        Raises
+        ------
+        LinkError : no answer.
+        """
+        self.hello = self._read_hello(self._exchange(_HELLO))
+        return self.hello
+
+    def set_baud(self, baud: int) -> bool:
+        """Change the speed and try it; False if the board had to return to the default speed.
+
+        Raises
+        ------
+        LinkError : the board's clock does not allow the speed, or it no longer answers.
+        """
+        assert self.hello is not None, "connect first"
+        step = self.hello.step(baud)
+        before = self.port.baudrate
+        if baud == before:
+            return True
+        self._wanted = baud
+        self._exchange(_BAUD, step, speeds=(before, baud))
+        self._speed(baud)
+        sample = [random.getrandbits(32) for _ in range(8)]
+        self._sequence = (self._sequence + 1) % 256
+        packet = self._packet(_ECHO, 0, sample)
+        for _ in range(3):
+            answer = self._try(packet, self._sequence, _ECHO)
+            if answer is not None and list(answer.words) == sample:
+                return True
+        self._fall_back()
+        return False
+
+    def _fall_back(self) -> None:
+        """Go back to the default speed together with the board, which needs some time."""
+        assert self.hello is not None
+        self.statistics.speed_losses += 1
+        self._wanted = DEFAULT_BAUD
+        self._speed(DEFAULT_BAUD)
+        time.sleep(min(2.0, self.hello.hold_s))
+        self.connect(DEFAULT_BAUD, patience_s=max(5.0, 4 * self.timeout_s))
+
+    # ---- requests --------------------------------------------------------------------------
+
+    def echo(self, words: Sequence[int]) -> list[int]:
+        """Words to the board and back, at most `hello.max_words`."""
+        return list(self._exchange(_ECHO, 0, words).words)
+
+    def read(self, address: int, count: int = 1) -> list[int]:
+        """Words at address, address + 4, ...
+
+        Raises
+        ------
+        BusError : the board has none there.
+        """
+        words: list[int] = []
+        while len(words) < count:
+            now = min(count - len(words), self._most)
+            place = address + 4 * len(words)
+            answer = self._exchange(_READ, place, [now])
+            words += answer.words
+            if answer.status == _BUS_ERROR:
+                raise BusError("read", place + 4 * answer.count, len(words))
+        return words
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        """Words to address, address + 4, ...
+
+        Raises
+        ------
+        BusError : the board refuses one.
+        """
+        for start in range(0, len(words), self._most):
+            place = address + 4 * start
+            answer = self._exchange(_WRITE, place, words[start : start + self._most])
+            if answer.status == _BUS_ERROR:
+                raise BusError("write", place + 4 * answer.count, start + answer.count)
+
+    def read_fixed(self, address: int, count: int) -> list[int]:
+        """Words of one address, as many as there are, `count` at most."""
+        words: list[int] = []
+        while len(words) < count:
+            answer = self._exchange(_READ_FIXED, address, [min(count - len(words), self._most)])
+            words += answer.words
+            if answer.status == _BUS_ERROR:
+                break
+        return words
+
+    def write_fixed(self, address: int, words: Sequence[int]) -> int:
+        """Words to one address, until the board refuses one for long; how many it took."""
+        done = 0
+        while done < len(words):
+            answer = self._exchange(_WRITE_FIXED, address, words[done : done + self._most])
+            done += answer.count
+            if answer.status == _BUS_ERROR:
+                break
+        return done
+
+    @property
+    def _most(self) -> int:
+        assert self.hello is not None, "connect first"
+        return self.hello.max_words
+
+    @property
+    def _name(self) -> str:
+        return getattr(self.port, "name", None) or "the port"
+
+    # ---- packets ---------------------------------------------------------------------------
+
+    def _packet(self, op: int, address: int, words: Sequence[int]) -> bytes:
+        body = struct.pack(f"<BBH{len(words)}I", self._sequence, op, address & 0xFFFF, *words)
+        return _framed(body + struct.pack("<I", zlib.crc32(body)))
+
+    def _exchange(
+        self,
+        op: int,
+        address: int = 0,
+        words: Sequence[int] = (),
+        *,
+        speeds: tuple[int, ...] | None = None,
+    ) -> _Answer:
+        """Carry out one request, exactly once.
+
+        Raises
+        ------
+        LinkError : no answer in all tries; the board was reset.
+        """
+        self._sequence = (self._sequence + 1) % 256
+        packet = self._packet(op, address, words)
+        speeds = speeds or tuple(dict.fromkeys((self.port.baudrate, DEFAULT_BAUD)))
+        for attempt in range(_TRIES):
+            if attempt:
+                self.statistics.retries += 1
+            if attempt >= 2:  # the board, or this side, may have lost the speed
+                self._speed(speeds[(attempt // 2) % len(speeds)])
+            answer = self._try(packet, self._sequence, op)
+            if answer is not None:
+                break
+        else:
+            raise LinkError(f"{self._name}: {self._silence()}")
+        if answer.status == _NO_SESSION:
+            raise LinkError(
+                f"{self._name}: the board was reset or lost power in the middle of the work; "
+                "start again"
+            )
+        if answer.status == _BAD_REQUEST:
+            raise LinkError(f"{self._name}: the board does not know operation {op}")
+        self.statistics.requests += 1
+        if self.port.baudrate != self._wanted and op != _BAUD:
+            self.statistics.speed_losses += 1
+            if not self.set_baud(self._wanted):
+                self._wanted = DEFAULT_BAUD
+        return answer
+
+    def _try(self, packet: bytes, sequence: int, op: int) -> _Answer | None:
+        """Send once, and wait for the answer; None if none came in time."""
+        self.statistics.sent += len(packet)
+        self._guarded(lambda: self.port.write(packet))
+        line_s = 10 * (len(packet) + _FRAME_BYTES) / self.port.baudrate
+        deadline = time.monotonic() + self.timeout_s + line_s
+        while True:
+            data = self._guarded(lambda: self.port.read(max(1, self.port.in_waiting)))
+            self.statistics.received += len(data)
+            found = None
+            for content in self._decoder.feed(data):
+                answer = self._parse(content)
+                if answer is not None and answer.sequence == sequence and answer.op == op:
+                    found = answer
+                elif answer is not None:
+                    self.statistics.stale += 1
+            if found is not None:
+                return found
+            if not data and time.monotonic() > deadline:
+                return None
+            if time.monotonic() > deadline + 4 * self.timeout_s:  # a port that never falls silent
+                return None
+
+    def _parse(self, content: bytes | None) -> _Answer | None:
+        whole = content is not None and len(content) >= 8 and len(content) % 4 == 0
+        if not whole or struct.pack("<I", zlib.crc32(content[:-4])) != content[-4:]:
+            self.statistics.broken += 1
+            return None
+        sequence, op, status, count = content[:4]
+        if not op & _ANSWER:
+            self._own_echo = True
+            return None
+        words = struct.unpack(f"<{len(content) // 4 - 2}I", content[4:-4])
+        return _Answer(sequence, op & 0x7F, status, count, words)
+
+    def _silence(self) -> str:
+        """Why nothing may have come, from what did come."""
+        if self._own_echo:
+            return (
+                "the port returns what is sent: its receive and transmit lines are joined, or "
+                "crossed at the board"
+            )
+        if self.statistics.broken:
+            return (
+                f"no answer that can be read ({self.statistics.broken} damaged packets): a bad "
+                "cable, or another speed; try a lower --baud"
+            )
+        if self.statistics.received:
+            return "bytes come, but no packet: this is another device, or another bitstream"
+        return (
+            "no answer: is the board powered, programmed with a Plosive bitstream, and is this "
+            "its serial port?"
+        )
+
+    def _speed(self, baud: int) -> None:
+        if self.port.baudrate != baud:
+            self._guarded(lambda: setattr(self.port, "baudrate", baud))
+
+    def _guarded(self, action: Callable[[], T]) -> T:
+        """Do something with the port; a port that went away is one line."""
+        try:
+            return action()
+        except (OSError, ValueError, TypeError) as error:  # SerialException is an OSError
+            # pyserial raises TypeError where another thread or a signal has closed the port.
+            reason = getattr(error, "strerror", None) or str(error)
+            raise LinkError(f"{self._name}: the connection was lost ({reason})") from error
