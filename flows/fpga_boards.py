@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FPGA boards: their chips, what a chip has, and the pins and clocks as amaranth-boards defines them.
+"""FPGA boards: their chips, what those have, pins and clocks as amaranth-boards defines them.
 
 Pins are never written down here. Each comes from the board's definition in the Python package
 amaranth-boards, which its users have tried on the boards.
@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from flows.errors import PlosiveError, ToolError
+from hw.boards import LED_PORTS, XilinxPLL
 from hw.config import AcceleratorConfig, preset
 
 __all__ = ["BOARDS", "LABELS", "Board", "Pin", "board", "lpf", "pcf", "xdc"]
@@ -73,6 +74,10 @@ class Board:
         The hardware that is built when none is asked for.
     loader
         The board's name for openFPGALoader.
+    place
+        Options of nextpnr that name the chip.
+    pll
+        Makes the core's clock of the board's; None: they are one.
     zynq
         The chip has a processor of its own: the accelerator is packaged as an AXI peripheral.
     """
@@ -86,6 +91,8 @@ class Board:
     preset: str
     changes: dict[str, Any] = field(default_factory=dict)
     loader: str = ""
+    place: tuple[str, ...] = ()
+    pll: XilinxPLL | None = None
     zynq: bool = False
 
     @property
@@ -127,6 +134,11 @@ class Board:
         return round(platform.resources[platform.default_clk, 0].clock.frequency)
 
     @property
+    def clock_hz(self) -> int:
+        """The core's clock."""
+        return self.pll.output_hz if self.pll is not None else self.oscillator_hz
+
+    @property
     def pins(self) -> list[Pin]:
         """Every port of the top."""
         platform = self.platform
@@ -138,7 +150,7 @@ class Board:
             self._pin("rx", uart, lines["rx"]),
             self._pin("tx", uart, lines["tx"]),
         ]
-        for port, key in zip(("led_idle", "led_busy", "led_error"), self.leds, strict=True):
+        for port, key in zip(LED_PORTS, self.leds, strict=True):
             led = platform.resources[key]
             pins.append(self._pin(port, led, led.ios[0]))
         return pins
@@ -152,6 +164,8 @@ class Board:
 _LEDS = (("led", 0), ("led", 1), ("led", 2))
 # One tile pair takes two lanes' beats, so a narrow machine needs no more than one logit a beat.
 _SMALL = {"lanes": 2, "output_lanes": 1, "counter_bits": 16}
+# 100 MHz to 25 MHz: no timing is known here, and a quarter of the oscillator is safe.
+_ARTY_PLL = XilinxPLL(100_000_000, multiply=10, divide=40)
 
 BOARDS: dict[str, Board] = {
     each.name: each
@@ -165,7 +179,9 @@ BOARDS: dict[str, Board] = {
             # FPGA-DS-02012, table 1.1; a LUT4 each, 156 18x18 multipliers, 208 blocks of 18 kbit.
             {"luts": 83640, "flip_flops": 83640, "block_memories": 208, "multipliers": 156},
             "paper-t2",
+            {"lanes": 64, "output_lanes": 8},
             loader="ulx3s",
+            place=("--85k", "--package", "CABGA381", "--speed", "6"),
         ),
         Board(
             "ulx3s-45f",
@@ -177,6 +193,7 @@ BOARDS: dict[str, Board] = {
             "paper-t2",
             {"lanes": 32, "output_lanes": 4},
             loader="ulx3s",
+            place=("--45k", "--package", "CABGA381", "--speed", "6"),
         ),
         Board(
             "icebreaker",
@@ -195,6 +212,7 @@ BOARDS: dict[str, Board] = {
             "speech",
             _SMALL,
             loader="ice40_generic",
+            place=("--up5k", "--package", "sg48"),
         ),
         Board(
             "arty-a7-35",
@@ -206,6 +224,7 @@ BOARDS: dict[str, Board] = {
             "paper-t2",
             {"lanes": 32, "output_lanes": 4},
             loader="arty_a7_35t",
+            pll=_ARTY_PLL,
         ),
         Board(
             "arty-a7-100",
@@ -217,6 +236,7 @@ BOARDS: dict[str, Board] = {
             "paper-t2",
             {"lanes": 64, "output_lanes": 8},
             loader="arty_a7_100t",
+            pll=_ARTY_PLL,
         ),
         Board(
             "arty-z7-20",

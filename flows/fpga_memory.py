@@ -15,6 +15,7 @@ from flows.sram import MemoryShape
 __all__ = [
     "SPRAM_BITS",
     "SPRAM_WORDS",
+    "block_ram_count",
     "choose_sprams",
     "inferred_memory",
     "spram_count",
@@ -23,6 +24,7 @@ __all__ = [
 
 SPRAM_WORDS = 16384
 SPRAM_BITS = 16
+_BLOCK_BITS = 4096
 _NIBBLE = 4  # bits that one of its write masks covers
 
 
@@ -31,17 +33,39 @@ def spram_count(memory: MemoryShape) -> int:
     return -(-memory.bits // SPRAM_BITS) * -(-memory.rows // SPRAM_WORDS)
 
 
-def choose_sprams(memories: Iterable[MemoryShape], available: int) -> list[MemoryShape]:
-    """The memories that go into SPRAMs: the largest that still fit, first to last.
+def block_ram_count(memory: MemoryShape) -> int:
+    """How many of the iCE40's block RAMs a memory takes: 4096 bits, 2 to 16 wide."""
+    widths = [
+        min(memory.word_bits, memory.bits - low) for low in range(0, memory.bits, memory.word_bits)
+    ]
+    return sum(
+        min(-(-bits // width) * -(-memory.rows * width // _BLOCK_BITS) for width in (2, 4, 8, 16))
+        for bits in widths
+    )
+
+
+def choose_sprams(memories: Iterable[MemoryShape], sprams: int, blocks: int) -> list[MemoryShape]:
+    """The memories that go into SPRAMs: the largest, until the others fit in the block RAMs.
 
     Only those whose write words are whole nibbles can.
+
+    Parameters
+    ----------
+    memories
+        Of the core.
+    sprams, blocks
+        How many SPRAMs and block RAMs there are for them.
     """
+    left = sorted(memories, key=lambda m: m.rows * m.bits, reverse=True)
     chosen = []
-    for memory in sorted(memories, key=lambda m: m.rows * m.bits, reverse=True):
-        fits = spram_count(memory) <= available
+    for memory in tuple(left):
+        if sum(map(block_ram_count, left)) <= blocks:
+            break
+        fits = spram_count(memory) <= sprams
         if fits and memory.writable and memory.word_bits % _NIBBLE == 0:
             chosen.append(memory)
-            available -= spram_count(memory)
+            left.remove(memory)
+            sprams -= spram_count(memory)
     return chosen
 
 

