@@ -202,7 +202,7 @@ class Link:
             if answer is not None:
                 break
             if time.monotonic() > deadline and attempt >= len(speeds):
-                raise LinkError(f"{self._name}: {self._silence()}")
+                raise LinkError(f"{self.name}: {self._silence()}")
         self.hello = self._read_hello(answer)
         self._wanted = self.port.baudrate
         if baud != self.port.baudrate:
@@ -213,7 +213,7 @@ class Link:
         if len(answer.words) != 3 or answer.words[0] & 0xFF != PROTOCOL_VERSION:
             version = answer.words[0] & 0xFF if answer.words else None
             raise LinkError(
-                f"{self._name}: the board speaks version {version} of the protocol, this program "
+                f"{self.name}: the board speaks version {version} of the protocol, this program "
                 f"version {PROTOCOL_VERSION}"
             )
         form, clock, counts = answer.words
@@ -286,7 +286,7 @@ class Link:
         """
         words: list[int] = []
         while len(words) < count:
-            now = min(count - len(words), self._most)
+            now = min(count - len(words), self.most_words)
             place = address + 4 * len(words)
             answer = self._exchange(_READ, place, [now])
             words += answer.words
@@ -301,9 +301,9 @@ class Link:
         ------
         BusError : the board refuses one.
         """
-        for start in range(0, len(words), self._most):
+        for start in range(0, len(words), self.most_words):
             place = address + 4 * start
-            answer = self._exchange(_WRITE, place, words[start : start + self._most])
+            answer = self._exchange(_WRITE, place, words[start : start + self.most_words])
             if answer.status == _BUS_ERROR:
                 raise BusError("write", place + 4 * answer.count, start + answer.count)
 
@@ -311,7 +311,9 @@ class Link:
         """Words of one address, as many as there are, `count` at most."""
         words: list[int] = []
         while len(words) < count:
-            answer = self._exchange(_READ_FIXED, address, [min(count - len(words), self._most)])
+            answer = self._exchange(
+                _READ_FIXED, address, [min(count - len(words), self.most_words)]
+            )
             words += answer.words
             if answer.status == _BUS_ERROR:
                 break
@@ -321,19 +323,21 @@ class Link:
         """Words to one address, until the board refuses one for long; how many it took."""
         done = 0
         while done < len(words):
-            answer = self._exchange(_WRITE_FIXED, address, words[done : done + self._most])
+            answer = self._exchange(_WRITE_FIXED, address, words[done : done + self.most_words])
             done += answer.count
             if answer.status == _BUS_ERROR:
                 break
         return done
 
     @property
-    def _most(self) -> int:
+    def most_words(self) -> int:
+        """Data words of the longest packet."""
         assert self.hello is not None, "connect first"
         return self.hello.max_words
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Of the port, for messages."""
         return getattr(self.port, "name", None) or "the port"
 
     # ---- packets ---------------------------------------------------------------------------
@@ -368,14 +372,14 @@ class Link:
             if answer is not None:
                 break
         else:
-            raise LinkError(f"{self._name}: {self._silence()}")
+            raise LinkError(f"{self.name}: {self._silence()}")
         if answer.status == _NO_SESSION:
             raise LinkError(
-                f"{self._name}: the board was reset or lost power in the middle of the work; "
+                f"{self.name}: the board was reset or lost power in the middle of the work; "
                 "start again"
             )
         if answer.status == _BAD_REQUEST:
-            raise LinkError(f"{self._name}: the board does not know operation {op}")
+            raise LinkError(f"{self.name}: the board does not know operation {op}")
         self.statistics.requests += 1
         if self.port.baudrate != self._wanted and op != _BAUD:
             self.statistics.speed_losses += 1
@@ -448,4 +452,4 @@ class Link:
         except (OSError, ValueError, TypeError) as error:  # SerialException is an OSError
             # pyserial raises TypeError where another thread or a signal has closed the port.
             reason = getattr(error, "strerror", None) or str(error)
-            raise LinkError(f"{self._name}: the connection was lost ({reason})") from error
+            raise LinkError(f"{self.name}: the connection was lost ({reason})") from error
