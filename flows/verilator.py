@@ -107,6 +107,11 @@ class SimModel:
     top: str
     waves: str | None
 
+    @property
+    def executable(self) -> Path:
+        """The model with its main program."""
+        return self.directory / _EXECUTABLE
+
     def run(
         self,
         test_module: str,
@@ -151,7 +156,7 @@ class SimModel:
         atomic_write(log_path, b"")
         if waves_path is not None:
             make_directory(waves_path.parent)
-        runner = _Runner(self.directory / _EXECUTABLE, timeout_s, waves_path)
+        runner = _Runner(self.executable, timeout_s, waves_path)
         with tempfile.TemporaryDirectory(prefix="plosive-run-") as scratch:
             results = Path(scratch, "results.xml")
             broke_off = None
@@ -286,6 +291,7 @@ def build(
     waves: bool = False,
     jobs: int = 2,
     extra_args: Sequence[str] = (),
+    program: Path | None = None,
 ) -> SimModel:
     """Build the simulation model of a module, or find the one built before.
 
@@ -308,6 +314,8 @@ def build(
         Compiler processes at a time.
     extra_args
         More options of Verilator.
+    program
+        A C++ file with a `main` of its own in place of cocotb's; `SimModel.executable` is it.
 
     Raises
     ------
@@ -322,6 +330,8 @@ def build(
     _refuse_blanks(build_dir, toolchain.find("verilator").path)
     trace = wave_format() if waves else None
     options = (*_VERILATOR_OPTIONS, *extra_args)
+    if program is not None:
+        options = tuple(option for option in options if option != "--vpi")
     if trace is not None:
         options += (f"--trace-{trace}",)
     contents = [_read(source) for source in sources]
@@ -335,6 +345,8 @@ def build(
         "cocotb_library": str(cocotb_tools.config.libs_dir),
         "sources": [hashlib.sha256(content).hexdigest() for content in contents],
     }
+    if program is not None:
+        recipe["program"] = hashlib.sha256(_read(program)).hexdigest()
     target = build_dir / f"{top}-{_digest(recipe)}"
     model = SimModel(target, top, trace)
     if (target / _STAMP).is_file():
@@ -343,11 +355,15 @@ def build(
         if not (target / _STAMP).is_file():
             with atomic_directory(target) as work:
                 visible = work / "visible.vlt"
-                visible.write_text(_visibility(contents, top))
+                if program is None:
+                    visible.write_text(_visibility(contents, top))
+                    main = [visible, *_cocotb_main()]
+                else:
+                    main = [program.resolve()]
                 _compile(
-                    [visible, *sources], top, options, work, build_dir / "runtime", tools, jobs
+                    [*main, *sources], top, options, work, build_dir / "runtime", tools, jobs
                 )
-                visible.unlink()
+                visible.unlink(missing_ok=True)
                 (work / _STAMP).write_text(json.dumps(recipe, indent=1))
     return model
 
@@ -411,8 +427,17 @@ def _locked(target: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _cocotb_main() -> list[str]:
+    """Sources and options of cocotb's main program."""
+    libraries = cocotb_tools.config.libs_dir
+    return [
+        *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
+        str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
+    ]
+
+
 def _compile(
-    sources: Sequence[Path],
+    sources: Sequence[Path | str],
     top: str,
     options: Sequence[str],
     work: Path,
@@ -422,15 +447,12 @@ def _compile(
 ) -> None:
     """Make the executable in `work`, and leave nothing else there."""
     objects = work / "objects"
-    libraries = cocotb_tools.config.libs_dir
     _run_tool(
         [
             str(toolchain.find("verilator").path),
             *("--cc", "--exe", "--prefix", "Vtop", "--top-module", top),
             *("-Mdir", str(objects), "-o", _EXECUTABLE),
             *options,
-            *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
-            str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
             *map(str, sources),
         ],
         f"Verilator refuses {top}",
