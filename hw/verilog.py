@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog text of the core."""
+"""Verilog text of a component."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
-
-from .core import Core
 
 __all__ = ["TOP", "component_verilog", "to_verilog"]
 
@@ -36,15 +34,15 @@ _RUN_YOSYS = (
 )
 
 
-def to_verilog(core: Core) -> str:
-    """Synthesizable Verilog of a core; the top module is `plosive`.
+def to_verilog(top: wiring.Component, name: str = TOP) -> str:
+    """Synthesizable Verilog of a core, or of what stands around one; the top module is `name`.
 
     The memories follow as modules of their own, `plosive_input_memory` and so on, for a flow to
-    leave out or replace. The same core gives the same bytes on every run: no source paths, no
+    leave out or replace. The same component gives the same bytes on every run: no source paths, no
     dates.
     """
-    texts = [component_verilog(core, TOP)]
-    for memory in core.memory_instances:
+    texts = [component_verilog(top, name)]
+    for memory in top.memory_instances:
         texts.append(component_verilog(memory.definition(), memory.name))
     return "\n".join(texts)
 
