@@ -74,7 +74,8 @@ class Shell(wiring.Component):
 
     Attributes
     ----------
-    core : the core. memory_instances : its memories. constants : words by name of register.
+    config, best : as given. core : the core. memory_instances : its memories.
+    constants : words of the constant registers, by name.
     bus : In, a `ControlBus`.
     features : In, stream of `feature_input`; results : Out, stream of `result_beat`. Only with
         `streams`, and only at work while MODE.source is streams. A soft reset withdraws a beat.
@@ -100,6 +101,7 @@ class Shell(wiring.Component):
         if not 0 <= best <= most:
             raise ValueError(f"best is {best!r}: it must be 0 to {most}")
         self.config = config
+        self.best = best
         self.core = Core(config, contents, bake=bake)
         self._machine = _Machine(self.core, bake, best, streams, result_depth)
         self.constants = constant_values(
