@@ -32,7 +32,7 @@ from hw.core import Contents, Core
 from hw.verilog import TOP, component_verilog
 
 __all__ = [
-    "BOARD_TOP",
+    "FPGA_TOP",
     "Placement",
     "Sources",
     "Synthesis",
@@ -45,7 +45,7 @@ __all__ = [
     "synthesize",
 ]
 
-BOARD_TOP = "plosive_board"
+FPGA_TOP = "plosive_fpga"
 _FRAMES_PER_SECOND = 100
 _INTERFACE_BLOCKS = 6  # block RAMs of a small chip that the core leaves to the interface
 _RUN_YOSYS = (
@@ -109,7 +109,7 @@ _TOOLS = {
         "bit",
     ),
     "ice40": _Tools(
-        "synth_ice40 -device u -top {top} -json design.json",
+        "synth_ice40 -dff -device u -top {top} -json design.json",
         "nextpnr-ice40",
         "icepack",
         {
@@ -237,9 +237,10 @@ def board_sources(board: Board, config: AcceleratorConfig, network: Network | No
         core,
         clock_hz=board.clock_hz,
         pll=board.pll,
+        divide=board.divide,
         inverted=[pin.port for pin in board.pins if pin.inverted],
     )
-    return _sources(BOARD_TOP, top, core, large)
+    return _sources(FPGA_TOP, top, core, large)
 
 
 def _with_contents(
@@ -349,7 +350,7 @@ def place(board: Board, synthesis: Synthesis, seed: int, progress: Progress = si
     constraints = {"ecp5": fpga_boards.lpf, "ice40": fpga_boards.pcf}[board.family](
         board.pins, board.oscillator_hz
     )
-    key = json.dumps([board.place, constraints, board.clock_hz, program.version])
+    key = json.dumps([board.place, constraints, program.version])
     folder = synthesis.folder / f"seed-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     if not (folder / "placement.json").is_file():
         progress(f"placing and routing, seed {seed}")
@@ -358,10 +359,10 @@ def place(board: Board, synthesis: Synthesis, seed: int, progress: Progress = si
             (work / tools.constraints).write_text(constraints)
             arguments = [
                 *board.place,
-                *("--json", str(synthesis.folder.resolve() / "design.json")),
+                *("--json", "../design.json"),  # a path in /tmp would be another one in WebAssembly
                 *(f"--{Path(tools.constraints).suffix[1:]}", tools.constraints),
                 *(tools.written, "routed"),
-                *("--freq", f"{board.clock_hz / 1e6:g}"),
+                *("--freq", f"{board.oscillator_hz / 1e6:g}"),
                 *("--seed", str(seed)),
                 *("--report", "report.json"),
                 "--timing-allow-fail",
@@ -387,9 +388,13 @@ def _placement_figures(tools: _Tools, report: dict[str, Any]) -> dict[str, Any]:
     """What nextpnr's report says of the clock, the resources and the slowest path."""
     clock = min(report["fmax"].values(), key=lambda entry: entry["achieved"])
     utilisation = report["utilization"]
-    path = next(
-        (p["path"] for p in report["critical_paths"] if not p["from"].startswith("async")), []
-    )
+    # From register to register: what comes from and goes to pins belongs to no clock.
+    paths = [
+        entry["path"]
+        for entry in report["critical_paths"]
+        if "async" not in entry["from"] + entry["to"]
+    ]
+    path = max(paths, key=lambda steps: sum(step["delay"] for step in steps), default=[])
     delays = {"logic": 0.0, "routing": 0.0, "setup": 0.0, "clk-to-q": 0.0}
     for step in path:
         delays[step["type"]] = delays.get(step["type"], 0.0) + step["delay"]

@@ -70,14 +70,16 @@ class Board:
         Resources (name, number) that show idle, busy and error; empty if the top has no LEDs.
     has
         What the chip has, by the names of `LABELS`; empty for a chip that is not built for here.
-    preset, changes
-        The hardware that is built when none is asked for.
+    preset, shape
+        The network's shape that is built for when none is asked for: a preset, and changes to it.
+    fold
+        The most lanes, logits a beat and counter bits that the chip takes.
     loader
         The board's name for openFPGALoader.
     place
         Options of nextpnr that name the chip.
-    pll
-        Makes the core's clock of the board's; None: they are one.
+    pll, divide
+        Make the core's clock of the board's: a PLL or None, and a division by 1 or 2.
     zynq
         The chip has a processor of its own: the accelerator is packaged as an AXI peripheral.
     """
@@ -89,16 +91,24 @@ class Board:
     leds: tuple[tuple[str, int], ...]
     has: dict[str, int]
     preset: str
-    changes: dict[str, Any] = field(default_factory=dict)
+    fold: dict[str, int]
+    shape: dict[str, Any] = field(default_factory=dict)
     loader: str = ""
     place: tuple[str, ...] = ()
     pll: XilinxPLL | None = None
+    divide: int = 1
     zynq: bool = False
 
     @property
     def config(self) -> AcceleratorConfig:
         """The hardware that is built when none is asked for."""
-        return preset(self.preset).replace(**self.changes)
+        return self.folded(preset(self.preset).replace(**self.shape))
+
+    def folded(self, config: AcceleratorConfig) -> AcceleratorConfig:
+        """A configuration with no more lanes than the chip takes."""
+        return config.replace(
+            **{name: min(most, getattr(config, name)) for name, most in self.fold.items()}
+        )
 
     @cached_property
     def platform(self) -> Any:
@@ -136,7 +146,8 @@ class Board:
     @property
     def clock_hz(self) -> int:
         """The core's clock."""
-        return self.pll.output_hz if self.pll is not None else self.oscillator_hz
+        before = self.pll.output_hz if self.pll is not None else self.oscillator_hz
+        return before // self.divide
 
     @property
     def pins(self) -> list[Pin]:
@@ -162,8 +173,6 @@ class Board:
 
 
 _LEDS = (("led", 0), ("led", 1), ("led", 2))
-# One tile pair takes two lanes' beats, so a narrow machine needs no more than one logit a beat.
-_SMALL = {"lanes": 2, "output_lanes": 1, "counter_bits": 16}
 # 100 MHz to 25 MHz: no timing is known here, and a quarter of the oscillator is safe.
 _ARTY_PLL = XilinxPLL(100_000_000, multiply=10, divide=40)
 
@@ -210,9 +219,11 @@ BOARDS: dict[str, Board] = {
                 "multipliers": 8,
             },
             "speech",
-            _SMALL,
+            {"lanes": 2, "output_lanes": 1, "counter_bits": 16},
+            {"time_steps": 1},
             loader="ice40_generic",
             place=("--up5k", "--package", "sg48"),
+            divide=2,
         ),
         Board(
             "arty-a7-35",

@@ -61,6 +61,7 @@ class BoardTop(wiring.Component):
     core : has `rx` (In), `tx` (Out) and `leds` (Out, 3: idle, busy, error).
     clock_hz : of the core, for the length of the reset.
     pll : between the pin and the core, or None.
+    divide : 2 halves the clock, behind the PLL, with a flip-flop; 1 does not.
     inverted : LED ports that light when low.
 
     Attributes
@@ -76,10 +77,14 @@ class BoardTop(wiring.Component):
         *,
         clock_hz: float,
         pll: XilinxPLL | None = None,
+        divide: int = 1,
         inverted: Iterable[str] = (),
     ) -> None:
+        if divide not in (1, 2):
+            raise ValueError(f"divide is {divide}: it must be 1 or 2")
         self._core = core
         self._pll = pll
+        self._divide = divide
         self._inverted = frozenset(inverted)
         self._reset_cycles = max(2, round(_RESET_SECONDS * clock_hz))
         super().__init__(
@@ -98,6 +103,11 @@ class BoardTop(wiring.Component):
             self._instantiate_pll(m, self._pll, clock, locked)
             ready = Signal()
             m.submodules.lock = FFSynchronizer(locked, ready, o_domain="start")
+        if self._divide == 2:
+            m.domains.fast = ClockDomain(reset_less=True, local=True)
+            m.d.comb += ClockSignal("fast").eq(clock)
+            clock = Signal()
+            m.d.fast += clock.eq(~clock)
         m.d.comb += [ClockSignal("sync").eq(clock), ClockSignal("start").eq(clock)]
 
         count = Signal(range(self._reset_cycles + 1))
