@@ -451,6 +451,46 @@ def area(
     typer.echo(f"netlist: {figures['netlist']}")
 
 
+class MapForm(StrEnum):
+    """A form of the register map."""
+
+    markdown = "markdown"
+    c = "c"
+    systemrdl = "systemrdl"
+    json = "json"
+
+
+@app.command()
+def registers(
+    form: Annotated[
+        MapForm, typer.Option("--format", help="For people, C, register tools, or programs.")
+    ] = MapForm.markdown,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it there.")
+    ] = None,
+) -> None:
+    """Print the register map of the host interface.
+
+    It is the same for every configuration; docs/register-map.md and the C driver's header are this
+    command's output.
+
+    **Examples**
+
+    - `plosive registers`
+    - `plosive registers --format c -o plosive_registers.h`
+    - `plosive registers --format systemrdl -o plosive.rdl`
+    """
+    from flows.errors import atomic_write
+    from flows.register_map import register_map
+
+    text = register_map(form.value)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    atomic_write(output, text.encode())
+    typer.echo(f"{output}  {len(text.encode()):,} bytes")
+
+
 @app.command()
 def timing(
     preset: Preset = None,
@@ -500,6 +540,99 @@ def timing(
     console.print(tables.path_table(figures["critical_path"]))
     for note in figures["notes"]:
         _say(f"note: {note}")
+
+
+@app.command()
+def fpga(
+    board: Annotated[
+        str,
+        typer.Option(
+            "--board",
+            metavar="NAME",
+            help="ulx3s-85f, ulx3s-45f, icebreaker, arty-a7-35, arty-a7-100 or arty-z7-20.",
+        ),
+    ],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    audio: Audio = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Placements to choose from.")
+    ] = 3,
+    core: Annotated[
+        bool, typer.Option("--core", help="Also count the core alone, without its interface.")
+    ] = False,
+    as_json: Json = False,
+    build: Annotated[
+        Path, typer.Option("-o", "--build", metavar="DIR", help="Folder that keeps everything.")
+    ] = _BUILD,
+) -> None:
+    """Make a bitstream for a board: accelerator, registers, serial bridge, LEDs.
+
+    Without --preset, --config or --network the board's usual shape is built. Lanes are as many as
+    the board's chip takes, unless --config or --set names them. With --network the weights are in
+    the bitstream, unless the chip cannot initialise its memories (iCEBreaker): then the host loads
+    them, as without. ECP5 and iCE40 are built with open tools, the clock is the median of the
+    placements. For Xilinx boards a Vivado project is written, which nobody has built: see
+    docs/fpga.md.
+
+    **Examples**
+
+    - `plosive fpga --board icebreaker`
+    - `plosive fpga --board ulx3s-85f --preset paper-t2 --core --json`
+    - `plosive fpga --board ulx3s-85f --network speech --audio hello.wav`
+    - `plosive fpga --board arty-a7-35 -o build`
+    """
+    from flows import fpga as flow
+    from flows import fpga_boards, fpga_vivado
+    from flows.inputs import audio_features, changed_fields, configuration, fitting_features
+    from flows.progress import on_terminal
+    from golden_model import Network
+
+    target = fpga_boards.board(board)
+    if audio is not None and network is None:
+        raise PlosiveError("--audio needs a network, to count its spikes; give --network")
+    if preset is None and config is None and network is None:
+        machine = target.config.replace(**changed_fields(changes or ()))
+    else:
+        machine = configuration(preset, config, (), network)
+        machine = machine if config is not None else target.folded(machine)
+        machine = machine.replace(**changed_fields(changes or ()))
+    held = Network.load(network, machine) if network is not None else None
+    features = None
+    if audio is not None:
+        features = fitting_features(machine, audio_features(audio, held.header))
+    with on_terminal() as progress:
+        if target.family == "xilinx":
+            figures = fpga_vivado.write_project(
+                target, machine, network=held, build_dir=build, progress=progress
+            )
+        else:
+            figures = flow.build(
+                target,
+                machine,
+                network=held,
+                features=features,
+                seeds=seeds,
+                with_core=core,
+                build_dir=build,
+                progress=progress,
+            )
+    figures = {**_hashes(machine), **figures}
+    if as_json:
+        _print_json(figures)
+        return
+    if target.family == "xilinx":
+        typer.echo(f"{figures['folder']}: {', '.join(figures['files'])}")
+        typer.echo(f"not built here; build it with: {'; '.join(figures['run'])}")
+        return
+    from flows import tables
+
+    _console().print(tables.board_table(figures))
+    if not figures["network_in_bitstream"]:
+        typer.echo("the host loads the weights")
+    typer.echo(figures["bitstream"]["load"])
 
 
 @app.command()
