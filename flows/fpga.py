@@ -20,7 +20,7 @@ from amaranth.lib import wiring
 from flows import fpga_boards, toolchain
 from flows.contents import contents
 from flows.cycles import expected_figures, measured_figures
-from flows.errors import PlosiveError, atomic_directory
+from flows.errors import PlosiveError, atomic_directory, atomic_write
 from flows.fpga_boards import LABELS, Board
 from flows.fpga_memory import choose_sprams, inferred_memory, spram_wrapper
 from flows.progress import Progress, silent
@@ -42,6 +42,7 @@ __all__ = [
     "core_sources",
     "pack",
     "place",
+    "sources",
     "synthesize",
 ]
 
@@ -219,7 +220,7 @@ class Placement:
 def core_sources(board: Board, config: AcceleratorConfig, network: Network | None) -> Sources:
     """The accelerator core alone, with its memories made for a board's chip."""
     core, large = _with_contents(board, config, network, lambda held: Core(config, held))
-    return _sources(TOP, core, core, large)
+    return sources(TOP, core, core, large)
 
 
 def board_sources(board: Board, config: AcceleratorConfig, network: Network | None) -> Sources:
@@ -240,7 +241,7 @@ def board_sources(board: Board, config: AcceleratorConfig, network: Network | No
         divide=board.divide,
         inverted=[pin.port for pin in board.pins if pin.inverted],
     )
-    return _sources(FPGA_TOP, top, core, large)
+    return sources(FPGA_TOP, top, core, large)
 
 
 def _with_contents(
@@ -261,7 +262,20 @@ def _with_contents(
     return core, large
 
 
-def _sources(top: str, component: wiring.Component, core: Any, large: list[str]) -> Sources:
+def sources(top: str, component: wiring.Component, core: Any, large: list[str]) -> Sources:
+    """Verilog of a component, and the memories of the core in it, made for FPGAs.
+
+    Parameters
+    ----------
+    top
+        Name of the component's module.
+    component
+        All but the memories.
+    core
+        Has `memory_instances`.
+    large
+        Names of those that go into SPRAMs.
+    """
     texts = [
         spram_wrapper(shape) if shape.name in large else inferred_memory(shape, memory.initial_rows)
         for shape, memory in zip(memory_shapes(core), core.memory_instances, strict=True)
@@ -500,7 +514,7 @@ def build(
     with_core
         Also synthesise the core alone, to see what interface and bridge cost.
     build_dir
-        `fpga/` in it keeps everything.
+        `fpga/` in it keeps everything; `fpga/BOARD.bit` or `.bin` is the bitstream.
 
     Raises
     ------
@@ -516,8 +530,8 @@ def build(
     if network is not None:
         network = network.on(config)
     progress("generating the Verilog")
-    sources = board_sources(board, config, network)
-    synthesis = synthesize(board, sources, build_dir, progress)
+    design = board_sources(board, config, network)
+    synthesis = synthesize(board, design, build_dir, progress)
     check_fit(board, synthesis.used, "the design")
     placements = [place(board, synthesis, seed, progress) for seed in range(1, seeds + 1)]
     fastest = max(placements, key=lambda placement: placement.fmax_mhz)
@@ -531,7 +545,9 @@ def build(
             "(--set lanes=N) are faster"
         )
     progress("packing the bitstream")
-    bitstream = pack(board, fastest)
+    packed = pack(board, fastest).read_bytes()
+    bitstream = build_dir / "fpga" / f"{board.name}.{tools.suffix}"
+    atomic_write(bitstream, packed)
     if features is not None and network is not None:
         cycles = measured_figures(config, network, features)["cycles_per_frame"]["mean"]
     else:
@@ -541,8 +557,8 @@ def build(
         "title": board.title,
         "part": board.part,
         "configuration": config.to_dict(),
-        "network_in_bitstream": network is not None and not sources.large,
-        "large_memories": list(sources.large),
+        "network_in_bitstream": network is not None and not design.large,
+        "large_memories": list(design.large),
         "resources": {
             name: {"used": fastest.used[name], "available": fastest.available[name]}
             for name in fastest.used
@@ -564,8 +580,9 @@ def build(
         "bitstream": {
             "file": str(bitstream),
             "seed": fastest.seed,
-            "bytes": bitstream.stat().st_size,
-            "sha256": hashlib.sha256(bitstream.read_bytes()).hexdigest(),
+            "bytes": len(packed),
+            "sha256": hashlib.sha256(packed).hexdigest(),
+            "load": f"openFPGALoader -b {board.loader} {bitstream}",
         },
         "seconds": {
             "synthesis": synthesis.seconds,

@@ -146,6 +146,8 @@ class Board:
     @property
     def clock_hz(self) -> int:
         """The core's clock."""
+        if self.zynq:
+            return _ZYNQ_CLOCK_HZ
         before = self.pll.output_hz if self.pll is not None else self.oscillator_hz
         return before // self.divide
 
@@ -172,6 +174,7 @@ class Board:
         return Pin(port, site, pins.invert, attributes)
 
 
+_ZYNQ_CLOCK_HZ = 25_000_000  # of the processor's FCLK0, as safe as that of the Artix boards
 _LEDS = (("led", 0), ("led", 1), ("led", 2))
 # 100 MHz to 25 MHz: no timing is known here, and a quarter of the oscillator is safe.
 _ARTY_PLL = XilinxPLL(100_000_000, multiply=10, divide=40)

@@ -7,9 +7,11 @@ from rich import box
 from rich.table import Table
 
 from flows.figures import PHASES
+from flows.fpga_boards import LABELS
 
 __all__ = [
     "area_table",
+    "board_table",
     "comparison_table",
     "conversion_table",
     "cycle_table",
@@ -332,4 +334,36 @@ def path_table(path: dict[str, Any]) -> Table:
     for step in path["steps"]:
         delay, at = (f"{step[key]:.3f}" for key in ("delay_ns", "at_ns"))
         table.add_row(step["pin"], step["cell"], delay, at)
+    return table
+
+
+def board_table(figures: dict[str, Any]) -> Table:
+    """What a design takes of a board's chip, its clock, and how fast it is."""
+    interface = figures.get("interface")
+    columns = ["", "used", "of", "%"]
+    if interface:
+        columns.append("core alone")
+    table = _table(f"{figures['title']}, {figures['configuration']['lanes']} lanes", *columns)
+    for name, entry in figures["resources"].items():
+        share = 100 * entry["used"] / entry["available"]
+        row = [LABELS[name], _number(entry["used"]), _number(entry["available"]), _number(share)]
+        if interface:
+            row.append(_number(interface[name]["core_alone"]))
+        table.add_row(*row)
+    table.add_section()
+    rates = figures["real_time_factor"]
+    seeds = figures["fmax_mhz"]["seeds"]
+    each = ", ".join(f"{value:.1f}" for value in seeds.values())
+    rows = [
+        ("clock, MHz", _number(figures["clock_mhz"])),
+        (f"fastest clock, MHz, median of {each}", _number(figures["fmax_mhz"]["median"])),
+        (
+            f"cycles per frame, {figures['densities']} densities",
+            _number(figures["cycles_per_frame"]),
+        ),
+        ("times faster than speech, at the clock", _number(rates["at_clock"])),
+        ("times faster than speech, at the fastest", _number(rates["at_fmax"])),
+    ]
+    for row in rows:
+        table.add_row(*row)
     return table
