@@ -21,7 +21,7 @@ async def counts_and_wraps(dut):
     }
     block.set(**dict.fromkeys(inputs, 0), dense_rows=0)
     edge = await start(dut)
-    counts = [0] * 8
+    counts = waiting = [0] * 8  # what the cycle before did is added at this edge
     wraps = 0
     for clock in range(4000):
         event = {name: rng.getrandbits(bits) for name, bits in inputs.items()}
@@ -45,9 +45,12 @@ async def counts_and_wraps(dut):
             event["pe_operations"].bit_count(),
             dense * event["phase_last"] - rows,
         ]
-        sums = [count + step for count, step in zip(counts, steps, strict=True)]
+        sums = [count + step for count, step in zip(counts, waiting, strict=True)]
         wraps += sum(not 0 <= total < 16 for total in sums)
-        counts = [0] * 8 if reset or event["clear"] else [total % 16 for total in sums]
+        counts, waiting = [total % 16 for total in sums], steps
+        running = 0 if reset else event["running"]
+        if reset or event["clear"]:
+            counts = waiting = [0] * 8
         await edge
-        block.check(f"clock {clock}, {event}", values=pack(counts, 4))
+        block.check(f"clock {clock}, {event}", values=pack(counts, 4), counting=running)
     assert wraps > 100, "hardly a counter wrapped"

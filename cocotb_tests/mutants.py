@@ -738,6 +738,12 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             "with m.If(self.clear):",
             "with m.If(self.clear & ~self.running):",
         ),
+        (
+            "clear spares what waits",
+            "counters.py",
+            "[step.eq(0), values[name].eq(0)]",
+            "[values[name].eq(0)]",
+        ),
         # ---- weight port -----------------------------------------------------------------
         ("row bound off by one", "weight_port.py", "(request.row < rows)", "(request.row <= rows)"),
         (

@@ -28,14 +28,17 @@ def counted_by_frame(config, network, features):
     model = CycleModel(config, network)
     gains = {name: [0] * len(features) for name in COUNTERS}
     idle = Schedule(config).idle
+    ran = False  # in the cycle before: counters show a cycle an edge later
     for drive in model.drive(features):
-        before, phase = model.counters, model.phase
+        before, running = model.counters, model.phase != idle
         model.advance(*drive)
         for name, value in model.counters.items():
-            if phase != idle:
+            if ran:
                 gains[name][before["frames"]] += value - before[name]
             else:
                 assert value == before[name]
+        ran = running
+    assert not ran
     return gains
 
 

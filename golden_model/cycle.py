@@ -35,6 +35,8 @@ COUNTERS = (
     "skipped_rows",
 )
 
+_NO_STEPS = (0,) * len(COUNTERS)
+
 _OP_NONE, _OP_MAC, _OP_LOAD, _OP_LIF = range(4)
 _OPS = {PhaseKind.WAIT: _OP_NONE, PhaseKind.LOAD: _OP_LOAD, PhaseKind.LIF: _OP_LIF}
 _MEMORY_NAMES = ("input", "hidden", "readout")
@@ -275,7 +277,7 @@ class CycleModel:
         self.fresh = 1
         self.out_valid = self.out_beat = self.out_last_group = self.out_end = 0
         self._out_data = np.zeros(2 * lanes, self._dtype)
-        self._counts = [0] * len(COUNTERS)
+        self._counts = self._steps = _NO_STEPS
 
     @property
     def features_ready(self) -> bool:
@@ -291,8 +293,8 @@ class CycleModel:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is under way: no frame, no slot, no capture, no logits to take."""
-        idle = self.phase == self.schedule.idle and not self.full
+        """Whether nothing is under way: frame, slot, capture, logits to take, events to count."""
+        idle = self.phase == self.schedule.idle and not self.full and self._steps is _NO_STEPS
         return idle and not (self._x.op or self._x.capture or self.capture or self.out_valid)
 
     # ---- what a user calls ---------------------------------------------------------------
@@ -633,15 +635,17 @@ class CycleModel:
         rows = sum(slot.read)
         memory_rows = [rows if slot.memory == memory else 0 for memory in range(3)]
         frame_ends = issues and slot.last and self._next_phase()[0] == idle
+        if self._steps is not _NO_STEPS:  # what the cycle before did
+            self._counts = tuple(
+                (count + step) & self._counter_mask
+                for count, step in zip(self._counts, self._steps, strict=True)
+            )
+        self._steps = _NO_STEPS
         if clear_counters:
-            self._counts = [0] * len(COUNTERS)
+            self._counts = _NO_STEPS
         elif self.phase != idle:
             dense = self._phases[self.phase].dense_rows if issues and slot.last else 0
-            steps = (1, stall, frame_ends, *memory_rows, sum(slot.enable), dense - rows)
-            self._counts = [
-                (count + step) & self._counter_mask
-                for count, step in zip(self._counts, steps, strict=True)
-            ]
+            self._steps = (1, stall, frame_ends, *memory_rows, sum(slot.enable), dense - rows)
 
         # X and capture.
         if not stall:

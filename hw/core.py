@@ -55,7 +55,7 @@ class Core(wiring.Component):
     logits : Out, stream of `logit_beat`.
     weights, weight_data : the weight port (not with `bake`): requests in, read words out.
     clear_counters : In; counters : Out.
-    busy : Out, a frame is buffered or runs, or logits wait.
+    busy : Out, a frame is buffered or runs, or logits wait. While it is low the counters are exact.
     trace_state : Out (config.trace): snapshot of all state at the last clock edge.
     trace_fields : its fields (a list, empty without `trace`).
     """
@@ -168,6 +168,7 @@ class Core(wiring.Component):
                 | (x.op != Operation.NONE)
                 | self.capture
                 | output_buffer.stream.valid
+                | counters.counting
             ),
         ]
         with m.If(~stall):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,7 +30,7 @@ def counters_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class Counters(wiring.Component):
-    """Counts events; cleared by reset and by `clear`, which wins.
+    """Counts events, a cycle after they happen; cleared by reset and by `clear`, which wins.
 
     Attributes
     ----------
@@ -39,6 +39,7 @@ class Counters(wiring.Component):
     input_rows (1 bit), hidden_rows, readout_rows, pe_operations (2 bits): In, one bit an event.
     dense_rows : In, rows of the phase without skipping, valid with `phase_last`.
     values : Out.
+    counting : Out, what happened in the cycle before is not in `values` yet.
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:
@@ -55,6 +56,7 @@ class Counters(wiring.Component):
                 "pe_operations": In(2),
                 "dense_rows": In(range(1 + max(p.dense_rows for p in schedule.phases))),
                 "values": Out(counters_layout(config)),
+                "counting": Out(1),
             }
         )
 
@@ -80,8 +82,11 @@ class Counters(wiring.Component):
             "pe_operations": self.pe_operations[0] + self.pe_operations[1],
             "skipped_rows": dense - rows,
         }
+        # The front ends find late in a cycle what a slot does: what it counts is added in the next.
+        m.d.sync += self.counting.eq(self.running)
         for name, increment in increments.items():
-            m.d.sync += values[name].eq(values[name] + increment)
-        with m.If(self.clear):
-            m.d.sync += values.eq(0)
+            step = Signal(Value.cast(increment).shape(), name=f"{name}_step")
+            m.d.sync += [step.eq(increment), values[name].eq(values[name] + step)]
+            with m.If(self.clear):
+                m.d.sync += [step.eq(0), values[name].eq(0)]
         return m
