@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 from collections.abc import Iterator
 
 import cocotb
@@ -25,7 +26,7 @@ from golden_model import Network
 from golden_model.memory_image import memory_image, row_words
 from golden_model.network import DECAY_FORMS, RESETS
 from hw.config import AcceleratorConfig
-from hw.registers import element_bits, register
+from hw.registers import COUNTER_REGISTERS, element_bits, register
 
 __all__ = ["AxiHost", "best_elements", "pauses", "weight_rows"]
 
@@ -85,6 +86,8 @@ class AxiHost:
         self.bits = element_bits(config)
         self.writes = self.reads = 0
         logging.getLogger("cocotb").setLevel(logging.WARNING)
+        # A GPL package that a dependency of cocotbext-axi asks for: installed, and never used.
+        assert "scapy" not in sys.modules
 
     async def start(self, *, paused: bool = True) -> None:
         """Clock, reset and masters."""
@@ -157,8 +160,6 @@ class AxiHost:
         await self.write("MODE", register("MODE").pack(**fields))
 
     async def counters(self) -> dict[str, int]:
-        from hw.registers import COUNTER_REGISTERS
-
         return {name[8:].lower(): await self.read(name) for name in COUNTER_REGISTERS}
 
     # ---- weights ---------------------------------------------------------------------------

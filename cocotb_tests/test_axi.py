@@ -14,7 +14,7 @@ from golden_model import Network
 from hw.config import AcceleratorConfig, preset
 from hw.ip_top import IPTop
 
-# name: (configuration, best, baked)
+# By name: the configuration, entries of the best-N list, baked.
 SHAPES: dict[str, tuple[AcceleratorConfig, int, bool]] = {
     "tiny": (preset("tiny"), 3, False),
     "odd-t1": (
