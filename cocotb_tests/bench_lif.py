@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of the LIF lane, against `golden_model.network.lif_step`."""
+"""Bench of the LIF lane, against `golden_model.network.lif_step`, and of the load it does too."""
 
 import itertools
 import random
@@ -8,15 +8,15 @@ import cocotb
 import numpy as np
 
 from cocotb_tests.block_ports import Block, start
-from cocotb_tests.blocks import LIFS, config
+from cocotb_tests.blocks import LIFS, lif_config
 from golden_model import Layer
-from golden_model.fixed_point import signed_range
+from golden_model.fixed_point import round_shift, signed_range, wrap
 from golden_model.network import DECAY_FORMS, RESETS, lif_step
 
 
 def _vectors(name: str, rng: random.Random):
     """(membrane, stimulus, threshold, shift, form, reset) at corners and at random."""
-    bits, acc_bits, _, most_shift = LIFS[name]
+    _, bits, acc_bits, _, most_shift, _ = LIFS[name]
     least, most = signed_range(bits)
     low, high = signed_range(acc_bits)
     membranes = [least, least + 1, -1, 0, 1, most]
@@ -38,20 +38,26 @@ def _vectors(name: str, rng: random.Random):
 async def updates(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     edge = await start(dut)
-    for name, (bits, acc_bits, frac, most_shift) in LIFS.items():
+    for name, (steps, bits, acc_bits, frac, most_shift, _) in LIFS.items():
         block = Block(dut, name)
-        shape = config(
-            membrane_bits=bits, acc_bits=acc_bits, membrane_frac=frac, max_decay_shift=most_shift
-        )
+        shape = lif_config(name)
         shift_bits = most_shift.bit_length()
         seen = set()
         for membrane, stimulus, threshold, shift, form, reset in _vectors(name, rng):
             layer = Layer(None, None, threshold, shift, DECAY_FORMS[form], RESETS[reset])
             s, u = lif_step(shape, layer, np.array([membrane]), np.array([stimulus]))
+            # T = 2: the sum of the time step's set, whatever the other's; T = 1: both sets' sum.
+            other = rng.getrandbits(acc_bits)
+            step = rng.randrange(2)
+            sums = [other, stimulus if steps == 2 else stimulus - other]
             block.set(
+                load=0,
+                low=wrap(sums[1 - step], acc_bits),
+                high=wrap(sums[step], acc_bits),
+                step=step,
                 membrane=membrane,
-                stimulus=stimulus,
                 threshold=threshold,
+                shift=shift,
                 parameters=shift | form << shift_bits | reset << (shift_bits + 1),
             )
             await edge
@@ -71,3 +77,22 @@ async def updates(dut):
             # A decayed membrane leaves room, except at the extremes with slow leaks.
             wanted -= {"low", "high"}
         assert wanted <= seen, f"{name}: never {wanted - seen}"
+
+
+@cocotb.test()
+async def joins_nibbles(dut):
+    """Corners and random sums at every shift, against the rounding shift of op 2."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    edge = await start(dut)
+    for name, (_, _, bits, _, _, most) in LIFS.items():
+        block = Block(dut, name)
+        least, highest = signed_range(bits)
+        corners = [least, least + 1, -9, -8, -1, 0, 1, 7, 8, highest - 1, highest]
+        pairs = list(itertools.product(corners, corners))
+        pairs += [(rng.randint(least, highest), rng.randint(least, highest)) for _ in range(100)]
+        for shift, (low, high) in itertools.product(range(most + 1), pairs):
+            block.set(load=1, membrane=0, low=low, high=high, shift=shift)
+            await edge
+            value, carry = block.get("load_value"), block.get("load_round")
+            expected = wrap(round_shift(low + (high << 4), shift), bits)
+            assert wrap(value + carry, bits) == expected, (name, low, high, shift)

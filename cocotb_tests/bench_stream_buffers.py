@@ -95,17 +95,17 @@ class _OutputModel:
 
     def payload(self) -> int:
         lanes, bits = self._config.output_lanes, self._config.acc_bits
-        logits = self.data[self.beat * lanes : (self.beat + 1) * lanes]
+        held = self.data
+        if self.last_group and self._odd:
+            low, high = held[: len(held) // 2], held[len(held) // 2 :]
+            held = [wrap(a + b, bits) for a, b in zip(low, high, strict=True)] + [0] * len(low)
+        logits = held[self.beat * lanes : (self.beat + 1) * lanes]
         flags = int(self.last_group and self.final) | self.end << 1
         return pack(logits, bits) | flags << (lanes * bits)
 
     def edge(self, capture: int, last: int, end: int, acc: list[list[int]], ready: int) -> None:
         if capture and not self.stall(capture, ready):
-            if last and self._odd:
-                total = [wrap(a + b, self._config.acc_bits) for a, b in zip(*acc, strict=True)]
-                self.data = total + [0] * len(total)
-            else:
-                self.data = acc[0] + acc[1]
+            self.data = acc[0] + acc[1]
             self.valid, self.beat, self.last_group, self.end = 1, 0, last, end
         elif self.valid and ready:
             final = self.final

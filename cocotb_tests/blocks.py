@@ -6,7 +6,7 @@ The ports of block `name` are those of the component, as `name__port`.
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, signed
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -15,7 +15,7 @@ from hw.counters import Counters
 from hw.front_end import FeatureFrontEnd, SpikeFrontEnd
 from hw.lif import LIFLane
 from hw.memory import RowMemory
-from hw.pe import PESet, join_nibbles
+from hw.pe import PESet
 from hw.priority import lowest_set
 from hw.schedule import Schedule, Work
 from hw.stream_buffers import FeatureBuffer, OutputBuffer
@@ -24,7 +24,6 @@ from hw.verilog import component_verilog
 __all__ = [
     "COUNTER_CONFIG",
     "FEATURES",
-    "JOINS",
     "LIFS",
     "MEMORIES",
     "OUTPUTS",
@@ -34,6 +33,7 @@ __all__ = [
     "TOP",
     "blocks_verilog",
     "config",
+    "lif_config",
 ]
 
 TOP = "blocks"
@@ -54,15 +54,13 @@ def config(**changes: object) -> AcceleratorConfig:
 
 # name: (accumulator bits, lanes, negates)
 PES = {"pe_0": (8, 3, False), "pe_1": (12, 2, True), "pe_2": (8, 1, True)}
-# name: (accumulator bits, largest shift)
-JOINS = {"join_0": (8, 11), "join_1": (12, 7), "join_2": (9, 0)}
-# name: (membrane bits, accumulator bits, membrane_frac, largest decay shift); total narrower, as
-# wide and wider than the membrane
+# name: (time steps, membrane bits, accumulator bits, membrane_frac, largest decay and input shift);
+# total narrower, as wide and wider than the membrane, and the same of the load's sum
 LIFS = {
-    "lif_0": (16, 12, 4, 7),
-    "lif_1": (8, 10, 0, 8),
-    "lif_2": (12, 8, 2, 15),
-    "lif_3": (10, 9, 7, 3),
+    "lif_0": (2, 16, 12, 4, 7, 7),
+    "lif_1": (1, 8, 10, 0, 8, 0),
+    "lif_2": (2, 12, 8, 2, 15, 11),
+    "lif_3": (1, 10, 9, 7, 3, 12),
 }
 # Features of each, by name.
 FEATURES = {"features_1": 1, "features_2": 2, "features_5": 5}
@@ -93,27 +91,6 @@ COUNTER_CONFIG = config(counter_bits=4)
 PRIORITIES = {f"lowest_{size}": size for size in range(1, 11)}
 
 
-class _Join(wiring.Component):
-    """`join_nibbles` as a module."""
-
-    def __init__(self, acc_bits: int, max_shift: int) -> None:
-        self._max_shift = max_shift
-        super().__init__(
-            {
-                "low": In(signed(acc_bits)),
-                "high": In(signed(acc_bits)),
-                "input_shift": In(range(max(2, max_shift + 1))),
-                "sum": Out(signed(acc_bits)),
-            }
-        )
-
-    def elaborate(self, _platform: object) -> Elaboratable:
-        m = Module()
-        joined = join_nibbles(self.low, self.high, self.input_shift, self._max_shift)
-        m.d.comb += self.sum.eq(joined)
-        return m
-
-
 class _LowestSet(wiring.Component):
     """`lowest_set` with two payloads as a module."""
 
@@ -141,17 +118,26 @@ class _LowestSet(wiring.Component):
         return m
 
 
+def lif_config(name: str) -> AcceleratorConfig:
+    """The configuration of a LIF lane."""
+    steps, membrane, acc, frac, decay, shift = LIFS[name]
+    return config(
+        time_steps=steps,
+        membrane_bits=membrane,
+        acc_bits=acc,
+        membrane_frac=frac,
+        max_decay_shift=decay,
+        max_input_shift=shift,
+    )
+
+
 def _components() -> dict[str, wiring.Component]:
     parts: dict[str, wiring.Component] = {}
     for name, (bits, lanes, negates) in PES.items():
         shape = config(acc_bits=bits, lanes=lanes)
         parts[name] = PESet(shape, negates=negates)
-    for name, (bits, shift) in JOINS.items():
-        parts[name] = _Join(bits, shift)
-    for name, (membrane, acc, frac, shift) in LIFS.items():
-        parts[name] = LIFLane(
-            config(membrane_bits=membrane, acc_bits=acc, membrane_frac=frac, max_decay_shift=shift)
-        )
+    for name in LIFS:
+        parts[name] = LIFLane(lif_config(name))
     for name, n_input in FEATURES.items():
         parts[name] = FeatureFrontEnd(config(n_input=n_input))
         parts[f"buffer_{name}"] = FeatureBuffer(config(n_input=n_input))

@@ -15,9 +15,9 @@ from golden_model import Network
 BENCHES = {
     "counters": ["counts_and_wraps"],
     "feature_front_end": ["walks"],
-    "lif": ["updates"],
+    "lif": ["joins_nibbles", "updates"],
     "memory": ["reads_writes_holds"],
-    "pe": ["accumulates", "reset_clears", "joins_nibbles"],
+    "pe": ["accumulates", "reset_clears"],
     "priority": ["finds_the_lowest"],
     "spike_front_end": ["walks"],
     "stream_buffers": ["collects_features", "sends_groups"],

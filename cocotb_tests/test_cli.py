@@ -290,7 +290,7 @@ def test_tables_are_printed_without_json(capsys, models, speech):
     assert "counters equal to the laws" in shown
     assert "Row reads per frame" in shown
     assert cli.run(["cycles", "--preset", "paper-t2", "--densities", "published"]) == 0
-    assert re.search(r"total\s+924\.3\s+895", capsys.readouterr().out)
+    assert re.search(r"total\s+929\.3\s+895", capsys.readouterr().out)
     assert cli.run(["transcribe", str(speech)]) == 0
     assert "phone" in capsys.readouterr().out
 

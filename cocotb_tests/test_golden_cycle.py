@@ -62,36 +62,41 @@ def neurons_of(config, trace):
     """Spikes and membranes [layer][frames, T, n] as X's LIF slots leave them.
 
     The last slot of a layer and time step makes its spikes visible, one clock later; membranes
-    are read tile by tile.
+    are read part by part of each tile.
     """
     spikes = [[] for _ in config.hidden]
     membranes = [[] for _ in config.hidden]
     lif = (trace["x_op"] == 3) & (trace["stall"] == 0)
     for clock in np.flatnonzero(lif):
-        layer, tile, step = (int(trace[name][clock]) for name in ("x_layer", "x_tile", "x_step"))
+        layer, tile, step, part = (
+            int(trace[f"x_{name}"][clock]) for name in ("layer", "tile", "step", "part")
+        )
+        first = part * config.neuron_lanes
+        lanes = slice(first, min(first + config.neuron_lanes, config.lanes))
         if not config.folded:
-            u = trace["membranes"][clock + 1, layer]
+            u = trace["membranes"][clock + 1, layer, lanes]
         elif step == config.time_steps - 1:
             assert trace["membrane_write"][clock] == 1
             rows = sum(config.tiles(before) for before in range(layer)) + tile
             assert trace["membrane_row"][clock] == rows
-            u = trace["membrane_data"][clock]
+            u = trace["membrane_data"][clock, : lanes.stop - lanes.start]
         else:
-            u = trace["membrane_work"][clock + 1]
-        membranes[layer].append((step, tile, u[: config.hidden[layer] - tile * config.lanes]))
-        if tile == config.tiles(layer) - 1:
+            u = trace["membrane_work"][clock + 1, lanes]
+        place = tile * config.lanes + first
+        if place < config.hidden[layer]:
+            membranes[layer].append((step, place, u[: config.hidden[layer] - place]))
+        if tile == config.tiles(layer) - 1 and part == config.parts - 1:
             spikes[layer].append((step, trace[f"spikes_{layer}"][clock + 1, step]))
     for layer, n in enumerate(config.hidden):
-        steps, tiles = config.time_steps, config.tiles(layer)
-        # A tile's time steps follow each other, then comes the next tile.
-        by_tile = [
-            np.stack([u for _, number, u in membranes[layer] if number == tile]).reshape(
-                -1, steps, min(config.lanes, n - tile * config.lanes)
-            )
-            for tile in range(tiles)
-        ]
-        membranes[layer] = np.concatenate(by_tile, axis=-1)
-        assert [step for step, _ in spikes[layer]] == list(range(steps)) * len(by_tile[0])
+        steps = config.time_steps
+        by_part = []
+        for place in sorted({place for _, place, _ in membranes[layer]}):
+            of_part = [(step, u) for step, first, u in membranes[layer] if first == place]
+            frames = len(of_part) // steps
+            assert [step for step, _ in of_part] == list(range(steps)) * frames
+            by_part.append(np.stack([u for _, u in of_part]).reshape(frames, steps, -1))
+        membranes[layer] = np.concatenate(by_part, axis=-1)
+        assert [step for step, _ in spikes[layer]] == list(range(steps)) * frames
         spikes[layer] = np.stack([s for _, s in spikes[layer]]).reshape(-1, steps, n)
     return spikes, membranes
 
@@ -268,9 +273,10 @@ def test_counters_are_what_the_trace_shows(config, seed, pressure):
     in_x = trace["x_enable"].sum(axis=1)[trace["stall"] == 0]
     assert counters["pe_operations"] == in_x.sum()
     phases = [schedule.phases[phase] for phase in trace["phase"][moving]]
-    assert sum(phase.kind is PhaseKind.LIF for phase in phases) == 4 * config.time_steps * sum(
-        config.tiles(layer) for layer in range(config.n_layers)
-    )
+    tiles = sum(config.tiles(layer) for layer in range(config.n_layers))
+    parts = 1 if config.lanes == 1 else 2
+    lif = sum(phase.kind is PhaseKind.LIF for phase in phases)
+    assert lif == 4 * parts * config.time_steps * tiles
     dense = 0
     for block in schedule.blocks:
         readouts = -(-4 // config.readout_every) if block.readout else 4

@@ -88,8 +88,8 @@ def kinds(config):
 
 def test_phase_table_of_the_reference():
     assert kinds(preset("paper-t2")) == [
-        (["INPUT", "LOAD", "RECURRENT", "LIF", "LIF"], 1),
-        (["RECURRENT", "FEEDFORWARD", "LIF", "LIF"], 1),
+        (["INPUT", *2 * ["LOAD"], "RECURRENT", *4 * ["LIF"]], 1),
+        (["RECURRENT", "FEEDFORWARD", *4 * ["LIF"]], 1),
         (["WAIT"], 1),
         (["READOUT"], 7),
         (["READOUT"], 1),
@@ -107,9 +107,9 @@ def test_phase_table_of_plain_layers_and_tiles():
         output_lanes=1,
     )
     assert kinds(config) == [
-        (["INPUT", "LOAD", "LIF"], 2),
+        (["INPUT", "LOAD", "LOAD", "LIF", "LIF"], 2),
         (["WAIT"], 1),
-        (["FEEDFORWARD", "LIF"], 1),
+        (["FEEDFORWARD", "LIF", "LIF"], 1),
         (["WAIT"], 1),
         (["READOUT"], 1),
     ]

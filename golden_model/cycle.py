@@ -62,6 +62,7 @@ class _Slot:
     layer: int = 0
     tile: int = 0
     step: int = 0
+    part: int = 0
     capture: int = 0
     capture_last: int = 0
     end: int = 0
@@ -125,7 +126,7 @@ def _trace_layout(config: AcceleratorConfig) -> _TraceLayout:
         names += [("hidden_read", (2,)), ("hidden_row", (2,))]
     names += [("readout_read", (2,)), ("readout_row", (2,))]
     names += [(f"x_{name}", ()) for name in ("op", "first", "negate", "memory", "bank")]
-    names += [(f"x_{name}", ()) for name in ("layer", "tile", "step")]
+    names += [(f"x_{name}", ()) for name in ("layer", "tile", "step", "part")]
     names += [(f"x_{name}", ()) for name in ("capture", "capture_last", "end")]
     names += [("x_enable", (2,)), ("x_shift", (2,))]
     names += [(name, ()) for name in ("capture", "capture_last", "capture_end")]
@@ -148,7 +149,7 @@ def _trace_layout(config: AcceleratorConfig) -> _TraceLayout:
     if config.folded:
         if steps == 2:
             layout.arrays["membrane_work"] = (lanes,)
-        layout.arrays["membrane_data"] = (lanes,)
+        layout.arrays["membrane_data"] = (config.neuron_lanes,)
         most_tiles = max(config.tiles(layer) for layer in range(config.n_layers))
         layout.arrays["held"] = (steps, lanes * (most_tiles - 1))
     else:
@@ -399,7 +400,7 @@ class CycleModel:
         """The slot that F issues in this clock."""
         phase = self._phases[self.phase]
         if phase.issue is Issue.NONE:
-            slot = _Slot(_OPS[phase.kind])
+            slot = _Slot(_OPS[phase.kind], part=phase.part)
             if slot.op == _OP_LIF:
                 slot.layer, slot.tile, slot.step = phase.layer, self.tile, phase.step
             return slot
@@ -559,7 +560,9 @@ class CycleModel:
             shift = self.network.layers[0].input_shift
             acc = self.acc.astype(np.int64)
             a = wrap(round_shift(acc[0] + (acc[1] << 4), shift), config.acc_bits)
-            return np.stack([a, a if config.time_steps == 2 else 0 * a]).astype(self._dtype)
+            loaded = np.stack([a, a if config.time_steps == 2 else 0 * a])
+            acc[:, self._part()] = loaded[:, self._part()]
+            return acc.astype(self._dtype)
         if not (x.first or x.enable[0] or x.enable[1]):
             return self.acc
         acc = np.zeros_like(self.acc) if x.first else self.acc.copy()
@@ -572,8 +575,13 @@ class CycleModel:
                     acc[b] += term
         return wrap(acc, config.acc_bits)
 
+    def _part(self) -> slice:
+        """The lanes of the slot in X, op 2 or 3."""
+        first = self._x.part * self.config.neuron_lanes
+        return slice(first, min(first + self.config.neuron_lanes, self.config.lanes))
+
     def _fire(self) -> tuple[np.ndarray, np.ndarray]:
-        """(spikes, membranes) [lanes] of an op 3 slot."""
+        """(spikes, membranes) of an op 3 slot: [lanes], of which its part counts."""
         x, config = self._x, self.config
         if x.step:
             before = self._membrane_work if self._folded else self._membranes[x.layer]
@@ -590,17 +598,20 @@ class CycleModel:
 
     def _write_neurons(self, s: np.ndarray, u: np.ndarray) -> None:
         x, config = self._x, self.config
+        part = self._part()
         if self._folded and x.step < config.time_steps - 1:
-            self._membrane_work = u
+            self._membrane_work[part] = u[part]
         else:
-            self._membranes[self._first_tile[x.layer] + x.tile] = u
+            self._membranes[self._first_tile[x.layer] + x.tile, part] = u[part]
         place = x.tile * config.lanes
         if x.tile < config.tiles(x.layer) - 1:
-            self._held[x.step, place : place + config.lanes] = s
+            self._held[x.step, place + part.start : place + part.stop] = s[part]
             return
         spikes = self.spikes[x.layer][x.step]
-        spikes[:place] = self._held[x.step, :place]
-        spikes[place:] = s[: len(spikes) - place]
+        if x.part == 0:
+            spikes[:place] = self._held[x.step, :place]
+        there = spikes[place + part.start : place + part.stop]  # short where the layer ends
+        there[:] = s[part][: len(there)]
         self._halves[x.layer][x.step] = _mask(spikes[0::2]), _mask(spikes[1::2])
 
     # ---- one clock edge ------------------------------------------------------------------
@@ -690,15 +701,17 @@ class CycleModel:
             self.next_start, self.next_end = int(start), int(end)
 
     def _load_output(self) -> None:
-        lanes = self.config.lanes
-        data = np.zeros_like(self._out_data)
-        if self.capture_last and self.schedule.odd_tile:
-            data[:lanes] = wrap(self.acc[0] + self.acc[1], self.config.acc_bits)
-        else:
-            data[:lanes], data[lanes:] = self.acc
-        self._out_data = data
+        self._out_data = self.acc.flatten()
         self.out_valid, self.out_beat = 1, 0
         self.out_last_group, self.out_end = self.capture_last, self.capture_end
+
+    def _logits(self) -> np.ndarray:
+        """What the output buffer's beats carry: of the odd tile, the sum of both halves."""
+        if not (self.out_last_group and self.schedule.odd_tile):
+            return self._out_data
+        low, high = self._out_data.reshape(2, -1)
+        total = wrap(low + high, self.config.acc_bits)
+        return np.concatenate([total, np.zeros_like(total)])
 
     def _launch(self) -> None:
         self.phase = self.tile = 0
@@ -741,7 +754,7 @@ class CycleModel:
             *(hidden_bus if "hidden_read" in recorder.fields else ()),
             *readout_bus,
             *(x.op, x.first, x.negate, x.memory, x.bank),
-            *(x.layer, x.tile, x.step),
+            *(x.layer, x.tile, x.step, x.part),
             *(x.capture, x.capture_last, x.end),
             *x.enable,
             *x.shift,
@@ -757,7 +770,8 @@ class CycleModel:
         if self._folded:
             row += [written, self._first_tile[x.layer] + x.tile if written else 0]
             if written:
-                arrays["membrane_data"][index] = fired[1]
+                of_part = fired[1][self._part()]
+                arrays["membrane_data"][index, : len(of_part)] = of_part
             if config.time_steps == 2:
                 arrays["membrane_work"][index] = self._membrane_work
             arrays["held"][index] = self._held
@@ -774,7 +788,7 @@ class CycleModel:
         arrays["out_data"][index] = self._out_data
         if self.out_valid:
             first = self.out_beat * out_lanes
-            arrays["beat_logits"][index] = self._out_data[first : first + out_lanes]
+            arrays["beat_logits"][index] = self._logits()[first : first + out_lanes]
 
 
 def _lowest(mask: int) -> int:

@@ -149,7 +149,7 @@ def cycle_laws(
     total_slots = sum(cycles.values())
     tiles = config.tiles(0)
     # Slots up to the last one of the last INPUT phase: with folding, whole tiles come before it.
-    per_tile = 1 + config.time_steps + matrices.get(("w_rec", 0), zero) // tiles
+    per_tile = config.parts * (1 + config.time_steps) + matrices.get(("w_rec", 0), zero) // tiles
     after_input = cycles[PhaseKind.INPUT] + (tiles - 1) * per_tile
     stalls = _stalls(config, schedule, reads_readout, total_slots, after_input, slots)
     return FrameCycles(

@@ -176,6 +176,16 @@ class AcceleratorConfig:
         return any(self.tiles(layer) > 1 for layer in range(self.n_layers))
 
     @property
+    def neuron_lanes(self) -> int:
+        """Neurons of a tile that are computed at once: half of them, as the LIF lanes rest long."""
+        return -(-self.lanes // 2)
+
+    @property
+    def parts(self) -> int:
+        """Slots that it takes to compute (or load) a tile; 1 for one lane, else 2."""
+        return -(-self.lanes // self.neuron_lanes)
+
+    @property
     def row_bits(self) -> int:
         """Width of a weight row, the word of every weight memory: lanes * weight_bits."""
         return self.lanes * self.weight_bits

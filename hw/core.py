@@ -13,11 +13,12 @@ from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .choose import choose
 from .config import AcceleratorConfig
 from .counters import Counters, counters_layout
 from .memory import MemoryInstance
 from .neurons import LayerParameters, Neurons
-from .pe import PESet, accumulators, join_nibbles
+from .pe import PESet
 from .schedule import Schedule
 from .sequencer import Operation, RowMemoryId, Sequencer, slot_layout
 from .stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
@@ -191,38 +192,32 @@ class Core(wiring.Component):
     def _execute(self, m: Module, stall: Value) -> None:
         config, x = self.config, self.x
         rows = {name: [bank.data for bank in banks] for name, banks in self.memories.items()}
-        # A signal, because both sets load it, and an expression used twice is built twice.
-        joined = Signal(accumulators(config))
-        for lane in range(config.lanes):
-            low, high = (pe_set.acc[lane] for pe_set in self.pe_sets)
-            m.d.comb += joined[lane].eq(
-                join_nibbles(low, high, self.neurons.input_shift, config.max_input_shift)
-            )
+        hidden = x.memory == RowMemoryId.HIDDEN
+        load = (x.op == Operation.LOAD) & ~stall
         for b, pe_set in enumerate(self.pe_sets):
-            with m.Switch(x.memory):
-                with m.Case(RowMemoryId.INPUT):
-                    m.d.comb += pe_set.weights.eq(rows["input"][0])
-                if "hidden" in rows:
-                    with m.Case(RowMemoryId.HIDDEN):
-                        if config.time_steps == 2:  # one row for both time steps
-                            m.d.comb += pe_set.weights.eq(
-                                Mux(x.bank, rows["hidden"][1], rows["hidden"][0])
-                            )
-                        else:
-                            m.d.comb += pe_set.weights.eq(rows["hidden"][b])
-                with m.Case(RowMemoryId.READOUT):
-                    m.d.comb += pe_set.weights.eq(rows["readout"][b])
+            sources = [(x.memory == RowMemoryId.INPUT, rows["input"][0])]
+            if "hidden" in rows and config.time_steps == 2:  # one row for both time steps
+                sources += [
+                    (hidden & (x.bank == bank), row) for bank, row in enumerate(rows["hidden"])
+                ]
+            elif "hidden" in rows:
+                sources.append((hidden, rows["hidden"][b]))
+            sources.append((x.memory == RowMemoryId.READOUT, rows["readout"][b]))
             m.d.comb += [
+                pe_set.weights.eq(choose(*sources)),
                 pe_set.execute.eq((x.op == Operation.MAC) & ~stall),
                 pe_set.first.eq(x.first),
                 pe_set.enable.eq(x.enable[b]),
                 pe_set.shift.eq(x.shift[b]),
-                pe_set.load.eq((x.op == Operation.LOAD) & ~stall),
+                pe_set.load.eq(Mux(load, 1 << x.part, 0)),
                 self.neurons.acc[b].eq(pe_set.acc),
                 self.output_buffer.acc[b].eq(pe_set.acc),
             ]
             if b == 0 or config.time_steps == 2:  # T = 1: set 1 starts at 0
-                m.d.comb += pe_set.load_value.eq(joined)
+                m.d.comb += [
+                    pe_set.load_value.eq(self.neurons.load_value),
+                    pe_set.load_round.eq(self.neurons.load_round),
+                ]
         m.d.comb += self.pe_sets[1].negate.eq(x.negate)
 
     def _count(self, m: Module, counters: Counters, stall: Value) -> None:
@@ -259,10 +254,9 @@ class Core(wiring.Component):
                 m.d.comb += [bank.read.eq(read), bank.row.eq(row)]
             return
 
-        widths = [(len(bank.data), bank.word_bits) for bank, _, _ in banks]
-        widths.append((len(neurons.threshold_data), self.config.membrane_bits - 1))
-        parameter_bits = len(neurons.parameter_data.as_value())
-        widths.append((parameter_bits, parameter_bits))
+        widths = [bank.word_bits for bank, _, _ in banks]
+        widths.append(len(neurons.threshold_data))
+        widths.append(len(neurons.parameter_data.as_value()))
         m.submodules.weight_port = port = WeightPort(self.config, self.schedule, widths)
         assert len(widths) == len(regions(self.config, self.schedule))
         connect(m, flipped(self.weights), port.requests)
@@ -280,11 +274,12 @@ class Core(wiring.Component):
                 bank.read.eq(read | (select & ~port.write)),
                 bank.write.eq(Mux(select & port.write, 1 << port.word, 0)),
                 bank.write_data.eq(port.write_data.replicate(bank.words)),
-                port.data[f"r{index}"].eq(bank.data),
+                port.data[f"r{index}"].eq(bank.data.word_select(port.read_word, bank.word_bits)),
             ]
         threshold, parameter = len(banks), len(banks) + 1
         m.d.comb += [
             neurons.threshold_row.eq(port.row),
+            neurons.threshold_lane.eq(port.word),
             neurons.threshold_read.eq(port.select[threshold] & ~port.write),
             neurons.threshold_write.eq(Mux(port.select[threshold] & port.write, 1 << port.word, 0)),
             neurons.threshold_write_data.eq(port.write_data),

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One leaky integrate-and-fire neuron, combinational."""
+"""A lane of the neurons, combinational: the LIF update, and the load that joins the nibbles."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from .choose import choose
 from .config import AcceleratorConfig
 
-__all__ = ["DecayForm", "LIFLane", "Reset", "lif_parameters"]
+__all__ = ["DecayForm", "LIFLane", "Reset", "lif_parameters", "shift_shape"]
 
 
 class DecayForm(enum.Enum, shape=1):
@@ -38,28 +39,42 @@ def lif_parameters(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class LIFLane(wiring.Component):
-    """A neuron's update in one time step (docs/numerics.md, LIF).
+    """A neuron's update in one time step (docs/numerics.md, LIF), or the load of its accumulators.
+
+    A load is (low + (high << 4) + half) >>> shift, half = 2**(shift-1) or 0 for shift 0. It shares
+    the shifter of the decay. Its rounding is left to the adder of the PE: the half makes a carry
+    of exactly the last bit that is shifted out.
 
     Attributes
     ----------
-    stimulus : In, signed, acc_bits.
-    membrane : In, signed, membrane_bits: after the time step before.
+    load : In, which of the two.
+    low, high : In, signed, acc_bits: the sums of PE sets 0 and 1.
+    step : In, the time step, whose set has the stimulus (T = 2; for T = 1 it is the sets' sum).
+    membrane : In, signed, membrane_bits: after the time step before. 0 in a load.
     threshold : In, unsigned, membrane_bits - 1.
     parameters : In, decay and reset of the layer.
+    shift : In, of the decay or of the load.
     membrane_next : Out, signed, membrane_bits.
     spike : Out, 1 bit.
+    load_value, load_round : Out, the load is their sum.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(
             {
-                "stimulus": In(signed(config.acc_bits)),
+                "load": In(1),
+                "low": In(signed(config.acc_bits)),
+                "high": In(signed(config.acc_bits)),
+                "step": In(1),
                 "membrane": In(signed(config.membrane_bits)),
                 "threshold": In(config.membrane_bits - 1),
                 "parameters": In(lif_parameters(config)),
+                "shift": In(shift_shape(config)),
                 "membrane_next": Out(signed(config.membrane_bits)),
                 "spike": Out(1),
+                "load_value": Out(signed(config.acc_bits)),
+                "load_round": Out(1),
             }
         )
 
@@ -67,31 +82,56 @@ class LIFLane(wiring.Component):
         m = Module()
         config = self._config
         bits = config.membrane_bits
+        # high << 4 has acc_bits + 4 bits, and the sum one more.
+        join_bits = config.acc_bits + 5
+        joined = Signal(signed(join_bits))
+        operand = Signal(signed(max(bits, join_bits)))
+        shifted = Signal(signed(len(operand) + 1))  # the lowest bit: the last one shifted out
+        m.d.comb += [
+            joined.eq(self.low + (self.high << 4)),
+            operand.eq(self.membrane | Mux(self.load, joined, 0)),
+            shifted.eq(Cat(0, operand).as_signed() >> self.shift),
+            self.load_value.eq(shifted >> 1),
+            self.load_round.eq(shifted[0]),
+        ]
+
+        if config.time_steps == 2:
+            stimulus = Mux(self.step, self.high, self.low)
+        else:
+            stimulus = (self.low + self.high)[: config.acc_bits].as_signed()
         # A decayed membrane is no wider than the membrane; the sum of two operands takes one more
         # bit than the wider one.
         total_bits = max(bits, config.acc_bits + config.membrane_frac) + 1
-        shifted = Signal(signed(bits))
+        leak = Signal(signed(bits))
         decayed = Signal(signed(bits))
         total = Signal(signed(total_bits))
-        clamped = Signal(signed(bits))
-        highest = (1 << (bits - 1)) - 1
+        excess = Signal(signed(total_bits + 1))
         m.d.comb += [
-            shifted.eq(self.membrane >> self.parameters.decay_shift),
+            leak.eq(shifted >> 1),
             decayed.eq(
-                Mux(self.parameters.decay_form == DecayForm.SCALE, shifted, self.membrane - shifted)
+                Mux(self.parameters.decay_form == DecayForm.SCALE, leak, self.membrane - leak)
             ),
-            total.eq(decayed + (self.stimulus << config.membrane_frac)),
-            clamped.eq(total),
+            total.eq(decayed + (stimulus << config.membrane_frac)),
+            # The threshold is in the membrane's range: the clamp does not change who reaches it.
+            excess.eq(total - self.threshold),
+            self.spike.eq(~excess[-1]),
         ]
         # Out of range: the bits above the sign bit of the result differ from the sign.
-        with m.If(total[bits - 1 :] != total[-1].replicate(total_bits - bits + 1)):
-            m.d.comb += clamped.eq(Mux(total[-1], Const(~highest, signed(bits)), highest))
-        m.d.comb += [
-            self.spike.eq(clamped >= self.threshold),
-            self.membrane_next.eq(clamped),
-        ]
-        with m.If(self.spike):
-            m.d.comb += self.membrane_next.eq(
-                Mux(self.parameters.reset == Reset.SUBTRACT, clamped - self.threshold, 0)
+        clamps = Signal()
+        m.d.comb += clamps.eq(total[bits - 1 :] != total[-1].replicate(total_bits - bits + 1))
+        subtracts = self.spike & (self.parameters.reset == Reset.SUBTRACT)
+        least = Const(1 << (bits - 1), bits)
+        m.d.comb += self.membrane_next.eq(
+            choose(
+                (~self.spike & ~clamps, total[:bits]),
+                (~self.spike & clamps, least),  # what is clamped above spikes
+                (subtracts & ~clamps, excess[:bits]),
+                (subtracts & clamps, ~self.threshold),  # the highest membrane less the threshold
             )
+        )
         return m
+
+
+def shift_shape(config: AcceleratorConfig) -> range:
+    """Shape of a shift amount, of the decay or of the load."""
+    return range(max(config.max_decay_shift, config.max_input_shift) + 1)

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .choose import choose
 from .config import AcceleratorConfig
-from .lif import LIFLane, lif_parameters
+from .lif import LIFLane, lif_parameters, shift_shape
 from .memory import MemoryInstance
 from .pe import accumulators
 from .sequencer import Operation, address, slot_layout, spike_layout
@@ -40,7 +42,7 @@ def layer_parameters(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class Neurons(wiring.Component):
-    """Stage X of an LIF slot, and the state it works on.
+    """Stage X of LIF and LOAD slots, for one part of a tile, and the state it works on.
 
     Parameters
     ----------
@@ -56,11 +58,11 @@ class Neurons(wiring.Component):
     acc : In, accumulators of both PE sets.
     state_row, state_read : In, the tile whose membranes and thresholds the next LIF slot needs.
     spikes : Out, spike registers.
-    input_shift : Out, of layer 0.
+    load_value, load_round : Out, of a LOAD slot, each lane of the part: the load is their sum.
     parameter_layer, parameter_write, parameter_write_data : In, parameter_data : Out; the
         parameter word of a layer.
-    threshold_row, threshold_read, threshold_write, threshold_write_data : In, threshold_data : Out;
-        one write enable a lane, data one cycle after the read.
+    threshold_row, threshold_lane, threshold_read, threshold_write, threshold_write_data : In,
+        threshold_data : Out; one write enable a lane, data one cycle after the read.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Neurons(wiring.Component):
         highest = (1 << self._threshold_bits) - 1
         self._thresholds = thresholds or [[highest] * config.lanes] * self._rows
         self.membrane_row = data.ArrayLayout(signed(config.membrane_bits), config.lanes)
+        self._membrane_part = data.ArrayLayout(signed(config.membrane_bits), config.neuron_lanes)
         self.held_layout = data.ArrayLayout(
             config.lanes * (max(config.tiles(i) for i in range(config.n_layers)) - 1),
             config.time_steps,
@@ -93,14 +96,15 @@ class Neurons(wiring.Component):
             "state_row": In(address(self._rows)),
             "state_read": In(1),
             "spikes": Out(spike_layout(config)),
-            "input_shift": Out(range(config.max_input_shift + 1)),
+            "load_value": Out(data.ArrayLayout(signed(config.acc_bits), config.neuron_lanes)),
+            "load_round": Out(config.neuron_lanes),
         }
         if config.folded:
             ports |= {
                 "held": Out(self.held_layout),
                 "membrane_write": Out(1),
                 "membrane_write_row": Out(address(self._rows)),
-                "membrane_write_data": Out(self.membrane_row),
+                "membrane_write_data": Out(self._membrane_part),
             }
             if config.time_steps == 2:
                 ports["membrane_work"] = Out(self.membrane_row)
@@ -113,10 +117,11 @@ class Neurons(wiring.Component):
                 "parameter_write_data": In(layer_parameters(config)),
                 "parameter_data": Out(layer_parameters(config)),
                 "threshold_row": In(address(self._rows)),
+                "threshold_lane": In(range(max(2, config.lanes))),
                 "threshold_read": In(1),
                 "threshold_write": In(config.lanes),
                 "threshold_write_data": In(self._threshold_bits),
-                "threshold_data": Out(self._threshold_bits * config.lanes),
+                "threshold_data": Out(self._threshold_bits),
             }
         self.memories = self._make_memories() if config.folded else []
         super().__init__(ports)
@@ -127,7 +132,10 @@ class Neurons(wiring.Component):
         width = config.lanes * config.membrane_bits
         rows = [sum(v << (bits * i) for i, v in enumerate(row)) for row in self._thresholds]
         self._membrane_memory = MemoryInstance(
-            "plosive_membrane_memory", self._rows, width, word_bits=width
+            "plosive_membrane_memory",
+            self._rows,
+            width,
+            word_bits=config.neuron_lanes * config.membrane_bits,
         )
         self._threshold_memory = MemoryInstance(
             "plosive_threshold_memory",
@@ -146,42 +154,59 @@ class Neurons(wiring.Component):
         fire = Signal()
         m.d.comb += fire.eq(self.execute & (slot.op == Operation.LIF))
 
+        load = Signal()
+        m.d.comb += load.eq(slot.op == Operation.LOAD)
+
         parameters = self._parameter_registers(m)
-        m.d.comb += self.input_shift.eq(parameters[0].input_shift)
         lif = Signal(lif_parameters(config))
         with m.Switch(slot.layer):
             for layer in range(config.n_layers):
                 with m.Case(layer):
                     m.d.comb += lif.eq(parameters[layer].lif)
+        shift = Signal(shift_shape(config))
+        m.d.comb += shift.eq(Mux(load, parameters[0].input_shift, lif.decay_shift))
 
-        membrane = Signal(self.membrane_row)
-        membrane_next = Signal(self.membrane_row)
-        threshold = Signal(data.ArrayLayout(self._threshold_bits, config.lanes))
-        spikes = Signal(config.lanes)
-        for lane in range(config.lanes):
-            if config.time_steps == 2:
-                stimulus = Mux(slot.step, self.acc[1][lane], self.acc[0][lane])
-            else:
-                total = self.acc[0][lane] + self.acc[1][lane]
-                stimulus = total[: config.acc_bits].as_signed()
+        membrane = Signal(self._membrane_part)
+        membrane_next = Signal(self._membrane_part)
+        threshold = Signal(data.ArrayLayout(self._threshold_bits, config.neuron_lanes))
+        spikes = Signal(config.neuron_lanes)
+        sums = [Signal(data.ArrayLayout(signed(config.acc_bits), len(spikes))) for _ in range(2)]
+        parts = [slot.part == part for part in range(config.parts)]
+        for b in range(2):
+            rows = zip(parts, self._parts(self.acc[b].as_value()), strict=True)
+            m.d.comb += sums[b].as_value().eq(choose(*rows))
+        for lane in range(config.neuron_lanes):
             m.submodules[f"lane_{lane}"] = neuron = LIFLane(config)
             m.d.comb += [
-                neuron.stimulus.eq(stimulus),
+                neuron.load.eq(load),
+                neuron.low.eq(sums[0][lane]),
+                neuron.high.eq(sums[1][lane]),
+                neuron.step.eq(slot.step),
                 neuron.membrane.eq(membrane[lane]),
                 neuron.threshold.eq(threshold[lane]),
                 neuron.parameters.eq(lif),
+                neuron.shift.eq(shift),
                 membrane_next[lane].eq(neuron.membrane_next),
                 spikes[lane].eq(neuron.spike),
+                self.load_value[lane].eq(neuron.load_value),
+                self.load_round[lane].eq(neuron.load_round),
             ]
 
-        begins = Signal()  # the membrane before is that of no frame
-        m.d.comb += begins.eq(self.start & (slot.step == 0))
-        if config.folded:
-            self._folded_state(m, fire, begins, membrane, membrane_next, threshold)
-        else:
-            self._register_state(m, fire, begins, membrane, membrane_next, threshold)
+        lif_slot = slot.op == Operation.LIF
+        # The membrane before is that of no frame. 0 also without an LIF slot, as a load wants it.
+        begins = Signal()
+        m.d.comb += begins.eq((self.start & (slot.step == 0)) | ~lif_slot)
+        state = self._folded_state if config.folded else self._register_state
+        state(m, fire, begins, membrane.as_value(), membrane_next.as_value())
+        self._select_threshold(m, lif_slot, threshold)
         self._spike_registers(m, fire, spikes)
         return m
+
+    def _parts(self, row: Value) -> list[Value]:
+        """A row of all lanes, cut into the parts of a tile; what the last one lacks is 0."""
+        config = self._config
+        width = len(row) // config.lanes * config.neuron_lanes
+        return [row[part * width : (part + 1) * width] for part in range(config.parts)]
 
     # ---- parameters ----------------------------------------------------------------------
 
@@ -209,69 +234,107 @@ class Neurons(wiring.Component):
                     m.d.sync += register.eq(self.parameter_write_data)
         return registers
 
-    # ---- membranes and thresholds --------------------------------------------------------
+    # ---- membranes -----------------------------------------------------------------------
 
-    def _register_state(self, m, fire, begins, membrane, membrane_next, threshold) -> None:
-        """Unfolded: one tile a layer, everything in registers, selected by the layer."""
-        config = self._config
-        bits = self._threshold_bits
-        if not self._constant:
-            # Same timing as the memory of a folded machine: data after the read, then held.
-            fetched = Signal.like(self.threshold_row)
-            with m.If(self.threshold_read):
-                m.d.sync += fetched.eq(self.threshold_row)
-        for layer in range(config.n_layers):
-            init = self._thresholds[layer]
-            if self._constant:
-                stored = Cat(Const(value, bits) for value in init)
-            else:
-                registers = [
-                    Signal(bits, init=value, reset_less=True, name=f"threshold_{layer}_{lane}")
-                    for lane, value in enumerate(init)
-                ]
-                stored = Cat(registers)
-                with m.If(self.threshold_row == layer):
-                    for lane, register in enumerate(registers):
-                        with m.If(self.threshold_write[lane]):
-                            m.d.sync += register.eq(self.threshold_write_data)
-                with m.If(fetched == layer):
-                    m.d.comb += self.threshold_data.eq(stored)
-            with m.If(self.slot.layer == layer):
-                m.d.comb += [
-                    threshold.eq(stored),
-                    membrane.eq(Mux(begins, 0, self.membranes[layer].as_value())),
-                ]
-                with m.If(fire):
-                    m.d.sync += self.membranes[layer].eq(membrane_next)
+    def _register_state(
+        self, m: Module, fire: Signal, begins: Signal, membrane: Value, membrane_next: Value
+    ) -> None:
+        """Unfolded: one tile a layer, membranes in registers."""
+        slot = self.slot
+        choices = []
+        for layer in range(self._config.n_layers):
+            for part, stored in enumerate(self._parts(self.membranes[layer].as_value())):
+                mine = (slot.layer == layer) & (slot.part == part)
+                choices.append((mine & ~begins, stored))
+                with m.If(fire & mine):
+                    m.d.sync += stored.eq(membrane_next)
+        m.d.comb += membrane.eq(choose(*choices))
 
-    def _folded_state(self, m, fire, begins, membrane, membrane_next, threshold) -> None:
+    def _folded_state(
+        self, m: Module, fire: Signal, begins: Signal, membrane: Value, membrane_next: Value
+    ) -> None:
         """Folded: one memory row a tile, fetched by F one cycle ahead, written back by X."""
-        config = self._config
+        config, slot = self._config, self.slot
         m.submodules.membranes = store = self._membrane_memory
         row = Signal(address(self._rows))  # of the LIF slot in X
         with m.If(self.state_read):
             m.d.sync += row.eq(self.state_row)
-        previous = Mux(begins, 0, store.data)
+        first_step = slot.step == 0
+        stored = self._parts(store.data)
+        choices = [
+            (~begins & first_step & (slot.part == part), value) for part, value in enumerate(stored)
+        ]
         if config.time_steps == 2:
-            last_step = self.slot.step == 1
-            previous = Mux(last_step, self.membrane_work.as_value(), previous)
-            with m.If(fire & ~last_step):
-                m.d.sync += self.membrane_work.eq(membrane_next)
+            last_step = slot.step == 1
+            for part, work in enumerate(self._parts(self.membrane_work.as_value())):
+                mine = slot.part == part
+                choices.append((~begins & last_step & mine, work))
+                with m.If(fire & ~last_step & mine):
+                    m.d.sync += work.eq(membrane_next)
         else:
             last_step = Const(1)
         m.d.comb += [
-            membrane.eq(previous),
+            membrane.eq(choose(*choices)),
             store.row.eq(Mux(self.membrane_write, row, self.state_row)),
             store.read.eq(self.state_read),
-            store.write.eq(self.membrane_write),
-            store.write_data.eq(membrane_next),
+            store.write.eq(Mux(self.membrane_write, 1 << slot.part, 0)),
+            store.write_data.eq(membrane_next.replicate(config.parts)),
             self.membrane_write.eq(fire & last_step),
             self.membrane_write_row.eq(row),
             self.membrane_write_data.eq(membrane_next),
         ]
 
+    # ---- thresholds ----------------------------------------------------------------------
+
+    def _select_threshold(self, m: Module, lif_slot: Value, threshold: data.View) -> None:
+        """Those of the LIF slot in X, or of the row that the weight port has read.
+
+        Unfolded they are registers, folded a memory with one row a tile; both with the timing of a
+        memory: data after the read, then held.
+        """
+        config, bits = self._config, self._threshold_bits
+        layer, part = self.slot.layer, self.slot.part
+        if not self._constant:
+            fetched = Signal.like(self.threshold_row)
+            fetched_lane = Signal.like(self.threshold_lane)
+            with m.If(self.threshold_read):
+                m.d.sync += [
+                    fetched.eq(self.threshold_row),
+                    fetched_lane.eq(self.threshold_lane),
+                ]
+            upper = fetched_lane >= config.neuron_lanes
+            layer, part = Mux(lif_slot, layer, fetched), Mux(lif_slot, part, upper)
+            place = (fetched_lane - Mux(upper, config.neuron_lanes, 0))[: len(fetched_lane)]
+            m.d.comb += self.threshold_data.eq(threshold.as_value().word_select(place, bits))
+        rows = self._threshold_memory_row(m) if config.folded else self._threshold_registers(m)
+        choices = []
+        for index, row in enumerate(rows):
+            for p, stored in enumerate(self._parts(row)):
+                mine = part == p
+                choices.append((mine & (layer == index) if len(rows) > 1 else mine, stored))
+        m.d.comb += threshold.as_value().eq(choose(*choices))
+
+    def _threshold_registers(self, m: Module) -> list[Value]:
+        """Rows of registers, one a layer, written by the weight port."""
+        bits = self._threshold_bits
+        if self._constant:
+            return [Cat(Const(value, bits) for value in row) for row in self._thresholds]
+        rows = []
+        for layer, init in enumerate(self._thresholds):
+            registers = [
+                Signal(bits, init=value, reset_less=True, name=f"threshold_{layer}_{lane}")
+                for lane, value in enumerate(init)
+            ]
+            rows.append(Cat(registers))
+            with m.If(self.threshold_row == layer):
+                for lane, register in enumerate(registers):
+                    with m.If(self.threshold_write[lane]):
+                        m.d.sync += register.eq(self.threshold_write_data)
+        return rows
+
+    def _threshold_memory_row(self, m: Module) -> list[Value]:
+        """The row that F has fetched with the membranes, or that the weight port has read."""
         m.submodules.thresholds = store = self._threshold_memory
-        m.d.comb += threshold.eq(store.data)
         if self._constant:
             m.d.comb += [store.row.eq(self.state_row), store.read.eq(self.state_read)]
         else:
@@ -279,9 +342,9 @@ class Neurons(wiring.Component):
                 store.row.eq(Mux(self.state_read, self.state_row, self.threshold_row)),
                 store.read.eq(self.state_read | self.threshold_read),
                 store.write.eq(self.threshold_write),
-                store.write_data.eq(self.threshold_write_data.replicate(config.lanes)),
-                self.threshold_data.eq(store.data),
+                store.write_data.eq(self.threshold_write_data.replicate(self._config.lanes)),
             ]
+        return [store.data]
 
     # ---- spikes --------------------------------------------------------------------------
 
@@ -289,20 +352,24 @@ class Neurons(wiring.Component):
         """New spikes are held until the layer's last tile, then all of them are committed."""
         config = self._config
         lanes = config.lanes
-        for layer, neurons in enumerate(config.hidden):
+        for layer in range(config.n_layers):
             final = config.tiles(layer) - 1
-            for step in range(config.time_steps):
+            for step, part in product(range(config.time_steps), range(config.parts)):
                 register = self.spikes[f"l{layer}"][step]
                 mine = (self.slot.layer == layer) & (self.slot.step == step)
-                with m.If(fire & mine):
+                first = part * config.neuron_lanes
+                last = min(first + config.neuron_lanes, lanes)
+                with m.If(fire & mine & (self.slot.part == part)):
                     with m.Switch(self.slot.tile):
                         for tile in range(final):
+                            place = slice(tile * lanes + first, tile * lanes + last)
                             with m.Case(tile):
-                                m.d.sync += self.held[step][tile * lanes : (tile + 1) * lanes].eq(
-                                    spikes
-                                )
+                                m.d.sync += self.held[step][place].eq(spikes)
                         with m.Case(final):
-                            held = self.held[step][: final * lanes] if final else Const(0, 0)
-                            m.d.sync += register.eq(Cat(held, spikes)[:neurons])
+                            place = slice(final * lanes + first, final * lanes + last)
+                            m.d.sync += register[place].eq(spikes)
+                            if part == 0:
+                                held = self.held[step][: final * lanes] if final else Const(0, 0)
+                                m.d.sync += register[: final * lanes].eq(held)
         with m.If(self.clear):
             m.d.sync += self.spikes.eq(0)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processing elements: sets of shift-add lanes, and the load that joins the input nibbles."""
+"""The processing elements: sets of shift-add lanes."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .choose import choose
 from .config import AcceleratorConfig
 
-__all__ = ["PESet", "accumulators", "join_nibbles"]
+__all__ = ["PESet", "accumulators"]
 
 
 def accumulators(config: AcceleratorConfig) -> data.ArrayLayout:
@@ -20,14 +21,17 @@ def accumulators(config: AcceleratorConfig) -> data.ArrayLayout:
 class PESet(wiring.Component):
     """`lanes` shift-add PEs under one broadcast control word.
 
-    acc <= (first ? 0 : acc) + (enable ? +/-(weight << shift) : 0), modulo 2**acc_bits.
+    acc <= (first ? 0 : acc) + (enable ? +/-(weight << shift) : 0), or a load,
+    acc <= load_value + load_round, modulo 2**acc_bits.
 
     Attributes
     ----------
     weights : In, one row, lane j in bits 4j+3..4j.
     execute : In, the control word below is valid at this clock edge.
     first, enable, shift (0..3), negate : In.
-    load, load_value : In, overwrite the accumulators (never together with `execute`).
+    load : In, one bit a part of the tile: overwrite its accumulators. Never together with
+        `execute`; `first` and `enable` are 0.
+    load_value, load_round : In, of each lane of a part.
     acc : Out, the accumulators.
     """
 
@@ -39,8 +43,9 @@ class PESet(wiring.Component):
             "first": In(1),
             "enable": In(1),
             "shift": In(2),
-            "load": In(1),
-            "load_value": In(accumulators(config)),
+            "load": In(config.parts),
+            "load_value": In(data.ArrayLayout(signed(config.acc_bits), config.neuron_lanes)),
+            "load_round": In(config.neuron_lanes),
             "acc": Out(accumulators(config)),
         }
         if negates:
@@ -52,28 +57,17 @@ class PESet(wiring.Component):
         m = Module()
         bits = self._config.weight_bits
         # A lane that gets no work keeps its value: nothing toggles.
-        update = Signal()
-        m.d.comb += update.eq(self.execute & (self.first | self.enable))
+        work = Signal()
+        m.d.comb += work.eq(self.execute & (self.first | self.enable))
         for lane in range(self._config.lanes):
+            part, place = divmod(lane, self._config.neuron_lanes)
+            load = self.load[part]
             weight = self.weights[lane * bits : (lane + 1) * bits].as_signed()
+            weight = Mux(self.enable, weight, 0)
             # -w has one bit more than w; what the shift adds beyond acc wraps anyway.
             digit = Mux(self.negate, -weight, weight) if self._negates else weight
-            addend = Mux(self.enable, digit << self.shift, 0)
-            base = Mux(self.first, 0, self.acc[lane])
-            with m.If(update):
+            addend = (digit << self.shift) | (load & self.load_round[place])
+            base = choose((~(self.first | load), self.acc[lane]), (load, self.load_value[place]))
+            with m.If(work | load):
                 m.d.sync += self.acc[lane].eq(base + addend)
-            with m.Elif(self.load):
-                m.d.sync += self.acc[lane].eq(self.load_value[lane])
         return m
-
-
-def join_nibbles(low: Value, high: Value, input_shift: Value, max_shift: int) -> Value:
-    """(low + (high << 4) + half) >>> input_shift, half = 2**(input_shift-1) or 0 for no shift.
-
-    The sum has acc_bits + 5 bits: high << 4 has acc_bits + 4, and two more terms no larger than it
-    add at most one bit (half <= 2**(max_shift-1), checked against acc_bits by the configuration).
-    """
-    half = Cat(input_shift == shift for shift in range(1, max_shift + 1))
-    width = len(low) + 5
-    total = (low + (high << 4) + half)[:width].as_signed()
-    return total >> input_shift

@@ -20,10 +20,10 @@ class PhaseKind(enum.Enum):
     """What a phase does with its cycles."""
 
     INPUT = "input"  # features times w_in of layer 0, two nibbles side by side
-    LOAD = "load"  # both nibble sums, rounded and shifted, back into the accumulators
+    LOAD = "load"  # both nibble sums of a part of a tile, rounded and shifted, back into acc
     RECURRENT = "recurrent"  # the layer's own spikes of the frame before times w_rec
     FEEDFORWARD = "feedforward"  # spikes of the layer before times w_in
-    LIF = "lif"  # one time step of the neurons of a tile
+    LIF = "lif"  # one time step of the neurons of one part of a tile
     WAIT = "wait"  # one empty cycle: the spikes just computed reach the spike registers
     READOUT = "readout"  # spikes of the last layer times w_out
 
@@ -60,6 +60,7 @@ class Phase:
     source_layer : layer whose spikes are the operand; -1 for none (features).
     first : whether the accumulators start from 0 here.
     step : time step of an LIF phase.
+    part : the part of the tile that a LOAD or LIF phase is for.
     dense_rows : row reads of this phase if nothing were skipped, both banks together.
     """
 
@@ -74,6 +75,7 @@ class Phase:
     source_layer: int = -1
     first: bool = False
     step: int = 0
+    part: int = 0
     dense_rows: int = 0
 
 
@@ -192,7 +194,7 @@ class Schedule:
                         first=True,
                         dense_rows=config.n_input,
                     ),
-                    Phase(PhaseKind.LOAD, 0),
+                    *(Phase(PhaseKind.LOAD, 0, part=p) for p in range(config.parts)),
                 ]
                 if config.recurrent[0]:
                     phases.append(self._hidden(PhaseKind.RECURRENT, 0, first=False))
@@ -206,7 +208,11 @@ class Schedule:
             else:
                 add([Phase(PhaseKind.WAIT, layer)], 1)
                 phases = [self._hidden(PhaseKind.FEEDFORWARD, layer, first=True)]
-            phases += [Phase(PhaseKind.LIF, layer, step=k) for k in range(config.time_steps)]
+            phases += [
+                Phase(PhaseKind.LIF, layer, step=k, part=p)
+                for k in range(config.time_steps)
+                for p in range(config.parts)
+            ]
             add(phases, config.tiles(layer))
         add([Phase(PhaseKind.WAIT, config.n_layers)], 1)
         if self.pairs:

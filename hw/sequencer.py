@@ -58,6 +58,7 @@ def slot_layout(config: AcceleratorConfig) -> data.StructLayout:
             "layer": range(max(2, config.n_layers)),
             "tile": range(max(2, tiles)),
             "step": 1,
+            "part": range(max(2, config.parts)),
             "capture": 1,
             "capture_last": 1,
             "end": 1,
@@ -248,7 +249,7 @@ class Sequencer(wiring.Component):
                 self.features_done.eq(feature_end.last & run & (self.tile == config.tiles(0) - 1)),
             ]
         elif phase.kind is PhaseKind.LOAD:
-            m.d.comb += slot.op.eq(Operation.LOAD)
+            m.d.comb += [slot.op.eq(Operation.LOAD), slot.part.eq(phase.part)]
         elif phase.kind is PhaseKind.LIF:
             first_row = sum(config.tiles(layer) for layer in range(phase.layer))
             m.d.comb += [
@@ -256,7 +257,8 @@ class Sequencer(wiring.Component):
                 slot.layer.eq(phase.layer),
                 slot.tile.eq(self.tile),
                 slot.step.eq(phase.step),
-                self.state_read.eq(run if phase.step == 0 else 0),
+                slot.part.eq(phase.part),
+                self.state_read.eq(run if phase.step == phase.part == 0 else 0),
                 self.state_row.eq(first_row + self.tile),
             ]
         elif phase.issue is not Issue.NONE:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .choose import choose
 from .config import AcceleratorConfig
 from .pe import accumulators
 from .schedule import Schedule
@@ -82,6 +83,8 @@ class FeatureBuffer(wiring.Component):
 class OutputBuffer(wiring.Component):
     """Holds a finished readout group while the next one runs, and sends it beat by beat.
 
+    The two sums of the odd tile are added as they leave: output_lanes adders, and not lanes.
+
     Attributes
     ----------
     capture, capture_last, capture_end : In, a group is final in `acc`; the frame's last; flag.
@@ -114,7 +117,6 @@ class OutputBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
         config = self._config
-        lanes = config.lanes
         valid = Signal()
         final_beat = Signal()
         free = Signal()
@@ -128,10 +130,8 @@ class OutputBuffer(wiring.Component):
             self.stream.payload.last.eq(self.last_group & final_beat),
             self.stream.payload.end.eq(self.end),
         ]
-        beat_bits = config.output_lanes * config.acc_bits
-        m.d.comb += self.stream.payload.logits.eq(
-            self.data.as_value().word_select(self.beat, beat_bits)
-        )
+        for place in range(config.output_lanes):
+            m.d.comb += self.stream.payload.logits[place].eq(self._logit(place))
         with m.If(self.capture & free):
             m.d.sync += [
                 valid.eq(1),
@@ -139,15 +139,26 @@ class OutputBuffer(wiring.Component):
                 self.last_group.eq(self.capture_last),
                 self.end.eq(self.capture_end),
             ]
-            odd = self.capture_last if self._odd_tile else 0
-            for lane in range(lanes):
-                low, high = self.acc[0][lane], self.acc[1][lane]
-                m.d.sync += [
-                    self.data[lane].eq(Mux(odd, low + high, low)),
-                    self.data[lanes + lane].eq(Mux(odd, 0, high)),
-                ]
+            m.d.sync += self.data.eq(self.acc)
         with m.Elif(valid & self.stream.ready):
             m.d.sync += self.beat.eq(self.beat + 1)
             with m.If(final_beat):
                 m.d.sync += [valid.eq(0), self.beat.eq(0)]
         return m
+
+    def _logit(self, place: int) -> Value:
+        """A logit of the beat: of a pair from either half of the buffer, of the odd tile both."""
+        lanes, output_lanes = self._config.lanes, self._config.output_lanes
+        odd = self.last_group if self._odd_tile else Const(0)
+        beats: list[dict[int, Value]] = [{}, {}]  # for each half, its lane and when it leaves
+        for beat in range(self._full_beats):
+            now = self.beat == beat
+            half, lane = divmod(beat * output_lanes + place, lanes)
+            beats[half][lane] = beats[half].get(lane, Const(0)) | (now if half == 0 else now & ~odd)
+            if half == 0 and self._odd_tile:
+                beats[1][lane] = beats[1].get(lane, Const(0)) | (now & odd)
+        return sum(
+            choose(*((when, self.data[half * lanes + lane]) for lane, when in times.items()))
+            for half, times in enumerate(beats)
+            if times
+        )

@@ -95,7 +95,7 @@ class Trace(wiring.Component):
             self._add(name, getattr(sequencer, name))
         self._add("stall", outputs.stall)
         self._add_memories(core)
-        for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step"):
+        for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step", "part"):
             self._add(f"x_{name}", Value.cast(x[name]))
         for name in ("capture", "capture_last", "end"):
             self._add(f"x_{name}", x[name])
@@ -112,7 +112,8 @@ class Trace(wiring.Component):
             self._add("membrane_write", write)
             self._add("membrane_row", Mux(write, neurons.membrane_write_row, 0))
             gated = data.View(
-                neurons.membrane_row, Mux(write, neurons.membrane_write_data.as_value(), 0)
+                neurons.membrane_write_data.shape(),
+                Mux(write, neurons.membrane_write_data.as_value(), 0),
             )
             self._add("membrane_data", gated)
             self._add("held", neurons.held.as_value(), _bit_shape(neurons.held_layout))

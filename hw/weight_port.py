@@ -7,6 +7,7 @@ from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .choose import choose
 from .config import AcceleratorConfig
 from .memory import row_words
 from .schedule import Schedule
@@ -76,12 +77,12 @@ class WeightPort(wiring.Component):
     answers : Out, stream of read words; a read two cycles earlier at the soonest.
     select, write : Out, one bit a region: it is addressed in this cycle; and written.
     row, word, write_data : Out.
-    data : In, per region in the order of `regions`, the addressed row one cycle later.
+    read_word : Out, the word of the row that was addressed in the cycle before.
+    data : In, per region in the order of `regions`, that word.
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule, widths: list[int]) -> None:
         self.sizes = regions(config, schedule)
-        self._widths = widths
         request = weight_request(config, schedule)
         super().__init__(
             {
@@ -93,9 +94,8 @@ class WeightPort(wiring.Component):
                 "row": Out(request["row"].shape),
                 "word": Out(request["word"].shape),
                 "write_data": Out(WORD_BITS),
-                "data": In(
-                    data.StructLayout({f"r{i}": width for i, (width, _) in enumerate(widths)})
-                ),
+                "read_word": Out(request["word"].shape),
+                "data": In(data.StructLayout({f"r{i}": bits for i, bits in enumerate(widths)})),
             }
         )
 
@@ -121,16 +121,12 @@ class WeightPort(wiring.Component):
                 accept & (request.region == region) & (request.row < rows) & (request.word < words)
             )
         selected = Signal.like(self.select)
-        word = Signal.like(self.word)
         m.d.sync += fetching.eq(accept & ~request.write)
         with m.If(accept):
-            m.d.sync += [selected.eq(self.select), word.eq(request.word)]
+            m.d.sync += [selected.eq(self.select), self.read_word.eq(request.word)]
         with m.If(fetching):
-            m.d.sync += [valid.eq(1), answer.eq(0)]
-            for index, (_, word_bits) in enumerate(self._widths):
-                with m.If(selected[index]):
-                    row = self.data[f"r{index}"]
-                    m.d.sync += answer.eq(row.word_select(word, word_bits))
+            words = [self.data[f"r{index}"] for index in range(len(selected))]
+            m.d.sync += [valid.eq(1), answer.eq(choose(*zip(selected, words, strict=True)))]
         with m.Elif(self.answers.ready):
             m.d.sync += valid.eq(0)
         return m
