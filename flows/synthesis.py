@@ -32,7 +32,7 @@ from hw.config import AcceleratorConfig
 from hw.core import Core
 from hw.verilog import TOP, component_verilog
 
-__all__ = ["PERIOD_NS", "Block", "Netlist", "synthesize"]
+__all__ = ["PERIOD_NS", "Block", "Netlist", "netlist_name", "synthesize"]
 
 PERIOD_NS = 10.0
 """The clock period that gates are sized for, and that the SDC names."""
@@ -205,12 +205,69 @@ def synthesize(
     PlosiveError
         `bake` without a network, yosys fails, or the folder cannot be written.
     """
+    progress("generating the Verilog")
+    given = _given(config, pdk, network, bake, clock_gating, memory_goal)
+    folder = build_dir / "synthesis" / given.name
+    if not (folder / "synthesis.json").is_file():
+        with atomic_directory(folder) as work:
+            _run(work, given.files, pdk, given.versions, progress)
+    description = json.loads((folder / "synthesis.json").read_text())
+    return Netlist(
+        folder=folder,
+        config=given.config,
+        pdk=pdk,
+        blocks=tuple(_blocks(description["modules"], TOP, ())),
+        memories=given.memories,
+        tilings=given.tilings,
+        clock_gating=given.gated,
+        gated_flip_flops=description["gated_flip_flops"],
+        versions=description["versions"],
+        cpu_s=description["cpu_s"],
+        wall_s=description["wall_s"],
+    )
+
+
+def netlist_name(config: AcceleratorConfig, pdk: Pdk) -> str:
+    """Name of the folder that `synthesize` would make, with its other parameters left out.
+
+    It holds a hash of all that yosys reads and of yosys' version: the same name, the same netlist.
+    """
+    return _given(config, pdk, None, False, True, "area").name
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What synthesis starts from; `files` is all that yosys reads but the Liberty file."""
+
+    name: str
+    config: AcceleratorConfig
+    memories: tuple[MemoryShape, ...]
+    tilings: dict[str, Tiling]
+    gated: bool
+    files: dict[str, str]
+    versions: dict[str, str]
+
+
+def _given(
+    config: AcceleratorConfig,
+    pdk: Pdk,
+    network: Network | None,
+    bake: bool,
+    clock_gating: bool,
+    memory_goal: Goal,
+) -> _Given:
+    """The parameters of `synthesize` as files.
+
+    Raises
+    ------
+    PlosiveError
+        `bake` without a network.
+    """
     if bake and network is None:
         raise PlosiveError("--bake needs a network: its weights become constants; give --network")
     config = config.replace(trace=False)
-    progress("generating the Verilog")
     core = Core(config, contents(config, network) if bake else None, bake=bake)
-    memories = memory_shapes(core)
+    memories = tuple(memory_shapes(core))
     tilings = {
         memory.name: tile(memory, pdk.macros, memory_goal)
         for memory in memories
@@ -226,27 +283,10 @@ def synthesize(
     versions = {"yosys": toolchain.find("yosys").version}
     key = json.dumps([files, versions, pdk.name, pdk.liberty_sha256], sort_keys=True)
     name = f"{pdk.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    folder = build_dir / "synthesis" / name
-    if not (folder / "synthesis.json").is_file():
-        with atomic_directory(folder) as work:
-            _run(work, files, pdk, versions, progress)
-    description = json.loads((folder / "synthesis.json").read_text())
-    return Netlist(
-        folder=folder,
-        config=config,
-        pdk=pdk,
-        blocks=tuple(_blocks(description["modules"], TOP, ())),
-        memories=tuple(memories),
-        tilings=tilings,
-        clock_gating=gated,
-        gated_flip_flops=description["gated_flip_flops"],
-        versions=description["versions"],
-        cpu_s=description["cpu_s"],
-        wall_s=description["wall_s"],
-    )
+    return _Given(name, config, memories, tilings, gated, files, versions)
 
 
-def _memories(memories: list[MemoryShape], tilings: dict[str, Tiling]) -> str:
+def _memories(memories: tuple[MemoryShape, ...], tilings: dict[str, Tiling]) -> str:
     """Wrappers around macros, the macros' ports, and black boxes for memories without macros."""
     macros = {
         column.macro.name: column.macro for tiling in tilings.values() for column in tiling.columns
