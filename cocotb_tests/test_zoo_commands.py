@@ -11,7 +11,7 @@ import soundfile
 from flows import cli
 from golden_model import Network
 from hw.config import preset
-from model_zoo import cards, costs, zoo
+from model_zoo import cards, costs, data, zoo
 
 WANTED = {
     *("per", "per_no_silence", "frame_accuracy", "utterances", "frames", "sparsity"),
@@ -204,6 +204,25 @@ def test_train_follows_a_recipe_to_a_network_that_runs(figures, tmp_path, data_d
     np.testing.assert_allclose(scored["sparsity"], wanted["sparsity"], atol=2e-4)
 
 
+def test_train_leaves_broken_recordings_out_when_asked(capsys, tmp_path, data_dir):
+    pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+    corpus = tmp_path / "data" / "timit-sample"
+    for speaker in sorted((data_dir / "timit-sample").glob("dr*"))[:6]:
+        shutil.copytree(speaker, corpus / speaker.name)
+    (tmp_path / "data" / "noise").symlink_to(data_dir / "noise")
+    heard = [u for u in data.read("timit-sample", tmp_path / "data") if u.split == "train"]
+    broken = heard[0].path
+    broken.write_bytes(b"no sound")
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE)
+    arguments = ("train", recipe, "--data", tmp_path / "data", "-o", tmp_path, "--build", tmp_path)
+    assert str(broken) in refusal(capsys, *arguments)
+    assert cli.run([*map(str, arguments), "--broken", "skip"]) == 0
+    assert str(broken) in capsys.readouterr().err
+    used = Network.load(tmp_path / "mine.safetensors").header["provenance"]["data"]
+    assert used["timit-sample"]["sentences"] == len(heard) - 1
+
+
 def test_train_lists_recipes_and_refuses_unknown_ones(figures, capsys, tmp_path):
     assert "speech" in [entry["name"] for entry in figures("train")["recipes"]]
     assert "recipe 'spech': it must be one of" in refusal(capsys, "train", "spech")
@@ -232,7 +251,6 @@ data = { timit = 0.3 }
 def test_the_full_timit_recipe_runs_on_a_made_up_corpus(figures, tmp_path, data_dir):
     """1920 tied states from a corpus in LDC93S1's layout to a network file, and scored."""
     pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
-    from model_zoo import data
     from model_zoo.data import espeak
 
     sentences = [u.text for u in data.read("bdl", data_dir) if u.split == "train"]

@@ -150,6 +150,9 @@ ZooBuild = Annotated[
     Path, typer.Option("--build", metavar="DIR", help="Folder that keeps what took long.")
 ]
 _ZOO_BUILD = Path("build/model_zoo")
+BrokenOption = Annotated[
+    Broken, typer.Option("--broken", help="What becomes of recordings that cannot be used.")
+]
 
 
 ProcessName = Annotated[
@@ -883,9 +886,7 @@ def evaluate(
         Path | None,
         typer.Option("--noise-data", metavar="DIR", help="Noise: a folder of clips per class."),
     ] = None,
-    broken: Annotated[
-        Broken, typer.Option("--broken", help="What becomes of recordings that cannot be used.")
-    ] = Broken.refuse,
+    broken: BrokenOption = Broken.refuse,
     gain: Annotated[
         float | None,
         typer.Option(
@@ -956,6 +957,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="In place of the recipe's own.")
     ] = None,
+    broken: BrokenOption = Broken.refuse,
     as_json: Json = False,
     build: ZooBuild = _ZOO_BUILD,
 ) -> None:
@@ -987,6 +989,7 @@ def train(
         build_dir=build,
         threads=threads,
         seed=seed,
+        broken=broken.value,
         report=_say,
         progress=sys.stderr.isatty(),
     )

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from model_zoo import costs, data, recipe
 from model_zoo.features import FRAME_SECONDS
-from model_zoo.train import Session
+from model_zoo.train import Session, repeatable
 
 __all__ = [
     "FOLDS",
@@ -70,12 +70,11 @@ def _tuned(session, training, dev):
 def size(model):
     """Bytes of a network's weights without the pruned ones, at the bits that each has.
 
-    As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout).
+    As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout): of the
+    weights that training holds, of which none but a pruned one is exactly zero.
     """
-    count = sum(p.numel() for p in model.parameters() if p.ndim == 2)
-    if hasattr(model, "readout_kept"):
-        count -= int((model.readout_kept == 0).sum())
-    return count * (model.precision or 32) / 8
+    weights = [p.detach().cpu().numpy() for p in model.parameters() if p.ndim == 2]
+    return 1e6 * costs.megabytes(weights, model.precision or 32)
 
 
 def memory_size(model):
@@ -102,11 +101,14 @@ def accumulations(model, outputs):
     if not hasattr(model, "layers"):
         return sum(p.numel() for p in model.parameters() if p.ndim == 2) / FRAME_SECONDS / 1e6
     layers = [
-        tuple(None if w is None else layer.quantised(w).numpy() for w in (layer.w_in, layer.w_rec))
+        tuple(
+            None if w is None else layer.quantised(w).cpu().numpy()
+            for w in (layer.w_in, layer.w_rec)
+        )
         for layer in model.layers
     ]
     merged = model.config.merge_readout and model.config.time_steps == 2
-    operations = costs.Operations(layers, model.quantised_readout().numpy(), merged)
+    operations = costs.Operations(layers, model.quantised_readout().cpu().numpy(), merged)
     for output in outputs:
         operations.add(output)
     return operations.mmac_per_s()
@@ -188,8 +190,7 @@ def cross_validate(name, folds, folder=None, build="build/model_zoo", report=pri
     list of dict
         Of `run_fold`.
     """
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    repeatable(1)
     progress = sys.stderr.isatty()
     session = Session(recipe.load(name), folder, build, report, progress)
     return [run_fold(session, number, Path(build) / "ladder") for number in folds]

@@ -95,7 +95,16 @@ def state_labels(segments, n_frames):
     return number[found] * phones.N_STATES + np.clip(state, 0, phones.N_STATES - 1)
 
 
-def gather(corpora, folder, build, sentences=3000, seed=1, report=print, progress=True):
+def gather(
+    corpora,
+    folder,
+    build,
+    sentences=3000,
+    seed=1,
+    report=print,
+    progress=True,
+    broken="refuse",
+):
     """Read, label and keep corpora by name.
 
     Parameters
@@ -111,6 +120,8 @@ def gather(corpora, folder, build, sentences=3000, seed=1, report=print, progres
     report : callable
         Takes lines on what was left out.
     progress : bool
+    broken : str
+        What becomes of recordings that cannot be used: "refuse" or "skip".
 
     Returns
     -------
@@ -125,7 +136,7 @@ def gather(corpora, folder, build, sentences=3000, seed=1, report=print, progres
         if name == "espeak":
             utterances = _synthetic(folder, build, sentences, seed, progress)
         else:
-            utterances = data.read(name, folder, report=report)
+            utterances = data.read(name, folder, broken, report)
         made[name] = prepare(utterances, build, report, progress)
     return made
 

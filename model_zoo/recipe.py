@@ -306,6 +306,10 @@ def _stage(number, values, common):
         raise RecipeError(
             f"{where}: model is {stage.model!r}: it must be one of {', '.join(MODELS)}"
         )
+    if stage.model == "gru" and (stage.precision or stage.pruned):
+        raise RecipeError(
+            f'{where}: model is "gru": its precision must be "float" and nothing is pruned'
+        )
     if stage.training.epochs < 1:
         raise RecipeError(f"{where}: epochs is {stage.training.epochs!r}: it must be 1 or more")
     if not 0 <= stage.pruned < 1:
