@@ -45,6 +45,7 @@ from .weight_port import Region, regions
 __all__ = ["MAX_BEST", "Shell", "build_hash"]
 
 MAX_BEST = 64
+_DEPTHS = tuple(1 << bits for bits in range(1, 16))
 _INDEX_BITS = (len(REGISTERS) - 1).bit_length()
 
 
@@ -100,6 +101,11 @@ class Shell(wiring.Component):
         most = min(MAX_BEST, config.n_output)
         if not 0 <= best <= most:
             raise ValueError(f"best is {best!r}: it must be 0 to {most}")
+        if result_depth not in _DEPTHS:
+            raise ValueError(
+                f"result_depth is {result_depth!r}: it must be a power of two, "
+                f"{_DEPTHS[0]} to {_DEPTHS[-1]}"
+            )
         self.config = config
         self.best = best
         self.core = Core(config, contents, bake=bake)
