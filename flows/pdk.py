@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.errors import PlosiveError
+from flows.errors import PlosiveError, ToolError
 from flows.liberty import Group, read_liberty
 
 __all__ = ["PDKS", "Cell", "ClockGate", "Macro", "Pdk", "Port", "find_pdk"]
@@ -188,8 +188,10 @@ def find_pdk(name: str, root: str | os.PathLike[str] | None = None) -> Pdk:
 
     Raises
     ------
+    ToolError
+        Its files are missing.
     PlosiveError
-        There is no PDK of that name, its files are missing, or one of them is broken.
+        There is no PDK of that name, or one of its files is broken.
     """
     if name == "generic":
         return Pdk("generic")
@@ -199,7 +201,7 @@ def find_pdk(name: str, root: str | os.PathLike[str] | None = None) -> Pdk:
     folder = Path(root or os.environ.get("PDK_ROOT") or _BESIDE) / name
     liberty = folder / layout.liberty
     if not liberty.is_file():
-        raise PlosiveError(
+        raise ToolError(
             f"the PDK {name} was not found: {liberty} is missing; install it (`ciel enable` of the "
             "Python package ciel) and give --pdk-root or PDK_ROOT, or use --pdk generic"
         )
