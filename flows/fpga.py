@@ -37,6 +37,7 @@ __all__ = [
     "Sources",
     "Synthesis",
     "board_sources",
+    "board_tools",
     "build",
     "check_fit",
     "core_sources",
@@ -212,6 +213,18 @@ class Placement:
     available: dict[str, int]
     critical_path: dict[str, Any]
     seconds: float
+
+
+def board_tools(board: Board) -> dict[str, str]:
+    """Version of each tool that a board's bitstream is made with.
+
+    Raises
+    ------
+    ToolError
+        One is missing.
+    """
+    tools = _TOOLS[board.family]
+    return {name: toolchain.find(name).version for name in ("yosys", tools.place, tools.pack)}
 
 
 # ---- Verilog ------------------------------------------------------------------------------
@@ -524,8 +537,7 @@ def build(
         The network is for other shapes or formats than the hardware.
     """
     tools = _TOOLS[board.family]
-    for name in (tools.place, tools.pack):  # before minutes of synthesis
-        toolchain.find(name)
+    versions = board_tools(board)  # a missing one is seen before minutes of synthesis
     config = config.replace(trace=False)
     if network is not None:
         network = network.on(config)
@@ -589,8 +601,7 @@ def build(
             "place_and_route": {str(p.seed): p.seconds for p in placements},
         },
         "versions": {
-            **synthesis.versions,
-            **{name: toolchain.find(name).version for name in (tools.place, tools.pack)},
+            **versions,
             **{name: version(name) for name in ("plosive", "amaranth", "amaranth-boards")},
         },
     }
