@@ -419,6 +419,27 @@ def test_a_recipe_has_what_its_base_has(tmp_path):
     assert made.stages == base.stages
 
 
+def test_corpora_of_one_s_own_lie_beside_the_recipe_that_names_them(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "base.toml").write_text(
+        "base = 'speech'\n[corpora.mine]\npath = 'voices'\nlicence = 'mine'\n"
+    )
+    path = tmp_path / "r.toml"
+    path.write_text(
+        "base = 'below/base.toml'\n[corpora.yours]\npath = '/far'\nlicence = 'l'\nformat = 'timit'"
+    )
+    own = dict(recipe.load(path).corpora)
+    assert own["mine"].path == str(tmp_path.resolve() / "below" / "voices")
+    assert own["mine"].format == "folder"
+    assert own["yours"].path == "/far"
+    path.write_text("base = 'speech'\n[corpora.mine]\npath = 'voices'\n")
+    with pytest.raises(recipe.RecipeError, match=r"corpora\.mine: licence is missing"):
+        recipe.load(path)
+    path.write_text("base = 'speech'\ncorpora = 'mine'\n")
+    with pytest.raises(recipe.RecipeError, match=r"corpora is 'mine': it must be tables"):
+        recipe.load(path)
+
+
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(recipe.RecipeError, match=r"^recipe 'sopeech': it must be one of .*speech"):
         recipe.load("sopeech")

@@ -223,6 +223,47 @@ def test_train_leaves_broken_recordings_out_when_asked(capsys, tmp_path, data_di
     assert used["timit-sample"]["sentences"] == len(heard) - 1
 
 
+OWN = """
+base = "mine.toml"
+start = "speech"
+tune = ["voices"]
+test = ["voices"]
+[corpora.voices]
+path = "recordings"
+licence = "ask them"
+[[stage]]
+name = "4-bit"
+hidden = [128, 128]
+pruned = 0.4
+epochs = 1
+data = { voices = 1.0 }
+"""
+
+
+def test_train_on_recordings_of_one_s_own(figures, capsys, tmp_path, data_dir):
+    pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(OWN)
+    options = ("--data", data_dir, "-o", tmp_path, "--build", tmp_path / "b")
+    speakers = sorted((data_dir / "timit-sample").glob("dr*"))[:4]
+    for number, speaker in enumerate(speakers):
+        if number == 2:  # two speakers are no three splits
+            line = refusal(capsys, "train", recipe, *options)
+            assert "data names corpus 'voices', which has no recordings that are 'train'" in line
+        folder = tmp_path / "recordings" / speaker.name
+        folder.mkdir(parents=True)
+        for path in [*speaker.glob("s[ix]*.wav"), *speaker.glob("s[ix]*.phn")]:
+            shutil.copy(path, folder)
+    made = figures("train", recipe, *options)
+    header = Network.load(made["network"]).header
+    used = header["provenance"]["data"]["voices"]
+    assert (used["speakers"], used["sentences"], used["licence"]) == (2, 16, "ask them")
+    assert header["provenance"]["gain_db"].keys() == {"voices"}
+    assert header["scores"]["test"]["utterances"] == 8
+    assert "ask them" in (tmp_path / "own.md").read_text()
+
+
 def test_train_lists_recipes_and_refuses_unknown_ones(figures, capsys, tmp_path):
     assert "speech" in [entry["name"] for entry in figures("train")["recipes"]]
     assert "recipe 'spech': it must be one of" in refusal(capsys, "train", "spech")

@@ -104,13 +104,15 @@ def gather(
     report=print,
     progress=True,
     broken="refuse",
+    own=(),
 ):
     """Read, label and keep corpora by name.
 
     Parameters
     ----------
     corpora : iterable of str
-        Keys of `data.CORPORA`, or "espeak" for synthetic speech (of the prompts at hand).
+        Keys of `data.CORPORA`, names of `own`, or "espeak" for synthetic speech (of the prompts at
+        hand).
     folder : path-like or None
         Data folder, see `data.find_data`.
     build : path-like
@@ -122,6 +124,7 @@ def gather(
     progress : bool
     broken : str
         What becomes of recordings that cannot be used: "refuse" or "skip".
+    own : iterable of (str, recipe.OwnCorpus)
 
     Returns
     -------
@@ -131,9 +134,12 @@ def gather(
     ------
     DataError, AudioError
     """
-    made = {}
+    made, own = {}, dict(own)
     for name in corpora:
-        if name == "espeak":
+        if name in own:
+            found = data.read_folder(own[name].format, own[name].path, broken, report)
+            utterances = [replace(u, corpus=name) for u in found]
+        elif name == "espeak":
             utterances = _synthetic(folder, build, sentences, seed, progress)
         else:
             utterances = data.read(name, folder, broken, report)

@@ -221,10 +221,10 @@ def _ladder_part(results):
         "decoder's weights are tuned on another pair, with a network that was trained on the ten "
         "speakers left; the rungs are then trained on twelve. The pre-trained rungs heard no TIMIT "
         "sentence: they are trained on two ARCTIC speakers, Kathleen and synthetic speech, and "
-        "are the same for all folds. Settings of the recipes were chosen on tuning pairs, which other "
-        "folds score; one gain for the whole corpus, of ten speakers' level, serves all folds. "
-        "Figures are means over folds, with the standard deviation *over folds*, most of which is that of speakers: "
-        "compare rungs by "
+        "are the same for all folds. Settings of the recipes were chosen on tuning pairs, which "
+        "other folds score; one gain for the whole corpus, of ten speakers' level, serves all "
+        "folds. Figures are means over folds, with the standard deviation *over folds*, most of "
+        "which is that of speakers: compare rungs by "
         "the paired difference to the same fold's own float network, whose standard error is "
         "given.",
         _table(

@@ -104,7 +104,8 @@ class Session:
     Raises
     ------
     TrainError
-        The network that the recipe starts from is not of the recipe's configuration.
+        The network that the recipe starts from is not of the recipe's configuration, or a corpus
+        lacks the split that the recipe wants of it.
     """
 
     def __init__(
@@ -122,8 +123,28 @@ class Session:
         wanted = list(dict.fromkeys([*wanted, *recipe.tune, *recipe.test]))
         self.start, self.normalisation = _start(recipe) if recipe.start else (None, None)
         made = gather(
-            wanted, folder, build, recipe.sentences, recipe.seed, report, progress, broken
+            wanted,
+            folder,
+            build,
+            recipe.sentences,
+            recipe.seed,
+            report,
+            progress,
+            broken,
+            recipe.corpora,
         )
+        trained = [name for stage in recipe.stages for name, _ in stage.data]
+        for key, names, split in (
+            ("data", trained, "train"),
+            ("tune", recipe.tune, "dev"),
+            ("test", recipe.test, "test"),
+        ):
+            for name in names:
+                if not made[name].split(split):
+                    raise TrainError(
+                        f"{key} names corpus {name!r}, which has no recordings that are {split!r}: "
+                        "splits are by speaker, of three or more"
+                    )
         self.gains = {
             name: recipe.level - mean_level(material.split("train").log_mels)
             for name, material in made.items()
@@ -360,18 +381,19 @@ def _provenance(recipe, session, training, rungs):
         "threads": torch.get_num_threads(),
         "tools": _versions(),
         "date": _today(),
-        "data": {name: _source(name, training) for name in used},
+        "data": {name: _source(name, recipe, training) for name in used},
         "gain_db": {name: round(gain * DB, 4) for name, gain in session.gains.items()},
         "tuned_on": list(recipe.tune),
         "tested_on": list(recipe.test),
     }
 
 
-def _source(name, training):
+def _source(name, recipe, training):
     if name == "espeak":
         source, licence = "espeak-ng, synthetic speech of the ARCTIC prompts", "the project's own"
     else:
-        source, licence = data.CORPORA[name].source, data.CORPORA[name].licence
+        known = {**data.CORPORA, **dict(recipe.corpora)}[name]
+        source, licence = known.source, known.licence
     material = training[name]
     return {
         "source": source,
