@@ -7,7 +7,6 @@ modules that a command needs are imported when it runs, so that `--help` is quic
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import sys
 from enum import StrEnum
@@ -15,8 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from flows.console import BUILD as _BUILD
+from flows.console import BuildFolder, Json, NetworkFile, note_level
+from flows.console import console as _console
+from flows.console import print_json as _print_json
+from flows.console import say as _say
 from flows.errors import PlosiveError
 
 __all__ = ["app", "main", "run"]
@@ -29,10 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-LEVEL_TOLERANCE_DB = 6
-"""How far a recording may be from a network's level before `transcribe` says so."""
 
 
 class Check(StrEnum):
@@ -115,21 +114,6 @@ Changes = Annotated[
 ]
 
 
-def _network_file(name: Path | None) -> Path | None:
-    from flows.inputs import network_file
-
-    return None if name is None else network_file(name)
-
-
-NetworkFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--network",
-        metavar="FILE",
-        callback=_network_file,
-        help="A trained network: a .safetensors file, or a name of `plosive networks`.",
-    ),
-]
 RandomSeed = Annotated[
     int | None, typer.Option("--random", metavar="SEED", min=0, help="A random network.")
 ]
@@ -137,11 +121,6 @@ Audio = Annotated[
     Path | None,
     typer.Option("--audio", metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
-BuildFolder = Annotated[
-    Path, typer.Option("--build", metavar="DIR", help="Folder of models, logs and waveforms.")
-]
-_BUILD = Path("build")
 DataFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the data sets (or PLOSIVE_DATA)."),
@@ -683,12 +662,7 @@ def transcribe(
     console = _console()
     console.print(tables.phone_table(figures["phones"]))
     console.print(" ".join(phone["phone"] for phone in figures["phones"]))
-    level = figures["level_db"]
-    if level is not None and abs(level) > LEVEL_TOLERANCE_DB:
-        _say(
-            f"note: the recording is {abs(level):.0f} dB {'above' if level > 0 else 'below'} the "
-            f"level that the network was trained at; --gain {gain - level:.0f} brings it there"
-        )
+    note_level(figures["level_db"], gain)
 
 
 @app.command()
@@ -1102,19 +1076,6 @@ def _features(machine: Any, network: Any, audio: Path | None, frames: int | None
 
 def _hashes(machine: Any) -> dict[str, str]:
     return {"configuration_hash": machine.config_hash, "network_hash": machine.network_hash}
-
-
-def _console() -> Console:
-    # A table in a file or pipe is not cut to a terminal's width.
-    return Console() if sys.stdout.isatty() else Console(width=140)
-
-
-def _print_json(figures: dict[str, Any]) -> None:
-    typer.echo(json.dumps(figures, indent=1))
-
-
-def _say(line: str) -> None:
-    print(f"plosive: {line}", file=sys.stderr)
 
 
 def main() -> None:
