@@ -72,6 +72,13 @@ class Broken(StrEnum):
     skip = "skip"
 
 
+class Top(StrEnum):
+    """What stands around the accelerator."""
+
+    core = "core"
+    axi = "axi"
+
+
 class Process(StrEnum):
     """What the Verilog is mapped to."""
 
@@ -185,12 +192,21 @@ def generate(
     preset: Preset = None,
     config: ConfigFile = None,
     changes: Changes = None,
+    top: Annotated[
+        Top, typer.Option("--top", help="The core, or the IP with AXI: registers and streams.")
+    ] = Top.core,
     network: NetworkFile = None,
     bake: Annotated[
         bool, typer.Option("--bake", help="Make the network constants; no weight port.")
     ] = False,
+    best: Annotated[
+        int,
+        typer.Option(
+            "--best", metavar="N", min=0, help="Build a list of a frame's N best classes (axi)."
+        ),
+    ] = 0,
     testbench: Annotated[
-        bool, typer.Option("--testbench", help="Also write a self-checking Verilog bench.")
+        bool, typer.Option("--testbench", help="Also write a self-checking Verilog bench (core).")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -200,12 +216,17 @@ def generate(
     `--network` the memories' initial contents as `.hex` files (the Verilog holds them too), and
     with `--testbench` a bench for any simulator. The same input gives the same bytes.
 
+    With `--top axi` it is `plosive_axi.v`, an IP with AXI4-Lite registers and AXI4-Stream features
+    and results, `plosive.json` holds its register map too, and the C driver comes with it: see
+    docs/host-interface.md.
+
     **Examples**
 
     - `plosive generate --preset paper-t2 -o out`
     - `plosive generate --preset speech --network speech.safetensors --testbench -o out`
     - `plosive generate --preset paper-t2 --set lanes=64 --set n_output=183 -o out`
     - `plosive generate --preset speech --network speech.safetensors --bake -o out`
+    - `plosive generate --preset speech --top axi --best 1 -o out`
     - `plosive generate --network mine.safetensors -o out` (the hardware that its file names)
     """
     from flows import generate as flow
@@ -217,7 +238,14 @@ def generate(
     held = Network.load(network, machine) if network is not None else None
     with on_terminal() as progress:
         made = flow.generate(
-            machine, output, network=held, bake=bake, bench=testbench, progress=progress
+            machine,
+            output,
+            top=top.value,
+            network=held,
+            bake=bake,
+            best=best,
+            bench=testbench,
+            progress=progress,
         )
     if as_json:
         _print_json({"folder": str(made.folder), "files": made.files, **_hashes(machine)})
