@@ -16,7 +16,9 @@ __all__ = [
     "conversion_table",
     "cycle_table",
     "evaluation_table",
+    "facts_table",
     "ladder_table",
+    "link_table",
     "memory_table",
     "networks_table",
     "path_table",
@@ -25,6 +27,7 @@ __all__ = [
     "rows_table",
     "simulation_table",
     "slack_table",
+    "throughput_table",
 ]
 
 
@@ -366,4 +369,39 @@ def board_table(figures: dict[str, Any]) -> Table:
     ]
     for row in rows:
         table.add_row(*row)
+    return table
+
+
+def facts_table(title: str, facts: dict[str, Any]) -> Table:
+    """What is known of something, a line each."""
+    table = _table(title, "what", "")
+    table.columns[1].justify = "left"
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def link_table(figures: dict[str, Any]) -> Table:
+    """Errors and rate of a line at each speed."""
+    table = _table("Loopback", "baud", "packets", "lost", "bit error rate", "data (bytes/s)")
+    for entry in figures["speeds"]:
+        below = entry["bit_errors_below"]
+        table.add_row(
+            *(f"{entry['baud']:,}", str(entry["packets"]), str(entry["lost"])),
+            "-" if below is None else f"< {below:.1e}",
+            f"{entry['bytes_per_s']:,}",
+        )
+    return table
+
+
+def throughput_table(rows: list[dict[str, Any]]) -> Table:
+    """Frames a second through a board."""
+    table = _table("Frames a second", "results", "values a frame", "baud", "frames/s")
+    own = any(row["board_frames_per_s"] for row in rows)
+    if own:
+        table.add_column("in the board's time", justify="right")
+    for row in rows:
+        cells = [row["readout"], str(row["values_a_frame"]), f"{row['baud']:,}"]
+        cells.append(_number(row["frames_per_s"]))
+        table.add_row(*cells, *([_number(row["board_frames_per_s"])] if own else []))
     return table
