@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_host import host
 from flows.console import BUILD as _BUILD
 from flows.console import BuildFolder, Json, NetworkFile, note_level
 from flows.console import console as _console
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(host, name="host")
 
 
 class Check(StrEnum):

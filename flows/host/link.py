@@ -336,6 +336,11 @@ class Link:
         return self.hello.max_words
 
     @property
+    def baud(self) -> int:
+        """The speed of the line now."""
+        return self.port.baudrate
+
+    @property
     def name(self) -> str:
         """Of the port, for messages."""
         return getattr(self.port, "name", None) or "the port"
