@@ -27,6 +27,7 @@ _END, _ESC, _ESC_END, _ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
 _HELLO, _ECHO, _READ, _WRITE, _BAUD, _READ_FIXED, _WRITE_FIXED = 0, 1, 2, 3, 4, 6, 7
 _OK, _BUS_ERROR, _BAD_REQUEST, _NO_SESSION = range(4)
 _ANSWER = 0x80
+_SAME_SESSION = 1  # HELLO's address: begin no session
 _TRIES = 10
 _FRAME_BYTES = 2 * 516 + 2  # the longest packet with every byte escaped
 _MOST_WORDS = 126
@@ -72,7 +73,7 @@ class Statistics:
 @dataclass(frozen=True)
 class Hello:
     """What a board says of its link: protocol, longest packet in words, clock, time that a speed
-    holds without packets, and its counts of dropped packets and wrong stop bits (modulo 2**16).
+    holds without packets, and its count of dropped packets (modulo 2**16).
     """
 
     version: int
@@ -81,7 +82,6 @@ class Hello:
     hold_bits: int
     clock_hz: int
     dropped: int
-    framing: int
 
     @property
     def hold_s(self) -> float:
@@ -224,17 +224,16 @@ class Link:
             hold_bits=form >> 24,
             clock_hz=clock,
             dropped=counts & 0xFFFF,
-            framing=counts >> 16,
         )
 
     def greet(self) -> Hello:
-        """HELLO again: the board's present counts. The session goes on.
+        """The board's present count of dropped packets, within the session.
 
         Raises
         ------
-        LinkError : no answer.
+        LinkError : no answer; the board was reset.
         """
-        self.hello = self._read_hello(self._exchange(_HELLO))
+        self.hello = self._read_hello(self._exchange(_HELLO, _SAME_SESSION))
         return self.hello
 
     def set_baud(self, baud: int) -> bool:
