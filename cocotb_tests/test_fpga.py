@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from cocotb_tests.board_tops import TOPS, TOPS_TOP, SmallCore, board_tops_verilog
 from cocotb_tests.memory_bench import wrong_words
 from cocotb_tests.runner import run_bench
-from flows import cli, fpga, fpga_boards, testbench, toolchain
+from flows import cli, fpga, fpga_boards, fpga_vivado, testbench, toolchain
 from flows.errors import PlosiveError, ToolError
 from flows.fpga_boards import BOARDS, Board
 from flows.fpga_memory import (
@@ -577,3 +579,221 @@ def test_audio_needs_a_network(refusal, tmp_path):
     assert refusal("--board", "icebreaker", "--audio", tmp_path / "a.wav") == (
         "--audio needs a network, to count its spikes; give --network"
     )
+
+
+# ---- Vivado projects ----------------------------------------------------------------------
+
+VIVADO_COMMANDS = {
+    *("create_project", "add_files", "set_property", "current_fileset", "update_compile_order"),
+    *("launch_runs", "wait_on_run", "get_property", "get_runs", "open_run", "report_utilization"),
+    *("report_timing_summary", "get_board_parts", "current_project", "update_ip_catalog"),
+    *("create_bd_design", "create_bd_cell", "apply_bd_automation", "get_bd_intf_pins"),
+    *("get_bd_cells", "get_bd_nets", "get_bd_pins", "connect_bd_net", "validate_bd_design"),
+    *("save_bd_design", "make_wrapper", "get_files", "write_hw_platform", "close_project"),
+    *("ipx::package_project", "ipx::current_core", "ipx::get_bus_interfaces"),
+    *("ipx::infer_bus_interface", "ipx::get_bus_parameters", "ipx::add_bus_parameter"),
+    *("ipx::associate_bus_interfaces", "ipx::create_xgui_files", "ipx::update_checksums"),
+    *("ipx::check_integrity", "ipx::save_core"),
+}
+"""Commands of UG835 and UG1118 that the scripts may use."""
+
+
+class Vivado:
+    """A Tcl interpreter in which Vivado's commands are noted, and answer as a good run's do.
+
+    Attributes
+    ----------
+    calls
+        Each command with its arguments.
+    answers
+        What a property is, or which names exist for a command.
+    """
+
+    def __init__(self, **answers: object) -> None:
+        tkinter = pytest.importorskip("tkinter", reason="Python's tkinter is missing")
+        self.calls: list[tuple[str, ...]] = []
+        self.answers = {"PROGRESS": "100%", "STATS.WNS": "0.5", "interfaces": set()} | answers
+        self._tcl = tkinter.Tcl()
+        self._tcl.createcommand("vivado", self._command)
+        self._tcl.eval("proc unknown args { return [vivado {*}$args] }; proc puts args {}")
+
+    def run(self, script: Path) -> list[tuple[str, ...]]:
+        self._tcl.eval(f"source {{{script}}}")
+        return self.calls
+
+    def named(self, command: str) -> list[tuple[str, ...]]:
+        """Arguments of each call of a command."""
+        return [call[1:] for call in self.calls if call[0] == command]
+
+    def _command(self, name: str, *arguments: str) -> str:
+        self.calls.append((name, *arguments))
+        if name == "get_property":
+            return self.answers[arguments[0]]
+        if name == "ipx::get_bus_interfaces":
+            wanted = next(text for text in arguments if text != "-quiet")
+            return wanted if wanted in self.answers["interfaces"] else ""
+        if name == "ipx::infer_bus_interface":
+            self.answers["interfaces"].add(arguments[0])
+        if name in ("ipx::get_bus_parameters", "get_bd_nets", "get_board_parts"):
+            return ""
+        # An object of Vivado is its name here.
+        names = [text for text in arguments if not text.startswith("-")]
+        return names[-1] if names else name
+
+
+def module_ports(verilog: str, top: str) -> dict[str, int]:
+    """Widths of a module's ports."""
+    (body,) = re.findall(rf"^module {top}\(.*?^endmodule$", verilog, re.MULTILINE | re.DOTALL)
+    ports = re.findall(r"^  (?:input|output) (?:\[(\d+):0\] )?(\w+);$", body, re.MULTILINE)
+    return {name: int(high or 0) + 1 for high, name in ports}
+
+
+def compiles(folder: Path, top: str) -> None:
+    """The project's Verilog is Verilog, whole but for the chip's own cells."""
+    if shutil.which("iverilog") is None:
+        pytest.skip("iverilog is missing: install Debian's package iverilog")
+    cells = folder.parent / "cells.v"
+    cells.write_text(
+        "module PLLE2_BASE #(parameter CLKIN1_PERIOD = 0.0, CLKFBOUT_MULT = 5, CLKOUT0_DIVIDE = 1,"
+        " DIVCLK_DIVIDE = 1) (input CLKIN1, CLKFBIN, RST, PWRDWN, output CLKFBOUT, CLKOUT0, LOCKED)"
+        "; endmodule\nmodule BUFG (input I, output O); endmodule\n"
+    )
+    files = [cells, folder / "design.v", folder / "memories.v"]
+    command = ["iverilog", "-g2005-sv", "-t", "null", "-s", top, *map(str, files)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory) -> dict[str, Path]:
+    """Vivado projects of tiny."""
+    build = tmp_path_factory.mktemp("vivado")
+    return {
+        name: Path(
+            fpga_vivado.write_project(BOARDS[name], BOARDS[name].folded(TINY), build_dir=build)[
+                "folder"
+            ]
+        )
+        for name in ("arty-a7-35", "arty-z7-20")
+    }
+
+
+def test_the_vivado_project_of_a_board(projects, tmp_path):
+    folder = projects["arty-a7-35"]
+    (tmp_path / "plosive_fpga.bit").write_bytes(b"bits")
+    vivado = Vivado(DIRECTORY=str(tmp_path))
+    vivado.run(folder / "build.tcl")
+    assert {call[0] for call in vivado.calls} <= VIVADO_COMMANDS
+    assert vivado.named("create_project")[0][-2:] == ("-part", "xc7a35ticsg324-1L")
+    files = [call[-1] for call in vivado.named("add_files")]
+    assert files == [str(folder / name) for name in ("design.v", "memories.v", "board.xdc")]
+    assert all(Path(file).is_file() for file in files)
+    ports = module_ports((folder / "design.v").read_text(), "plosive_fpga")
+    assert ports == dict.fromkeys(("clk", "rx", "tx", *LED_PORTS), 1)
+    constrained = re.findall(
+        r"^set_property -dict .* \[get_ports (\w+)\]$",
+        (folder / "board.xdc").read_text(),
+        re.MULTILINE,
+    )
+    assert set(constrained) == set(ports)
+    assert ("top", "plosive_fpga", "current_fileset") in vivado.named("set_property")
+    steps = [call for call in vivado.calls if call[0] in ("launch_runs", "wait_on_run")]
+    assert [call[1] for call in steps] == ["synth_1", "synth_1", "impl_1", "impl_1"]
+    assert (folder / "arty-a7-35.bit").read_bytes() == b"bits"
+    compiles(folder, "plosive_fpga")
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({"PROGRESS": "40%"}, "synthesis failed: see project/plosive.runs/synth_1/runme.log"),
+        ({"STATS.WNS": "-1.25"}, "the design misses its clock by 1.25 ns: see timing.rpt"),
+    ],
+)
+def test_the_vivado_project_says_what_failed(projects, answers, message, tmp_path):
+    vivado = Vivado(DIRECTORY=str(tmp_path), **answers)
+    with pytest.raises(Exception, match=message):
+        vivado.run(projects["arty-a7-35"] / "build.tcl")
+
+
+AXI_LITE = {
+    **dict.fromkeys(("awvalid", "awready", "wvalid", "wready", "bvalid", "bready"), 1),
+    **dict.fromkeys(("arvalid", "arready", "rvalid", "rready"), 1),
+    **dict.fromkeys(("wdata", "rdata"), 32),
+    **{"wstrb": 4, "bresp": 2, "rresp": 2},
+}
+"""Widths of the signals that every AXI4-Lite interface has; AWPROT and ARPROT may be left out."""
+
+
+def inferred_interfaces(ports: dict[str, int]) -> set[str]:
+    """The AXI interfaces that an IP integrator finds by the names of ports."""
+    streams = {n.removesuffix("_tvalid") for n in ports if n.endswith("_tvalid")}
+    found = {n for n in streams if {f"{n}_tready", f"{n}_tdata", f"{n}_tlast"} <= set(ports)}
+    for name in {n.removesuffix("_awvalid") for n in ports if n.endswith("_awvalid")}:
+        if all(ports.get(f"{name}_{signal}") == width for signal, width in AXI_LITE.items()) and (
+            ports[f"{name}_awaddr"] == ports[f"{name}_araddr"]
+        ):
+            found.add(name)
+    return found
+
+
+def test_the_ip_and_system_of_a_zynq(projects):
+    folder = projects["arty-z7-20"]
+    ports = module_ports((folder / "design.v").read_text(), "plosive_axi")
+    interfaces = inferred_interfaces(ports)
+    assert interfaces == {"s_axi_ctrl", "s_axis_features", "m_axis_logits"}
+    package = Vivado(interfaces=set(interfaces))
+    package.run(folder / "package.tcl")
+    assert {call[0] for call in package.calls} <= VIVADO_COMMANDS
+    assert package.named("create_project")[0][-2:] == ("-part", "xc7z020clg400-1")
+    for call in package.named("add_files"):
+        assert Path(call[-1]).is_file()
+    bound = {
+        call[1]: call[3]
+        for call in package.named("ipx::associate_bus_interfaces")
+        if call[0] == "-busif"
+    }
+    assert bound == dict.fromkeys(interfaces, "clk")
+    named = {call[0]: call[1] for call in package.named("ipx::infer_bus_interface")}
+    assert named == {
+        "clk": "xilinx.com:signal:clock_rtl:1.0",
+        "rst": "xilinx.com:signal:reset_rtl:1.0",
+        "irq": "xilinx.com:signal:interrupt_rtl:1.0",
+    }
+    # Every port belongs to one interface.
+    assert {name for name in ports if not name.startswith(tuple(interfaces))} == set(named)
+    assert ("value", "ACTIVE_HIGH", "rst") in package.named("set_property")
+    assert package.calls[-2:] == [("ipx::save_core", "ipx::current_core"), ("close_project",)]
+    compiles(folder, "plosive_axi")
+
+    system = Vivado()
+    system.run(folder / "system.tcl")
+    assert {call[0] for call in system.calls} <= VIVADO_COMMANDS
+    cells = {call[-1]: call[-2] for call in system.named("create_bd_cell")}
+    properties = {call[0]: call[1] for call in package.named("set_property")}
+    assert cells["plosive"] == f"plosive:user:{properties['name']}"
+    ip = package.named("ipx::package_project")[0]
+    assert dict(zip(ip[::2], ip[1::2], strict=False))["-vendor"] == "plosive"
+    assert ("ip_repo_paths", ip[1], "current_project") in system.named("set_property")
+    pins = [pin for call in system.named("get_bd_pins") for pin in call]
+    pins += [pin for call in system.named("get_bd_intf_pins") for pin in call]
+    ours = {pin.removeprefix("plosive/") for pin in pins if pin.startswith("plosive/")}
+    assert ours <= set(ports) | interfaces
+    assert ours >= {"s_axi_ctrl", "rst", "irq"}
+    assert system.named("write_hw_platform")[0][-1] == str(folder / "arty-z7-20.xsa")
+
+
+def test_the_package_script_refuses_an_ip_without_an_interface(projects):
+    vivado = Vivado(interfaces={"s_axi_ctrl", "m_axis_logits"})
+    with pytest.raises(Exception, match="the interface s_axis_features was not inferred"):
+        vivado.run(projects["arty-z7-20"] / "package.tcl")
+
+
+def test_projects_are_the_same_on_every_run_and_not_called_built(projects, figures, tmp_path):
+    for name, folder in projects.items():
+        made = figures("--board", name, "--preset", "tiny", "-o", tmp_path)
+        assert made["built"] is False
+        assert made["run"][0].startswith("vivado -mode batch -source ")
+        again = Path(made["folder"])
+        assert {p.name: p.read_bytes() for p in again.iterdir()} == {
+            p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".bit"
+        }
