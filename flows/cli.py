@@ -277,7 +277,19 @@ def simulate(
     check: Annotated[
         Check, typer.Option("--check", help="Compare all state at every clock, or the outputs.")
     ] = Check.trace,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
+    netlist: Annotated[
+        Process | None,
+        typer.Option(
+            "--netlist",
+            metavar="PDK",
+            help="Run the netlist of `plosive area` in place of the Verilog: the gate-level check.",
+        ),
+    ] = None,
+    pdk_root: PdkRoot = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, help="Seed of random features, and of state at power-up."),
+    ] = 1,
     waves: Annotated[
         bool, typer.Option("--waves", help="Write a waveform of the whole run.")
     ] = False,
@@ -292,9 +304,13 @@ def simulate(
     the run is repeated with a waveform, and the exit status is 1. Figures per frame are means:
     `phases`, `row_reads`; `counters` are totals of the run.
 
+    With `--netlist PDK` the mapped netlist runs, with its clock gates and SRAM macros, from random
+    state; `--check` is `outputs` then, and a run that differs is not repeated.
+
     **Examples**
 
     - `plosive simulate --preset tiny --random 1 --frames 20`
+    - `plosive simulate --preset tiny --random 1 --frames 20 --check outputs --netlist ihp-sg13g2`
     - `plosive simulate --preset paper-t2 --random 1 --frames 20 --check trace --json`
     - `plosive simulate --preset speech --network net.safetensors --audio a.wav --check outputs`
     """
@@ -305,7 +321,19 @@ def simulate(
     machine = configuration(preset, config, changes or (), network)
     held = _network(machine, network, random)
     features = _features(machine, held, audio, frames, seed)
+    model = None
     with on_terminal() as progress:
+        if netlist is not None:
+            from flows.gate_level import build_netlist
+            from flows.pdk import find_pdk
+            from flows.synthesis import synthesize
+
+            if check != Check.outputs:
+                raise PlosiveError("--netlist has no trace of its state: give --check outputs")
+            mapped = synthesize(
+                machine, find_pdk(netlist.value, pdk_root), build_dir=build, progress=progress
+            )
+            model = build_netlist(mapped, build, waves=waves, progress=progress)
         run = cosimulate(
             machine,
             held,
@@ -314,8 +342,11 @@ def simulate(
             check=check.value,
             waves=waves,
             seed=seed,
+            netlist=model,
             progress=progress,
         )
+    if netlist is not None:
+        run.figures["netlist"] = {"pdk": netlist.value, "file": str(mapped.verilog)}
     if as_json:
         _print_json(run.figures)
     else:
@@ -700,6 +731,12 @@ def demo(
     audio: Audio = None,
     network: NetworkFile = None,
     data: DataFolder = None,
+    area: Annotated[
+        bool,
+        typer.Option(
+            "--area/--no-area", help="Also synthesise the machine and keep its area.json."
+        ),
+    ] = True,
     as_json: Json = False,
     build: BuildFolder = _BUILD,
 ) -> None:
@@ -708,12 +745,14 @@ def demo(
     Takes a sentence that the shipped network was not trained on (or `--audio`), computes its
     features, runs the network in the golden model and in the generated Verilog, compares all
     state at every clock, prints what was heard and what a frame costs, and leaves pictures of it
-    in `report.html` of the build folder.
+    in `report.html` of the build folder. Beside that the machine is synthesised, for IHP SG13G2
+    where that is installed, else in generic gates.
 
     **Examples**
 
     - `plosive demo`
     - `plosive demo --audio hello.wav`
+    - `plosive demo --no-area`
     """
     from flows import demo as flow
     from flows import report as reports
@@ -721,7 +760,12 @@ def demo(
 
     with on_terminal() as progress:
         shown = flow.demo(
-            build_dir=build, audio=audio, network_file=network, data=data, progress=progress
+            build_dir=build,
+            audio=audio,
+            network_file=network,
+            data=data,
+            area=area,
+            progress=progress,
         )
     page = reports.write(build)
     if as_json:
@@ -782,6 +826,8 @@ def export(
     nir: Annotated[
         Path | None, typer.Option("--nir", metavar="FILE", help="A graph of another tool (.nir).")
     ] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
     changes: Changes = None,
     input_scale: Annotated[
         float,
@@ -801,7 +847,7 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """A network to a NIR graph for other tools, or a NIR graph to a network for this hardware.
+    """A network to a NIR graph or the C driver's image, or a NIR graph to a network.
 
     NIR (neuroir.org) is what snnTorch, Norse, SpikingJelly and others write. A graph that came
     from `--network` comes back with the same integers. Any other has its weights rounded to 4
@@ -809,9 +855,14 @@ def export(
     printed; what the hardware cannot run is refused with the node, the field and the rule. See
     docs/bring-your-own-network.md.
 
+    An image (.bin, or .h as a C array) is what the C driver writes into the hardware that
+    `--preset`, `--config` and `--set` name, or else the network's file. See
+    docs/host-interface.md.
+
     **Examples**
 
     - `plosive export --network speech.safetensors -o speech.nir`
+    - `plosive export --network speech.safetensors --config out/plosive.json -o speech.h`
     - `plosive export --nir mine.nir -o mine.safetensors`
     - `plosive export --nir mine.nir --dt 1e-3 --input-scale 0.05 --set acc_bits=14 -o
       mine.safetensors --json`
@@ -819,17 +870,26 @@ def export(
     Then: `plosive generate --network mine.safetensors -o out`
     """
     from flows import export as flow
-    from flows.inputs import changed_fields
+    from flows.inputs import changed_fields, configuration
+    from flows.network_image import SUFFIXES
 
     if (network is None) == (nir is None):
         raise PlosiveError("give either --network FILE or --nir FILE: one of them is converted")
+    image = network is not None and output.suffix in SUFFIXES
+    if (preset is not None or config is not None) and not image:
+        raise PlosiveError("--preset and --config are for images: name the output *.bin or *.h")
     if network is not None:
-        if changes or dt is not None or input_scale != 1.0 or nearest or reset != Reset.zero:
+        others = dt is not None or input_scale != 1.0 or nearest or reset != Reset.zero
+        if others or (changes and not image):
             raise PlosiveError(
                 "--set, --input-scale, --dt, --reset and --nearest are for --nir: a network file "
                 "is written as it is"
             )
-        figures = flow.export_graph(network, output)
+        if image:
+            machine = configuration(preset, config, changes or (), network)
+            figures = flow.export_image(machine, network, output)
+        else:
+            figures = flow.export_graph(network, output)
     else:
         figures = flow.import_graph(
             nir,

@@ -312,6 +312,7 @@ def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "columns": columns,
         "picture": drawings.bars("Cycles of a frame by phase", bars),
+        "colours": [(phase, phase) for phase in PHASES],
         "why": figures["reference"]["paper-t2"]["published"]["differences"],
     }
 
