@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures as tables on the terminal."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -9,12 +9,16 @@ from rich.table import Table
 from flows.figures import PHASES
 from flows.fpga_boards import LABELS
 
+if TYPE_CHECKING:
+    from flows.baselines import Comparison
+
 __all__ = [
     "area_table",
     "board_table",
     "comparison_table",
     "conversion_table",
     "cycle_table",
+    "delta_table",
     "evaluation_table",
     "facts_table",
     "ladder_table",
@@ -404,4 +408,33 @@ def throughput_table(rows: list[dict[str, Any]]) -> Table:
         cells = [row["readout"], str(row["values_a_frame"]), f"{row['baud']:,}"]
         cells.append(_number(row["frames_per_s"]))
         table.add_row(*cells, *([_number(row["board_frames_per_s"])] if own else []))
+    return table
+
+
+def delta_table(comparisons: "list[Comparison]", skipped: dict[str, str]) -> Table:
+    """What moved against the baselines; a command whose figures did not move is one row."""
+    table = _table("Against the baselines", "figure", "baseline", "now", "change", "tolerance", "")
+    table.columns[0].no_wrap = True
+    table.columns[-1].justify = "left"
+    asks = ("much better", "came or went")
+    for comparison in comparisons:
+        moved = [delta for delta in comparison.deltas if delta.verdict != "same"]
+        same = len(comparison.deltas) - len(moved)
+        said = "no baseline" if comparison.missing else f"{same} the same" if same else ""
+        table.add_row(comparison.command, *[""] * 4, said)
+        for delta in moved:
+            values = ("-" if value is None else f"{value:,.6g}" for value in (delta.old, delta.new))
+            known = None not in (delta.old, delta.new)
+            table.add_row(
+                f"  {delta.figure}",
+                *values,
+                f"{100 * delta.change:+.2f} %" if known else "-",
+                f"{100 * delta.tolerance:g} %",
+                delta.verdict + (": needs a new baseline" if delta.verdict in asks else ""),
+            )
+    for command in skipped:
+        table.add_row(command, *[""] * 4, "skipped")
+    notes = [c.missing for c in comparisons if c.missing] + list(skipped.values())
+    table.caption = "\n".join(dict.fromkeys(notes)) or None
+    table.caption_justify = "left"
     return table
