@@ -181,7 +181,7 @@ class Link:
 
     # ---- the session ---------------------------------------------------------------------
 
-    def connect(self, baud: int = DEFAULT_BAUD, *, patience_s: float = 5.0) -> Hello:
+    def connect(self, baud: int = DEFAULT_BAUD, *, patience_s: float | None = None) -> Hello:
         """Begin a session and go to a speed, or stay at the default one if the cable is too bad.
 
         A host that was killed may have left the board at its speed, so both are tried.
@@ -190,7 +190,7 @@ class Link:
         ------
         LinkError : nobody answers, or not with this protocol.
         """
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + (5 * self.timeout_s if patience_s is None else patience_s)
         speeds = list(dict.fromkeys((DEFAULT_BAUD, baud)))
         self._guarded(self.port.reset_input_buffer)
         attempt = 0
