@@ -74,8 +74,8 @@ class Broken(StrEnum):
     skip = "skip"
 
 
-class Top(StrEnum):
-    """What stands around the accelerator."""
+class GeneratedTop(StrEnum):
+    """What stands around the accelerator in the Verilog."""
 
     core = "core"
     axi = "axi"
@@ -195,8 +195,9 @@ def generate(
     config: ConfigFile = None,
     changes: Changes = None,
     top: Annotated[
-        Top, typer.Option("--top", help="The core, or the IP with AXI: registers and streams.")
-    ] = Top.core,
+        GeneratedTop,
+        typer.Option("--top", help="The core, or the IP with AXI: registers and streams."),
+    ] = GeneratedTop.core,
     network: NetworkFile = None,
     bake: Annotated[
         bool, typer.Option("--bake", help="Make the network constants; no weight port.")

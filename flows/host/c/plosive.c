@@ -17,7 +17,7 @@ enum {
 
 #define FIELD(word, name) (((word) & name##_MASK) >> name##_SHIFT)
 
-/* ---- registers -------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static uint32_t mapped_read(void *context, uint32_t offset)
 {
@@ -45,7 +45,7 @@ static void set(const plosive *device, uint32_t offset, uint32_t word)
     device->bus.write(device->bus.context, offset, word);
 }
 
-/* ---- what the hardware is --------------------------------------------------------------------- */
+/* ---- what the hardware is -------------------------------------------------------------------- */
 
 plosive_status plosive_open(plosive *device, plosive_bus bus)
 {
@@ -54,9 +54,11 @@ plosive_status plosive_open(plosive *device, plosive_bus bus)
     if (get(device, PLOSIVE_ID) != PLOSIVE_MAGIC) {
         return PLOSIVE_NOT_FOUND;
     }
+    /* A later minor version has more than this driver knows, an earlier one less. */
     const uint32_t version = get(device, PLOSIVE_VERSION);
     if (FIELD(version, PLOSIVE_VERSION_MAJOR) != PLOSIVE_MAP_MAJOR ||
-        FIELD(version, PLOSIVE_VERSION_MINOR) + 1u < PLOSIVE_MAP_MINOR + 1u) {
+        version < (PLOSIVE_MAP_MAJOR << PLOSIVE_VERSION_MAJOR_SHIFT |
+                   PLOSIVE_MAP_MINOR << PLOSIVE_VERSION_MINOR_SHIFT)) {
         return PLOSIVE_WRONG_VERSION;
     }
     device->config_hash[0] = get(device, PLOSIVE_CONFIG_HASH_0);
@@ -72,12 +74,13 @@ plosive_status plosive_open(plosive *device, plosive_bus bus)
     device->n_input = FIELD(frame, PLOSIVE_FRAME_N_INPUT);
     device->readout_every = FIELD(frame, PLOSIVE_FRAME_READOUT_EVERY);
     device->n_output = get(device, PLOSIVE_OUTPUTS);
-    device->element_bits = FIELD(get(device, PLOSIVE_RESULT_FORMAT), PLOSIVE_RESULT_FORMAT_ELEMENT_BITS);
+    const uint32_t format = get(device, PLOSIVE_RESULT_FORMAT);
+    device->element_bits = FIELD(format, PLOSIVE_RESULT_FORMAT_ELEMENT_BITS);
     device->elements = device->n_output;
     return PLOSIVE_OK;
 }
 
-/* ---- control ---------------------------------------------------------------------------------- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 void plosive_reset(plosive *device)
 {
@@ -92,14 +95,20 @@ void plosive_reset(plosive *device)
     device->due = 0u;
 }
 
+bool plosive_busy(plosive *device)
+{
+    return (get(device, PLOSIVE_STATUS) & PLOSIVE_STATUS_BUSY_MASK) != 0u;
+}
+
 /* Reset, then MODE, which an idle machine takes. */
 static plosive_status restart(plosive *device, uint32_t readout, uint32_t source)
 {
     plosive_reset(device);
-    if ((get(device, PLOSIVE_STATUS) & PLOSIVE_STATUS_BUSY_MASK) != 0u) {
+    if (plosive_busy(device)) {
         return PLOSIVE_BUSY;
     }
-    set(device, PLOSIVE_MODE, readout << PLOSIVE_MODE_READOUT_SHIFT | source << PLOSIVE_MODE_SOURCE_SHIFT);
+    set(device, PLOSIVE_MODE,
+        readout << PLOSIVE_MODE_READOUT_SHIFT | source << PLOSIVE_MODE_SOURCE_SHIFT);
     return PLOSIVE_OK;
 }
 
@@ -110,7 +119,7 @@ static plosive_status begin(plosive *device, uint32_t readout, uint32_t source)
         return PLOSIVE_NO_BEST;
     }
     device->elements = best ? 2u * device->best : device->n_output;
-    return restart(device, best ? PLOSIVE_MODE_READOUT_BEST : PLOSIVE_MODE_READOUT_LOGITS, source);
+    return restart(device, readout, source);
 }
 
 plosive_status plosive_begin(plosive *device, uint32_t readout)
@@ -120,7 +129,10 @@ plosive_status plosive_begin(plosive *device, uint32_t readout)
 
 plosive_status plosive_begin_streams(plosive *device, uint32_t readout)
 {
-    return device->streams ? begin(device, readout, PLOSIVE_MODE_SOURCE_STREAMS) : PLOSIVE_NO_STREAMS;
+    if (!device->streams) {
+        return PLOSIVE_NO_STREAMS;
+    }
+    return begin(device, readout, PLOSIVE_MODE_SOURCE_STREAMS);
 }
 
 void plosive_counters(plosive *device, uint32_t counters[PLOSIVE_COUNTERS])
@@ -155,7 +167,7 @@ uint32_t plosive_interrupts(plosive *device)
     return get(device, PLOSIVE_IRQ_STATUS);
 }
 
-/* ---- the network ------------------------------------------------------------------------------ */
+/* ---- the network ----------------------------------------------------------------------------- */
 
 static uint32_t checksum(const uint32_t *words, size_t count)
 {
@@ -198,7 +210,8 @@ static void select_region(const plosive *device, uint32_t region)
     set(device, PLOSIVE_WEIGHT_ROW, 0u);
 }
 
-static plosive_status read_back(plosive *device, uint32_t region, const uint32_t *words, uint32_t count)
+static plosive_status read_back(plosive *device, uint32_t region, const uint32_t *words,
+                                uint32_t count)
 {
     select_region(device, region);
     for (uint32_t i = 0u; i < count; i++) {
@@ -240,7 +253,7 @@ plosive_status plosive_load(plosive *device, const uint32_t *image, size_t words
     return status;
 }
 
-/* ---- frames ----------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static uint32_t pack(const int8_t *features, uint32_t count)
 {
@@ -316,7 +329,8 @@ plosive_status plosive_take(plosive *device, int32_t *elements)
         }
         const uint32_t word = get(device, PLOSIVE_RESULTS);
         for (uint32_t i = 0u; i < per_word && at + i < device->elements; i++) {
-            elements[at + i] = sign_extended(word >> (device->element_bits * i), device->element_bits);
+            const uint32_t bits = device->element_bits;
+            elements[at + i] = sign_extended(word >> (bits * i), bits);
         }
         device->words_taken++;
         polls = 0u;
@@ -326,7 +340,7 @@ plosive_status plosive_take(plosive *device, int32_t *elements)
     return PLOSIVE_OK;
 }
 
-/* ---- words ------------------------------------------------------------------------------------ */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 const char *plosive_text(plosive_status status)
 {
@@ -335,9 +349,9 @@ const char *plosive_text(plosive_status status)
     case PLOSIVE_NOT_FOUND: return "no Plosive answers at this address";
     case PLOSIVE_WRONG_VERSION: return "the hardware's register map is not the driver's";
     case PLOSIVE_BAD_IMAGE: return "this is no image of a network, or not all of it";
-    case PLOSIVE_CORRUPT_IMAGE: return "the image of the network is damaged: its checksum is wrong";
-    case PLOSIVE_OTHER_HARDWARE: return "the image of the network is for another configuration of the hardware";
-    case PLOSIVE_CONSTANT_WEIGHTS: return "the hardware's weights are constants: nothing can be loaded";
+    case PLOSIVE_CORRUPT_IMAGE: return "the image of the network is damaged: wrong checksum";
+    case PLOSIVE_OTHER_HARDWARE: return "the image is for another configuration of the hardware";
+    case PLOSIVE_CONSTANT_WEIGHTS: return "the hardware's weights are constants: none can be loaded";
     case PLOSIVE_READ_BACK: return "a word of the network reads back other than it was written";
     case PLOSIVE_BUSY: return "features come by the stream: stop their source first";
     case PLOSIVE_NO_BEST: return "the hardware has no best-N list";

@@ -118,7 +118,10 @@ uint32_t plosive_elements(const plosive *device);
 /* Everything as after the reset line; the weights and the interrupts' enables stay. */
 void plosive_reset(plosive *device);
 
-/* The performance counters, in the order of the registers; exact while the machine is idle. */
+/* Whether a frame is buffered or runs, or its result is on the way. */
+bool plosive_busy(plosive *device);
+
+/* The performance counters, in the order of the registers; exact while the machine is not busy. */
 void plosive_counters(plosive *device, uint32_t counters[PLOSIVE_COUNTERS]);
 void plosive_clear_counters(plosive *device);
 
