@@ -118,6 +118,11 @@ class SimulatedBoard:
             os.close(inner)
 
     @property
+    def process_id(self) -> int:
+        """Of the simulation."""
+        return self._process.pid
+
+    @property
     def clocks(self) -> int:
         """Clocks since the reset, exact to about a hundred."""
         return struct.unpack_from("<Q", self._shared, 0)[0]
