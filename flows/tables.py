@@ -389,11 +389,14 @@ def link_table(figures: dict[str, Any]) -> Table:
     """Errors and rate of a line at each speed."""
     table = _table("Loopback", "baud", "packets", "lost", "bit error rate", "data (bytes/s)")
     for entry in figures["speeds"]:
-        below = entry["bit_errors_below"]
+        if not entry["carried"]:
+            table.add_row(f"{entry['baud']:,}", "not carried")
+            continue
+        errors, bits = entry["errors"], entry["bits"]
         table.add_row(
-            *(f"{entry['baud']:,}", str(entry["packets"]), str(entry["lost"])),
-            "-" if below is None else f"< {below:.1e}",
-            f"{entry['bytes_per_s']:,}",
+            *(f"{entry['baud']:,}", f"{entry['packets']:,}", str(errors)),
+            f"{errors / bits:.1e}" if errors else f"< {3 / bits:.1e}",
+            f"{entry['bytes_per_s']:,.0f}",
         )
     return table
 
