@@ -2,6 +2,7 @@
 """The cross-validation never trains, tunes or measures on the speakers that a fold scores."""
 
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the ladder needs the extra: pip install -e .[train]")
 
-from model_zoo import data, ladder, recipe  # noqa: E402
+from model_zoo import command, data, ladder, recipe  # noqa: E402
 from model_zoo.data import Utterance  # noqa: E402
 from model_zoo.materials import Material  # noqa: E402
 
@@ -84,6 +85,25 @@ def test_the_speakers_of_a_fold_are_scored_and_nothing_else(name, tmp_path):
         kept = json.loads((tmp_path / f"{name}-{number}.json").read_text())
         assert [rung["name"] for rung in kept["rungs"]] == [s.name for s in spy.recipe.stages]
     assert sorted(tested) == sorted(SPEAKERS)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "recipe 'nothing': it must be one of"),
+        (["speech"], "recipe 'speech': no stage has corpus 'timit-sample' in its data"),
+        (["ladder", "--folds", "6,7"], "--folds is '6,7': it must be numbers from 0 to 6"),
+        (["ladder", "--data", "nowhere"], "data folder 'nowhere' does not exist"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["ladder", *arguments, "--build", str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        command.run(ladder.main)
+    said = caught.value.code if isinstance(caught.value.code, str) else capsys.readouterr().err
+    assert message in " ".join(said.replace("│", "").split())
+    assert capsys.readouterr().out == ""
 
 
 def test_a_fold_of_the_sample_keeps_its_recordings():

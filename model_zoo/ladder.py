@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model_zoo import costs, data, recipe
+from model_zoo import command, costs, data, recipe
 from model_zoo.features import FRAME_SECONDS
 from model_zoo.train import Session, repeatable
 
@@ -192,7 +192,13 @@ def cross_validate(name, folds, folder=None, build="build/model_zoo", report=pri
     """
     repeatable(1)
     progress = sys.stderr.isatty()
-    session = Session(recipe.load(name), folder, build, report, progress)
+    plan = recipe.load(name)
+    if all(CORPUS not in dict(stage.data) for stage in plan.stages):
+        raise recipe.RecipeError(
+            f"recipe {name!r}: no stage has corpus {CORPUS!r} in its data, whose speakers the "
+            "folds are of"
+        )
+    session = Session(plan, folder, build, report, progress)
     return [run_fold(session, number, Path(build) / "ladder") for number in folds]
 
 
@@ -256,7 +262,10 @@ def main(
 ):
     """Cross-validate a recipe over the speaker pairs of the TIMIT sample."""
     console = Console(markup=False, soft_wrap=True)
-    results = cross_validate(name, map(int, folds.split(",")), data_folder, build, console.print)
+    numbers = folds.split(",")
+    if not all(number in map(str, range(FOLDS)) for number in numbers):
+        raise typer.BadParameter(f"--folds is {folds!r}: it must be numbers from 0 to {FOLDS - 1}")
+    results = cross_validate(name, map(int, numbers), data_folder, build, console.print)
     table = Table("rung", "kB", "PER %", "without silence %", f"to {OWN_FLOAT}", title=name)
     for rung in summary(results):
         cells = [
@@ -268,4 +277,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(main)

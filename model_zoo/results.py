@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import multiprocessing
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from golden_model import Network
 from hw.config import preset
-from model_zoo import costs, data, evaluate, plots, robustness, zoo
+from model_zoo import command, costs, data, evaluate, plots, robustness, zoo
 
 __all__ = ["FOLDER", "PAGE", "draw", "measure", "page"]
 
@@ -406,4 +405,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    command.run(main)
