@@ -584,6 +584,25 @@ def test_area_is_drawn_where_it_was_measured(build):
     assert "<title>hidden memory 0: 60.0 %</title>" in figure
 
 
+def test_the_netlist_is_a_rung_where_it_was_compared(build):
+    assert "plosive simulate --netlist" in _read(build).text
+    run = record.read(build).figures["simulation"]
+    run |= {"check": "outputs", "netlist": {"pdk": "ihp-sg13g2", "file": "netlist.v"}}
+    (build / "netlist.json").write_text(json.dumps(run))
+    page = _read(build)
+    assert page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"] == [
+        f"{run['frames']} frames, {run['compared_beats']:,} beats of logits, 8 counters",
+        "0: equal",
+    ]
+    assert "of another configuration" not in page.text
+    run |= {"mismatches": 2, "configuration_hash": "0123", "counters": {**run["counters"]}}
+    run["counters"]["cycles"] += 1
+    (build / "netlist.json").write_text(json.dumps(run))
+    page = _read(build)
+    assert page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"][1] == "3: differs"
+    assert "of another configuration than this run's: 0123" in page.text
+
+
 def test_area_without_process_is_in_cells(build, capsys, tmp_path):
     """What the command writes itself is shown: gates without sizes."""
     command = ["area", "--preset", "tiny", "--pdk", "generic", "--build", str(tmp_path), "--json"]

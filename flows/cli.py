@@ -89,6 +89,14 @@ class Process(StrEnum):
     generic = "generic"
 
 
+class Top(StrEnum):
+    """What is synthesised."""
+
+    core = "core"
+    axi = "axi"
+    board = "board"
+
+
 class MemoryGoal(StrEnum):
     """What the choice of SRAM macros makes least."""
 
@@ -445,6 +453,9 @@ def area(
         str | None,
         typer.Option("--unit", metavar="BLOCK", help="Only this block, as neurons/lanes."),
     ] = None,
+    top: Annotated[
+        Top, typer.Option("--top", help="The core alone, or with what a host needs around it.")
+    ] = Top.core,
     memory_goal: MacroGoal = MemoryGoal.area,
     clock_gating: ClockGating = True,
     as_json: Json = False,
@@ -464,6 +475,7 @@ def area(
     - `plosive area --preset tiny --pdk generic`
     - `plosive area --preset paper-t2 --unit neurons --json`
     - `plosive area --preset paper-t2 --memory-goal energy`
+    - `plosive area --preset paper-t2 --top board`
     - `plosive area --preset speech --network speech --bake`
     """
     from flows.area import area_figures
@@ -471,6 +483,7 @@ def area(
     machine, netlist = _netlist(
         (preset, config, changes, network),
         (pdk, pdk_root),
+        top=top,
         bake=bake,
         clock_gating=clock_gating,
         memory_goal=memory_goal,
@@ -486,6 +499,12 @@ def area(
     console.print(tables.area_table(figures))
     if unit is None:
         console.print(tables.memory_table(figures))
+    interface = figures["interface"]
+    if interface:
+        typer.echo(
+            f"around the core: {interface['around']:,.5g} {interface['unit']}, "
+            f"{100 * interface['share']:.1f} % of the core's {interface['core']:,.5g}"
+        )
     gating = figures["clock_gating"]
     if gating["inserted"]:
         typer.echo(
@@ -796,8 +815,9 @@ def report(
 ) -> None:
     """Write one HTML page of what a demo showed: pictures, tables, versions.
 
-    The page needs no network and no other file. It also shows `area.json` and `power.json` of
-    the folder, where `plosive area --json` and `plosive power --json` have been kept.
+    The page needs no network and no other file. It also shows `netlist.json`, `area.json` and
+    `power.json` of the folder, where what `plosive simulate --netlist`, `area` and `power` print
+    with `--json` has been kept; `plosive demo` keeps the area.
 
     **Examples**
 
@@ -1120,6 +1140,7 @@ def _netlist(
     hardware: tuple[str | None, Path | None, list[str] | None, Path | None],
     process: tuple[Process, Path | None],
     *,
+    top: Top = Top.core,
     bake: bool,
     clock_gating: bool,
     memory_goal: MemoryGoal,
@@ -1144,6 +1165,7 @@ def _netlist(
         netlist = synthesize(
             machine,
             found,
+            top=top.value,
             network=network,
             bake=bake,
             clock_gating=clock_gating,
