@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows import bench, cli
+from flows import baselines, bench, cli
 from flows.cosimulate import cosimulate
 from flows.inputs import DEFAULT_NETWORK
 from flows.simulate import _source_key
@@ -350,3 +350,4 @@ def test_quick_bench_measures_everything(models, monkeypatch, capsys):
     }
     assert {"elaborate_ratio", "build_ratio"} <= set(found["lanes"][1])
     assert found["generate"]["peak_mb"] > 10
+    assert set(found["baselines"]) == {job.command for job in baselines.jobs(["tiny"])}
