@@ -12,7 +12,7 @@ from cocotb_tests import memory_bench
 from cocotb_tests.pdks import pdk_or_skip
 from flows.errors import PlosiveError
 from flows.pdk import Macro, Port
-from flows.sram import MemoryShape, Tiling, memory_shapes, tile, wrapper
+from flows.sram import MemoryShape, Tiling, macro_model, memory_shapes, tile, wrapper
 from hw.config import preset
 from hw.core import Core
 
@@ -103,45 +103,10 @@ def test_memories_of_a_folded_machine() -> None:
     assert (thresholds.rows, thresholds.bits, thresholds.words) == (4, 120, 8)
 
 
-# What a macro does at a rising clock, as the PDK's own Verilog has it: with A_MEN, A_WEN writes the
-# bits of A_BM, A_REN loads the output (with both, the new word); otherwise everything stays.
-MODEL = """
-module {name} (A_CLK, A_MEN, A_WEN, A_REN, A_DLY, A_ADDR, A_DIN, {bm} A_BIST_EN, A_DOUT);
-  input A_CLK, A_MEN, A_WEN, A_REN, A_DLY, A_BIST_EN;
-  input [{address}:0] A_ADDR;
-  input [{bits}:0] A_DIN;
-  {mask}
-  output reg [{bits}:0] A_DOUT;
-  reg [{bits}:0] rows [0:{last}];
-  wire [{bits}:0] written = (rows[A_ADDR] & ~A_BM) | (A_DIN & A_BM);
-  integer i;
-  initial for (i = 0; i <= {last}; i = i + 1) rows[i] = 0;
-  always @(posedge A_CLK) if (A_MEN & A_DLY & ~A_BIST_EN) begin
-    if (A_WEN) rows[A_ADDR] <= written;
-    if (A_REN) A_DOUT <= A_WEN ? written : rows[A_ADDR];
-  end
-endmodule
-"""
-
-
-def model(one: Macro) -> str:
-    values = {
-        "name": one.name,
-        "address": (one.words - 1).bit_length() - 1,
-        "bits": one.bits - 1,
-        "last": one.words - 1,
-        "bm": "A_BM," if one.bit_mask else "",
-        "mask": f"input [{one.bits - 1}:0] A_BM;"
-        if one.bit_mask
-        else f"wire [{one.bits - 1}:0] A_BM = ~0;",
-    }
-    return MODEL.format(**values)
-
-
 def wrong_words(shape: MemoryShape, tiling: Tiling, seed: int, folder: Path) -> int:
     """Cycles in which the wrapper's output differs from that of the memory it replaces."""
     used = {column.macro for column in tiling.columns}
-    models = [model(one) for one in sorted(used, key=lambda one: one.name)]
+    models = [macro_model(one) for one in sorted(used, key=lambda one: one.name)]
     return memory_bench.wrong_words(shape, [wrapper(tiling), *models], seed, folder)
 
 
