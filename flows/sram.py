@@ -289,7 +289,8 @@ def macro_model(macro: Macro) -> str:
 
     From the functional description in the PDK's own Verilog. At a rising clock with `A_MEN`,
     `A_WEN` writes the bits of `A_BM` and `A_REN` loads the output (with both, the new word);
-    otherwise everything stays. The self-test is not there. Nothing has an initial value.
+    otherwise everything stays. The self-test and `A_DLY` low are not there. Nothing has an
+    initial value.
     """
     high = macro.bits - 1
     mask = "A_BM" if macro.bit_mask else f"{{{macro.bits}{{1'b1}}}}"
@@ -299,7 +300,7 @@ def macro_model(macro: Macro) -> str:
             f"  reg [{high}:0] rows [0:{macro.words - 1}];",
             f"  wire [{high}:0] held = rows[A_ADDR];",
             f"  wire [{high}:0] written = (held & ~{mask}) | (A_DIN & {mask});",
-            "  always @(posedge A_CLK) if (A_MEN & ~A_BIST_EN) begin",
+            "  always @(posedge A_CLK) if (A_MEN & A_DLY & ~A_BIST_EN) begin",
             "    if (A_WEN) rows[A_ADDR] <= written;",
             "    if (A_REN) A_DOUT <= A_WEN ? written : held;",
             "  end",
