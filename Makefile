@@ -12,10 +12,10 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) \
 	--cov=hw --cov=golden_model --cov=flows --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench results lint format clean
+.PHONY: help setup demo test test-all bench baselines results results-hardware lint format clean
 
 help:  ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## make .venv with the pinned dependencies and the command .venv/bin/plosive
 
@@ -47,11 +47,17 @@ test: $(STAMP)  ## every test but the slow ones, with the line coverage of hw, g
 test-all: $(STAMP)  ## every test, the slow ones (mutants, long runs) too
 	$(PYTEST) -m "slow or not slow" -rA
 
-bench: $(STAMP)  ## measure elaboration, build and simulation speed
+bench: $(STAMP)  ## measure speed of elaboration, build, simulation; area, clocks, cycles beside their baselines
 	$(BIN)/python -m flows.bench
 
-results: $(STAMP)  ## train and measure what docs/results.md shows (hours; goes on where it was)
+baselines: $(STAMP)  ## make what area, clocks and cycles are now the baselines that `make test` holds
+	$(BIN)/python -m flows.baselines --update
+
+results: $(STAMP) results-hardware  ## train and measure what docs/results.md shows (hours; goes on where it was)
 	$(BIN)/python -m model_zoo.results --jobs $(JOBS)
+
+results-hardware: $(STAMP)  ## measure what docs/hardware-results.md and the table in README.md show
+	$(BIN)/python -m flows.hardware_results
 
 lint: $(STAMP)  ## check style and formatting; changes nothing
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 
 import pytest
 
-from flows.errors import PlosiveError
+from flows.errors import ToolError
 from flows.pdk import Pdk, find_pdk
 
 __all__ = ["pdk_or_skip"]
@@ -13,7 +13,5 @@ def pdk_or_skip(name: str) -> Pdk:
     """A process, if its files are here (`--pdk-root` of the tests is the variable PDK_ROOT)."""
     try:
         return find_pdk(name)
-    except PlosiveError as error:
-        if "was not found" not in str(error):
-            raise
+    except ToolError as error:
         pytest.skip(str(error))

@@ -96,7 +96,6 @@ class Board:
     write: Callable[[int, int, bool], bool]
     hello: tuple[int, int]
     dropped: int = 0
-    framing: int = 0
     session: bool = False
     sequence: int | None = None
     kept: bytes = b""
@@ -115,7 +114,8 @@ class Board:
             return None
         sequence, op, address = struct.unpack("<BBH", content[:4])
         words = words_of(content[4:-4])
-        if self.session and op != HELLO and sequence == self.sequence:
+        begins = op == HELLO and not address & 1
+        if self.session and not begins and sequence == self.sequence:
             return self.kept
         self.sequence = sequence
         status, count, data = self._execute(op, address, words)
@@ -124,11 +124,12 @@ class Board:
         return self.kept
 
     def _execute(self, op: int, address: int, words: list[int]) -> tuple[int, int, list[int]]:
-        if op == HELLO:
+        if op == HELLO and not address & 1:
             self.session = True
-            return OK, 3, [*self.hello, self.dropped % 2**16 | self.framing % 2**16 << 16]
         if not self.session:
             return NO_SESSION, 0, []
+        if op == HELLO:
+            return OK, 3, [*self.hello, self.dropped % 2**16]
         if op == ECHO:
             return OK, len(words), words
         if op == BAUD:

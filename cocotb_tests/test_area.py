@@ -75,10 +75,31 @@ def test_generic(generic: Netlist) -> None:
     figures = area_figures(generic)
     assert figures["gate_equivalent"] is None
     assert figures["total"]["flip_flops"] == TINY_REGISTERS
+    assert figures["interface"] is None
     assert figures["memories"] == {}
     assert len(figures["memories_without_macros"]) == 7
     assert figures["memory_bits"] == 32 * (16 + 2 * 48 + 2 * 24) + 4 * (128 + 120)
     check_counts(generic)
+
+
+@pytest.mark.parametrize("top", ["axi", "board"])
+def test_what_is_around_the_core(top: str, generic: Netlist, build_root: Path) -> None:
+    netlist = synthesize(TINY, generic.pdk, top=top, build_dir=build_root)
+    if top == "axi":  # instances of the bridge's buffers have parameters
+        check_counts(netlist)
+    figures = area_figures(netlist)
+    rows = {row["block"]: row for row in figures["blocks"]}
+    core = rows["shell/machine/core"]
+    # Registers are not merged across the core's edge.
+    assert core["flip_flops"] == area_figures(generic)["total"]["flip_flops"]
+    interface = figures["interface"]
+    assert interface["core"] == core["cells"]
+    assert interface["around"] == figures["total"]["cells"] - core["cells"] > 0
+    assert interface["share"] == interface["around"] / interface["core"]
+    # The packets of the serial bridge are memories, not flip-flops.
+    buffers = {"request", "response"} if top == "board" else set()
+    assert {name for name in figures["memories_without_macros"] if "_" not in name} == buffers
+    assert figures["total"]["flip_flops"] - core["flip_flops"] < 1200
 
 
 def test_ihp(ihp: Netlist) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from flows import bench, cli
+from flows import baselines, bench, cli
 from flows.cosimulate import cosimulate
 from flows.inputs import DEFAULT_NETWORK
 from flows.simulate import _source_key
@@ -317,7 +317,7 @@ def test_both_engines_hear_the_same(figures, speech, models):
 
 @pytest.mark.slow
 def test_demo_compares_everything(figures, speech, models):
-    found = figures("demo", "--audio", speech, "--build", models)
+    found = figures("demo", "--audio", speech, "--no-area", "--build", models)
     assert found["simulation"]["mismatches"] == 0
     assert found["simulation"]["compared_clocks"] == found["simulation"]["clocks"]
     assert found["torch"]["mismatches"] == 0
@@ -350,3 +350,4 @@ def test_quick_bench_measures_everything(models, monkeypatch, capsys):
     }
     assert {"elaborate_ratio", "build_ratio"} <= set(found["lanes"][1])
     assert found["generate"]["peak_mb"] > 10
+    assert set(found["baselines"]) == {job.command for job in baselines.jobs(["tiny"])}

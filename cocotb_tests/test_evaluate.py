@@ -172,12 +172,19 @@ def test_operations_are_the_additions_of_weights_that_are_not_zero(time_steps, m
 
 
 def test_size_is_the_reference_s():
-    wide = [(np.ones((40, 256)), np.ones((256, 256))), (np.ones((256, 256)),) * 2]
-    assert costs.megabytes(wide, np.ones((256, 1920)), 32) == pytest.approx(2.79, abs=0.005)
-    narrow = [(np.ones((40, 128)), np.ones((128, 128))), (np.ones((128, 128)),) * 2]
+    wide = [np.ones((40, 256)), *3 * [np.ones((256, 256))], np.ones((256, 1920))]
+    assert costs.megabytes(wide, 32) == pytest.approx(2.79, abs=0.005)
     pruned = np.ones((128, 1920))
     pruned[:, : 2 * 384] = 0
-    assert costs.megabytes(narrow, pruned, 4) == pytest.approx(0.1, abs=0.005)
+    narrow = [np.ones((40, 128)), *3 * [np.ones((128, 128))], pruned]
+    assert costs.megabytes(narrow, 4) == pytest.approx(0.1, abs=0.005)
+
+
+def test_a_file_s_size_counts_every_matrix():
+    network = Network.random(preset("tiny").replace(recurrent=[True, False]), 1)
+    matrices = [network.layers[0].w_in, network.layers[0].w_rec, network.layers[1].w_in]
+    nonzero = sum(int((w != 0).sum()) for w in [*matrices, network.w_out])
+    assert costs.file_megabytes(network) == nonzero * 4 / 8 / 1e6
 
 
 def test_figures_are_those_of_the_network_and_of_the_laws(rng):

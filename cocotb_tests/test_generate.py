@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from flows import cli, testbench, toolchain
-from flows.errors import ToolError
-from flows.generate import generate
+from flows.errors import PlosiveError, ToolError
+from flows.generate import DRIVER, generate
 from flows.interface import memory_map
+from flows.register_map import register_map
 from golden_model import Network, memory_image, row_words
 from golden_model.memory_image import tile_columns
 from hw.config import PRESETS, preset
@@ -41,6 +42,20 @@ def outputs(tmp_path_factory, network) -> dict[str, Path]:
 
 def described(folder: Path) -> dict:
     return json.loads((folder / "plosive.json").read_text())
+
+
+def verilog_ports(path: Path) -> dict[str, tuple[str, int]]:
+    """Direction and width of the ports of the module that a file is named after."""
+    text = path.read_text()
+    top = text[text.index(f"\nmodule {path.stem}(") :]
+    return {
+        name: (direction, int(most or 0) + 1)
+        for direction, most, name in re.findall(
+            r"^  (input|output) (?:\[(\d+):0\] )?(\w+);",
+            top[: top.index("endmodule")],
+            re.MULTILINE,
+        )
+    }
 
 
 # --- bytes ------------------------------------------------------------------------------------
@@ -93,15 +108,7 @@ def test_earlier_output_is_replaced_whole(tmp_path, network, capsys):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_description_lists_the_ports_of_the_verilog(kind, outputs):
-    text = (outputs[kind] / "plosive.v").read_text()
-    top = text[text.index("\nmodule plosive(") :]
-    top = top[: top.index("endmodule")]
-    found = {
-        name: (direction, int(most or 0) + 1)
-        for direction, most, name in re.findall(
-            r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", top, re.MULTILINE
-        )
-    }
+    found = verilog_ports(outputs[kind] / "plosive.v")
     ports = described(outputs[kind])["ports"]
     assert {port["name"]: (port["direction"], port["width"]) for port in ports} == found
     assert any(name.startswith("weight") for name in found) == (kind != "baked")
@@ -143,6 +150,86 @@ def test_trace_fields_are_described(tmp_path):
     bits = sum(field["width"] * int(np.prod(field["shape"], dtype=int)) for field in made["trace"])
     width = next(port["width"] for port in made["ports"] if port["name"] == "trace_state")
     assert bits == width
+
+
+# --- the AXI top ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def axi(tmp_path_factory, network) -> Path:
+    folder = tmp_path_factory.mktemp("axi") / "out"
+    network.save(folder.parent / "network.safetensors")
+    command = ["generate", "--preset", "tiny", "--top", "axi", "--best", "3", "-o", str(folder)]
+    assert cli.run([*command, "--network", str(folder.parent / "network.safetensors")]) == 0
+    return folder
+
+
+def test_description_is_the_axi_tops(axi):
+    description = described(axi)
+    found = verilog_ports(axi / "plosive_axi.v")
+    assert {p["name"]: (p["direction"], p["width"]) for p in description["ports"]} == found
+    assert description["top"] == "plosive_axi"
+    for prefix, stream in description["streams"].items():
+        assert {f"{prefix}_{name}" for name in ("tvalid", "tready", "tlast")} <= set(found)
+        for signal in ("tdata", "tuser"):
+            bits = [b for field in stream[signal] for b in range(field["lsb"], field["msb"] + 1)]
+            assert bits == list(range(found[f"{prefix}_{signal}"][1])), f"{prefix}_{signal}"
+    control = description["control"]
+    assert found[f"{control['prefix']}_awaddr"][1] == control["address_bits"]
+    assert found[f"{control['prefix']}_wdata"][1] == control["data_bits"]
+    text = (axi / "plosive_axi.v").read_text()
+    for memory in description["memories"]:
+        assert f"module \\{memory['module']} (" in text
+
+
+def test_description_of_the_axi_top_has_the_register_map(axi):
+    description = described(axi)
+    assert description["register_map"] == json.loads(register_map("json"))
+    constants = description["constants"]
+    assert constants["ID"].to_bytes(4, "little") == b"PLSV"
+    assert f"{constants['CONFIG_HASH_0']:08x}{constants['CONFIG_HASH_1']:08x}" == TINY.config_hash
+    build = {"baked": 0, "streams": 1, "best": 3, "result_depth": 16}
+    assert description["build"] == build
+    assert constants["BUILD_HASH"] != 0
+
+
+def test_axi_top_comes_with_its_driver_and_memory_contents(axi, outputs):
+    sources = {path.name for path in DRIVER.glob("*.[ch]")}
+    assert "plosive_registers.h" in sources
+    hex_files = {
+        name
+        for name in os.listdir(outputs["initialised"])
+        if name.endswith(".hex") and not name.startswith("plosive_tb")
+    }
+    assert set(os.listdir(axi)) == sources | hex_files | {"plosive.json", "plosive_axi.v"}
+    for name in sources:
+        assert (axi / name).read_bytes() == (DRIVER / name).read_bytes()
+    for name in hex_files:
+        assert (axi / name).read_bytes() == (outputs["initialised"] / name).read_bytes()
+
+
+def test_one_top_replaces_the_other(tmp_path):
+    target = tmp_path / "out"
+    generate(TINY, target, top="axi")
+    generate(TINY, target)
+    assert sorted(os.listdir(target)) == ["plosive.json", "plosive.v"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"best": 1}, "--best 1 is for --top axi: the core gives logits only"),
+        ({"top": "axi", "best": 25}, "--best is 25: it must be 0 to 24"),
+        (
+            {"top": "axi", "bench": True},
+            "--testbench is for --top core, not axi: its bench drives the core",
+        ),
+    ],
+)
+def test_options_of_the_other_top_are_refused(options, message, tmp_path):
+    with pytest.raises(PlosiveError, match=f"^{re.escape(message)}$"):
+        generate(TINY, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
 
 
 # --- memory contents --------------------------------------------------------------------------

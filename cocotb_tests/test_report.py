@@ -9,9 +9,12 @@ import dataclasses
 import html
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +65,8 @@ def _golden(config, network, features, **_options) -> Cosimulation:
         "counters": counters,
         "counters_by_laws": dict(counters),
         "counters_equal": True,
+        "latency": None,
+        "clocks_per_s": 1000,
         "sparsity": sparsity(features, result.spikes),
         "seed": 1,
         "configuration_hash": config.config_hash,
@@ -579,6 +584,25 @@ def test_area_is_drawn_where_it_was_measured(build):
     assert "<title>hidden memory 0: 60.0 %</title>" in figure
 
 
+def test_the_netlist_is_a_rung_where_it_was_compared(build):
+    assert "plosive simulate --netlist" in _read(build).text
+    run = record.read(build).figures["simulation"]
+    run |= {"check": "outputs", "netlist": {"pdk": "ihp-sg13g2", "file": "netlist.v"}}
+    (build / "netlist.json").write_text(json.dumps(run))
+    page = _read(build)
+    assert page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"] == [
+        f"{run['frames']} frames, {run['compared_beats']:,} beats of logits, 8 counters",
+        "0: equal",
+    ]
+    assert "of another configuration" not in page.text
+    run |= {"mismatches": 2, "configuration_hash": "0123", "counters": {**run["counters"]}}
+    run["counters"]["cycles"] += 1
+    (build / "netlist.json").write_text(json.dumps(run))
+    page = _read(build)
+    assert page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"][1] == "3: differs"
+    assert "of another configuration than this run's: 0123" in page.text
+
+
 def test_area_without_process_is_in_cells(build, capsys, tmp_path):
     """What the command writes itself is shown: gates without sizes."""
     command = ["area", "--preset", "tiny", "--pdk", "generic", "--build", str(tmp_path), "--json"]
@@ -591,6 +615,72 @@ def test_area_without_process_is_in_cells(build, capsys, tmp_path):
     total = json.loads(text)["total"]
     assert rows["total"] == [f"{total['flip_flops']:,}", f"{total['cells']:,}"]
     assert f"{total['cells']:,} gates" in page.text
+
+
+def _demo(folder, network_file, **options) -> demo.Demo:
+    return demo.demo(
+        build_dir=folder,
+        audio=_voice(folder.parent / "voice.wav"),
+        network_file=network_file,
+        **options,
+    )
+
+
+def test_the_demo_leaves_the_area_of_its_machine(monkeypatch, tmp_path, network_files):
+    """Without a PDK it counts gates."""
+    monkeypatch.setattr(demo, "cosimulate", _golden)
+    monkeypatch.setenv("PDK_ROOT", str(tmp_path / "none"))
+    shown = _demo(tmp_path / "build", network_files[2], area=True)
+    page = _read(tmp_path / "build")
+    assert "figure-area" in page.figures
+    assert "Of another configuration" not in page.text
+    cells = shown.figures["area"]["total"]["cells"]
+    assert f"{cells:,} gates of no process" in page.text
+    assert any(f"area       {cells:,} gates" in str(line) for line in demo.report(shown))
+
+
+def test_a_demo_whose_area_fails_says_so_and_keeps_no_old_one(monkeypatch, tmp_path, network_files):
+    monkeypatch.setattr(demo, "cosimulate", _golden)
+    failing = [sys.executable, "-c", "import sys; sys.exit('plosive: yosys fails')"]
+    monkeypatch.setattr(demo, "_area_command", lambda *_: failing)
+    folder = tmp_path / "build"
+    folder.mkdir()
+    (folder / "area.json").write_text(json.dumps(_area()))
+    shown = _demo(folder, network_files[2], area=True)
+    assert shown.passed
+    assert shown.figures["area"] == {"missing": "yosys fails"}
+    assert "area       not measured: yosys fails" in demo.report(shown)
+    assert not (folder / "area.json").exists()
+    assert "figure-area" not in _read(folder).figures
+
+
+def test_a_demo_that_fails_leaves_nothing_running(monkeypatch, tmp_path, network_files):
+    class Failure(Exception):
+        pass
+
+    started = []
+
+    def cosimulate(*_arguments, **_options):
+        while not (tmp_path / "running").exists():
+            time.sleep(0.05)
+        raise Failure
+
+    def command(*_arguments):
+        code = (
+            "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+        )
+        started.append(True)
+        return [sys.executable, "-c", code, str(tmp_path / "running")]
+
+    monkeypatch.setattr(demo, "cosimulate", cosimulate)
+    monkeypatch.setattr(demo, "_area_command", command)
+    began = time.monotonic()
+    with pytest.raises(Failure):
+        _demo(tmp_path / "build", network_files[2], area=True)
+    assert started
+    assert time.monotonic() - began < 30  # it was not waited for
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "running").read_text()), 0)
 
 
 def test_power_is_drawn_where_it_was_measured(build):

@@ -3,21 +3,18 @@
 
 import gc
 import itertools
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cocotb_tests import memory_bench
 from cocotb_tests.pdks import pdk_or_skip
 from flows.errors import PlosiveError
 from flows.pdk import Macro, Port
-from flows.sram import MemoryShape, Tiling, memory_shapes, tile, wrapper
+from flows.sram import MemoryShape, Tiling, macro_model, memory_shapes, tile, wrapper
 from hw.config import preset
 from hw.core import Core
-from hw.memory import RowMemory
-from hw.verilog import component_verilog
 
 
 def macro(words: int, bits: int, area: float, energy: float, *, bit_mask: bool = True) -> Macro:
@@ -106,98 +103,11 @@ def test_memories_of_a_folded_machine() -> None:
     assert (thresholds.rows, thresholds.bits, thresholds.words) == (4, 120, 8)
 
 
-# What a macro does at a rising clock, as the PDK's own Verilog has it: with A_MEN, A_WEN writes the
-# bits of A_BM, A_REN loads the output (with both, the new word); otherwise everything stays.
-MODEL = """
-module {name} (A_CLK, A_MEN, A_WEN, A_REN, A_DLY, A_ADDR, A_DIN, {bm} A_BIST_EN, A_DOUT);
-  input A_CLK, A_MEN, A_WEN, A_REN, A_DLY, A_BIST_EN;
-  input [{address}:0] A_ADDR;
-  input [{bits}:0] A_DIN;
-  {mask}
-  output reg [{bits}:0] A_DOUT;
-  reg [{bits}:0] rows [0:{last}];
-  wire [{bits}:0] written = (rows[A_ADDR] & ~A_BM) | (A_DIN & A_BM);
-  integer i;
-  initial for (i = 0; i <= {last}; i = i + 1) rows[i] = 0;
-  always @(posedge A_CLK) if (A_MEN & A_DLY & ~A_BIST_EN) begin
-    if (A_WEN) rows[A_ADDR] <= written;
-    if (A_REN) A_DOUT <= A_WEN ? written : rows[A_ADDR];
-  end
-endmodule
-"""
-# Both memories get the same random traffic; nothing is compared before the first read.
-BENCH = """
-module bench;
-  reg clk = 0, read = 0, compared = 0;
-  reg [{row}:0] row = 0;
-  reg [{words}:0] write = 0;
-  reg [{bits}:0] write_data = 0;
-  wire [{bits}:0] ours, theirs;
-  ours first (.clk(clk), .rst(1'b0), .row(row), .read(read), .write(write),
-    .write_data(write_data), .data(ours));
-  {name} second (.clk(clk), .rst(1'b0), .row(row), .read(read), .write(write),
-    .write_data(write_data), .data(theirs));
-  integer i, j, wrong = 0, seed = {seed};
-  initial begin
-    for (i = 0; i < 6000; i = i + 1) begin
-      row = $urandom(seed) % {rows};
-      for (j = 0; j < {bits} + 1; j = j + 1) write_data[j] = $urandom(seed);
-      read = $urandom(seed);
-      write = 0;
-      if (!read) for (j = 0; j < {words} + 1; j = j + 1) write[j] = $urandom(seed);
-      if (i < {rows}) begin row = i; read = 0; write = ~0; end
-      #5 clk = 1;
-      #1 if (read) compared = 1;
-      if (compared && ours !== theirs) wrong = wrong + 1;
-      #4 clk = 0;
-    end
-    $display("%0d wrong of %0d", wrong, i);
-    $finish;
-  end
-endmodule
-"""
-
-
-def model(one: Macro) -> str:
-    values = {
-        "name": one.name,
-        "address": (one.words - 1).bit_length() - 1,
-        "bits": one.bits - 1,
-        "last": one.words - 1,
-        "bm": "A_BM," if one.bit_mask else "",
-        "mask": f"input [{one.bits - 1}:0] A_BM;"
-        if one.bit_mask
-        else f"wire [{one.bits - 1}:0] A_BM = ~0;",
-    }
-    return MODEL.format(**values)
-
-
 def wrong_words(shape: MemoryShape, tiling: Tiling, seed: int, folder: Path) -> int:
     """Cycles in which the wrapper's output differs from that of the memory it replaces."""
-    if shutil.which("iverilog") is None:
-        pytest.skip("iverilog is missing: install Debian's package iverilog")
     used = {column.macro for column in tiling.columns}
-    texts = [
-        component_verilog(RowMemory(shape.rows, shape.bits, word_bits=shape.word_bits), "ours"),
-        wrapper(tiling),
-        *(model(one) for one in sorted(used, key=lambda one: one.name)),
-        BENCH.format(
-            name=shape.name,
-            row=shape.row_width - 1,
-            words=shape.words - 1,
-            bits=shape.bits - 1,
-            rows=shape.rows,
-            seed=seed,
-        ),
-    ]
-    source, program = folder / "bench.v", folder / "bench"
-    source.write_text("\n".join(texts))
-    command = ["iverilog", "-g2005", "-Wall", "-s", "bench", "-o", str(program), str(source)]
-    subprocess.run(command, check=True, capture_output=True)
-    output = subprocess.run(["vvp", "-n", program], check=True, capture_output=True, text=True)
-    wrong, _, _, count = output.stdout.split()
-    assert count == "6000"
-    return int(wrong)
+    models = [macro_model(one) for one in sorted(used, key=lambda one: one.name)]
+    return memory_bench.wrong_words(shape, [wrapper(tiling), *models], seed, folder)
 
 
 SHAPES = [

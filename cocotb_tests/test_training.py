@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from golden_model import random_features
+from golden_model import Network, random_features
 from hw.config import AcceleratorConfig
 from model_zoo import features, phones, recipe
 
 torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
 
-from model_zoo import compress, fit, ladder, stages  # noqa: E402
+from model_zoo import compress, fit, ladder, stages, train  # noqa: E402
 from model_zoo.export import export, from_network  # noqa: E402
 from model_zoo.gru import GatedNetwork  # noqa: E402
 from model_zoo.network import LayerRule, SpikingNetwork  # noqa: E402
@@ -337,6 +337,10 @@ def test_shipped_recipes_are_read(name):
             "[[stage]]\nname='a'\nhidden=[8,8]\nstart='b'\ndata={bdl=1}",
             "stage 1: start is 'b': it must be the name of an earlier stage",
         ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nmodel='gru'\ndata={bdl=1}",
+            'stage 1: model is "gru": its precision must be "float" and nothing is pruned',
+        ),
         ("base = 'r.toml'", "base is 'r.toml': it must be another recipe's name or file"),
     ],
 )
@@ -347,6 +351,54 @@ def test_a_wrong_recipe_is_refused_with_the_key(tmp_path, text, message):
     with pytest.raises(recipe.RecipeError) as caught:
         recipe.load(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("last", [{"precision": None}, {"precision": 8}, {"model": "gru"}])
+def test_a_recipe_whose_last_network_no_file_holds_is_refused_before_training(tmp_path, last):
+    made = staged()
+    made = dataclasses.replace(made, stages=(dataclasses.replace(made.stages[-1], **last),))
+    with pytest.raises(recipe.RecipeError, match=r"last stage, '4-bit', must be a spiking network"):
+        train.train(made, tmp_path / "no data", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def started(**changes):
+    """A recipe that starts from the shipped network."""
+    network = dataclasses.replace(recipe.NetworkSettings(), **changes.pop("network", {}))
+    stage = recipe.Stage("4-bit", changes.pop("hidden", (128, 128)), (("bdl", 1.0),))
+    made = recipe.Recipe("made-up", "a test", "none", (stage,), network, start="speech")
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": {"time_steps": 1}}, "its time_steps is 2 and the recipe's is 1: they must"),
+        (
+            {"hidden": (160, 128)},
+            "its hidden is (128, 128) and the recipe's is (160, 128): they must be equal, or its "
+            "layers wider",
+        ),
+        (
+            {"network": {"decay_shift": (1, 2)}},
+            "its decay_shift is (1, 1) and the recipe's is (1, 2): they must be equal",
+        ),
+        ({"tied_states": 100}, "a network to start from has the states of phones as outputs"),
+    ],
+)
+def test_a_start_of_another_configuration_is_refused(tmp_path, changes, message):
+    with pytest.raises(fit.TrainError) as caught:
+        train.Session(started(**changes), tmp_path)
+    assert str(caught.value).startswith("start is 'speech'")
+    assert message in str(caught.value)
+
+
+def test_a_start_that_was_not_trained_here_is_refused(tmp_path):
+    config = stages.configuration(started(), started().stages[0], len(phones.LABELS))
+    path = tmp_path / "random.safetensors"
+    Network.random(config, 1).save(path)
+    with pytest.raises(fit.TrainError, match=r"its outputs are not the states of phones"):
+        train.Session(started(start=str(path)), tmp_path)
 
 
 def test_recipes_of_the_cross_validation_share_their_pre_training():
@@ -365,6 +417,27 @@ def test_a_recipe_has_what_its_base_has(tmp_path):
     assert made.network.time_steps == 1
     assert dataclasses.replace(made.network, time_steps=2) == base.network
     assert made.stages == base.stages
+
+
+def test_corpora_of_one_s_own_lie_beside_the_recipe_that_names_them(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "base.toml").write_text(
+        "base = 'speech'\n[corpora.mine]\npath = 'voices'\nlicence = 'mine'\n"
+    )
+    path = tmp_path / "r.toml"
+    path.write_text(
+        "base = 'below/base.toml'\n[corpora.yours]\npath = '/far'\nlicence = 'l'\nformat = 'timit'"
+    )
+    own = dict(recipe.load(path).corpora)
+    assert own["mine"].path == str(tmp_path.resolve() / "below" / "voices")
+    assert own["mine"].format == "folder"
+    assert own["yours"].path == "/far"
+    path.write_text("base = 'speech'\n[corpora.mine]\npath = 'voices'\n")
+    with pytest.raises(recipe.RecipeError, match=r"corpora\.mine: licence is missing"):
+        recipe.load(path)
+    path.write_text("base = 'speech'\ncorpora = 'mine'\n")
+    with pytest.raises(recipe.RecipeError, match=r"corpora is 'mine': it must be tables"):
+        recipe.load(path)
 
 
 def test_an_unknown_recipe_is_refused():

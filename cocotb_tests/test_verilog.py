@@ -17,8 +17,10 @@ from pyosys import libyosys
 from flows import verilator
 from flows.contents import contents
 from golden_model import Network
+from hw.board import BOARD_TOP, BoardCore
 from hw.config import AcceleratorConfig, preset
 from hw.core import Core
+from hw.ip_top import AXI_TOP, IPTop
 from hw.verilog import TOP, to_verilog
 
 # What Verilator's strictest check may say, and why it is harmless. All of it is the style of
@@ -43,26 +45,40 @@ SMALL: dict[str, AcceleratorConfig] = {
 }
 
 
-@pytest.fixture(params=SMALL)
+# What stands around a core: its module, and how it is made.
+TOPS = {
+    "axi": (AXI_TOP, lambda: IPTop(preset("tiny"))),
+    "axi-best": (AXI_TOP, lambda: IPTop(preset("tiny").replace(acc_bits=18), best=3)),
+    "board": (BOARD_TOP, lambda: BoardCore(preset("tiny"), clock_hz=12_000_000, best=1)),
+}
+
+
+@pytest.fixture(params=[*SMALL, *TOPS])
 def verilog(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return _write(SMALL[request.param], tmp_path)
+    """A file that is named after its top module."""
+    if request.param in SMALL:
+        return _write(SMALL[request.param], tmp_path)
+    name, make = TOPS[request.param]
+    path = tmp_path / f"{name}.v"
+    path.write_text(to_verilog(make(), name))
+    return path
 
 
 def _write(config: AcceleratorConfig, folder: Path) -> Path:
-    path = folder / "plosive.v"
+    path = folder / f"{TOP}.v"
     path.write_text(to_verilog(Core(config)))
     return path
 
 
 def _check_lint(path: Path) -> None:
-    codes = {warning.split(":")[0] for warning in verilator.lint(path, TOP)}
+    codes = {warning.split(":")[0] for warning in verilator.lint(path, path.stem)}
     assert codes <= set(EXPLAINED), sorted(codes - set(EXPLAINED))
 
 
 def _check_icarus(path: Path) -> None:
     if shutil.which("iverilog") is None:
         pytest.skip("iverilog is missing: install Debian's package iverilog")
-    command = ["iverilog", "-g2005", "-Wall", "-t", "null", "-s", TOP, str(path)]
+    command = ["iverilog", "-g2005", "-Wall", "-t", "null", "-s", path.stem, str(path)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     # -Wall's only word: registers of a memory are initialised in one process, read in another.
@@ -75,7 +91,7 @@ def _check_yosys(path: Path) -> None:
     design = libyosys.Design()
     for command in (
         f"read_verilog {path}",
-        f"hierarchy -check -top {TOP}",
+        f"hierarchy -check -top {path.stem}",
         "proc",
         "select -assert-none t:$dlatch",
         "check -assert",
@@ -106,7 +122,7 @@ def test_presets_in_full_size(name: str, tmp_path: Path) -> None:
 
 def test_lint_finds_a_latch(tmp_path: Path) -> None:
     """The checks can fail."""
-    path = tmp_path / "plosive.v"
+    path = tmp_path / f"{TOP}.v"
     path.write_text(
         f"module {TOP}(input a, input en, output reg q); always @* if (en) q = a; endmodule"
     )

@@ -11,7 +11,7 @@ import soundfile
 from flows import cli
 from golden_model import Network
 from hw.config import preset
-from model_zoo import cards, costs, zoo
+from model_zoo import cards, costs, data, zoo
 
 WANTED = {
     *("per", "per_no_silence", "frame_accuracy", "utterances", "frames", "sparsity"),
@@ -204,6 +204,66 @@ def test_train_follows_a_recipe_to_a_network_that_runs(figures, tmp_path, data_d
     np.testing.assert_allclose(scored["sparsity"], wanted["sparsity"], atol=2e-4)
 
 
+def test_train_leaves_broken_recordings_out_when_asked(capsys, tmp_path, data_dir):
+    pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+    corpus = tmp_path / "data" / "timit-sample"
+    for speaker in sorted((data_dir / "timit-sample").glob("dr*"))[:6]:
+        shutil.copytree(speaker, corpus / speaker.name)
+    (tmp_path / "data" / "noise").symlink_to(data_dir / "noise")
+    heard = [u for u in data.read("timit-sample", tmp_path / "data") if u.split == "train"]
+    broken = heard[0].path
+    broken.write_bytes(b"no sound")
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE)
+    arguments = ("train", recipe, "--data", tmp_path / "data", "-o", tmp_path, "--build", tmp_path)
+    assert str(broken) in refusal(capsys, *arguments)
+    assert cli.run([*map(str, arguments), "--broken", "skip"]) == 0
+    assert str(broken) in capsys.readouterr().err
+    used = Network.load(tmp_path / "mine.safetensors").header["provenance"]["data"]
+    assert used["timit-sample"]["sentences"] == len(heard) - 1
+
+
+OWN = """
+base = "mine.toml"
+start = "speech"
+tune = ["voices"]
+test = ["voices"]
+[corpora.voices]
+path = "recordings"
+licence = "ask them"
+[[stage]]
+name = "4-bit"
+hidden = [128, 128]
+pruned = 0.4
+epochs = 1
+data = { voices = 1.0 }
+"""
+
+
+def test_train_on_recordings_of_one_s_own(figures, capsys, tmp_path, data_dir):
+    pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(OWN)
+    options = ("--data", data_dir, "-o", tmp_path, "--build", tmp_path / "b")
+    speakers = sorted((data_dir / "timit-sample").glob("dr*"))[:4]
+    for number, speaker in enumerate(speakers):
+        if number == 2:  # two speakers are no three splits
+            line = refusal(capsys, "train", recipe, *options)
+            assert "data names corpus 'voices', which has no recordings that are 'train'" in line
+        folder = tmp_path / "recordings" / speaker.name
+        folder.mkdir(parents=True)
+        for path in [*speaker.glob("s[ix]*.wav"), *speaker.glob("s[ix]*.phn")]:
+            shutil.copy(path, folder)
+    made = figures("train", recipe, *options)
+    header = Network.load(made["network"]).header
+    used = header["provenance"]["data"]["voices"]
+    assert (used["speakers"], used["sentences"], used["licence"]) == (2, 16, "ask them")
+    assert header["provenance"]["gain_db"].keys() == {"voices"}
+    assert header["scores"]["test"]["utterances"] == 8
+    assert "ask them" in (tmp_path / "own.md").read_text()
+
+
 def test_train_lists_recipes_and_refuses_unknown_ones(figures, capsys, tmp_path):
     assert "speech" in [entry["name"] for entry in figures("train")["recipes"]]
     assert "recipe 'spech': it must be one of" in refusal(capsys, "train", "spech")
@@ -232,7 +292,6 @@ data = { timit = 0.3 }
 def test_the_full_timit_recipe_runs_on_a_made_up_corpus(figures, tmp_path, data_dir):
     """1920 tied states from a corpus in LDC93S1's layout to a network file, and scored."""
     pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
-    from model_zoo import data
     from model_zoo.data import espeak
 
     sentences = [u.text for u in data.read("bdl", data_dir) if u.split == "train"]

@@ -135,6 +135,7 @@ def area_figures(netlist: Netlist, unit: str | None = None) -> dict[str, Any]:
         "clock_gating": _gating(netlist),
         "unit": unit,
         "total": _figures(areas[top], gate),
+        "interface": _interface(areas, netlist.core, gate),
         "blocks": blocks,
         "memories": {tiling.memory.name: tiling.figures() for tiling in built},
         "memories_without_macros": {
@@ -145,6 +146,22 @@ def area_figures(netlist: Netlist, unit: str | None = None) -> dict[str, Any]:
         "cpu_s": netlist.cpu_s,
         "wall_s": netlist.wall_s,
         "versions": netlist.versions,
+    }
+
+
+def _interface(
+    areas: dict[tuple[str, ...], Area], core: tuple[str, ...], gate: float | None
+) -> dict[str, Any] | None:
+    """What is around the core, and its share of the core's; None if the core is the whole."""
+    if not core:
+        return None
+    unit, size = ("kGE", "logic_kge") if gate else ("cells", "cells")
+    whole, inside = (_figures(areas[path], gate)[size] for path in ((), core))
+    return {
+        "unit": unit,
+        "around": whole - inside,
+        "core": inside,
+        "share": (whole - inside) / inside,
     }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: how fast the models, the generator and the simulations are, as a table and JSON."""
+"""`make bench`: speed of models, generator and simulations; costs of hardware beside baselines."""
 
 import argparse
 import importlib.metadata
@@ -19,12 +19,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flows import toolchain, verilator
+from flows import baselines, toolchain, verilator
+from flows.baselines import Comparison
 from flows.cosimulate import cosimulate
 from flows.errors import atomic_write
 from flows.progress import Progress, on_terminal
+from flows.tables import delta_table
 from golden_model import CycleModel, Network, cycle_laws, random_features
-from hw.config import AcceleratorConfig, preset
+from hw.config import PRESETS, AcceleratorConfig, preset
 
 __all__ = ["bench", "main", "measured"]
 
@@ -193,6 +195,20 @@ def _build(config: AcceleratorConfig, build_dir: Path) -> dict[str, Any]:
     }
 
 
+def _compared(comparisons: list[Comparison], skipped: dict[str, str]) -> dict[str, Any]:
+    """By command the figures that moved, or why none were compared."""
+    moved = {
+        comparison.command: comparison.missing
+        or {
+            delta.figure: {"baseline": delta.old, "now": delta.new, "verdict": delta.verdict}
+            for delta in comparison.deltas
+            if delta.verdict != "same"
+        }
+        for comparison in comparisons
+    }
+    return {**moved, **skipped}
+
+
 def _tables(figures: dict[str, Any]) -> list[Table]:
     speeds = Table("what", "figure", title=f"Speed, {figures['preset']}", title_justify="left")
     golden, generate = figures["golden"], figures["generate"]
@@ -230,6 +246,12 @@ def main() -> None:
     options = parser.parse_args()
     with on_terminal() as progress:
         figures = bench(options.build, quick=options.quick, progress=progress)
+        comparisons, _, skipped = baselines.compare_jobs(
+            baselines.jobs(["tiny"] if options.quick else PRESETS),
+            build_dir=options.build,
+            progress=progress,
+        )
+    figures["baselines"] = _compared(comparisons, skipped)
     text = json.dumps(figures, indent=1)
     target = options.build / "bench.json"
     atomic_write(target, f"{text}\n".encode())
@@ -237,7 +259,7 @@ def main() -> None:
         print(text)
         return
     console = Console()
-    for table in _tables(figures):
+    for table in (*_tables(figures), delta_table(comparisons, skipped)):
         console.print(table)
     console.print(f"machine: {figures['machine']['cores']} cores; all figures: {target}")
 

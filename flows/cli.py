@@ -7,7 +7,6 @@ modules that a command needs are imported when it runs, so that `--help` is quic
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import sys
 from enum import StrEnum
@@ -15,8 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from flows.cli_host import host
+from flows.console import BUILD as _BUILD
+from flows.console import BuildFolder, Json, NetworkFile, note_level
+from flows.console import console as _console
+from flows.console import print_json as _print_json
+from flows.console import say as _say
 from flows.errors import PlosiveError
 
 __all__ = ["app", "main", "run"]
@@ -29,10 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-LEVEL_TOLERANCE_DB = 6
-"""How far a recording may be from a network's level before `transcribe` says so."""
+app.add_typer(host, name="host")
 
 
 class Check(StrEnum):
@@ -73,12 +74,27 @@ class Broken(StrEnum):
     skip = "skip"
 
 
+class GeneratedTop(StrEnum):
+    """What stands around the accelerator in the Verilog."""
+
+    core = "core"
+    axi = "axi"
+
+
 class Process(StrEnum):
     """What the Verilog is mapped to."""
 
     ihp = "ihp-sg13g2"
     sky130 = "sky130A"
     generic = "generic"
+
+
+class Top(StrEnum):
+    """What is synthesised."""
+
+    core = "core"
+    axi = "axi"
+    board = "board"
 
 
 class MemoryGoal(StrEnum):
@@ -115,21 +131,6 @@ Changes = Annotated[
 ]
 
 
-def _network_file(name: Path | None) -> Path | None:
-    from flows.inputs import network_file
-
-    return None if name is None else network_file(name)
-
-
-NetworkFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--network",
-        metavar="FILE",
-        callback=_network_file,
-        help="A trained network: a .safetensors file, or a name of `plosive networks`.",
-    ),
-]
 RandomSeed = Annotated[
     int | None, typer.Option("--random", metavar="SEED", min=0, help="A random network.")
 ]
@@ -137,11 +138,6 @@ Audio = Annotated[
     Path | None,
     typer.Option("--audio", metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
-BuildFolder = Annotated[
-    Path, typer.Option("--build", metavar="DIR", help="Folder of models, logs and waveforms.")
-]
-_BUILD = Path("build")
 DataFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the data sets (or PLOSIVE_DATA)."),
@@ -150,6 +146,9 @@ ZooBuild = Annotated[
     Path, typer.Option("--build", metavar="DIR", help="Folder that keeps what took long.")
 ]
 _ZOO_BUILD = Path("build/model_zoo")
+BrokenOption = Annotated[
+    Broken, typer.Option("--broken", help="What becomes of recordings that cannot be used.")
+]
 
 
 ProcessName = Annotated[
@@ -203,12 +202,22 @@ def generate(
     preset: Preset = None,
     config: ConfigFile = None,
     changes: Changes = None,
+    top: Annotated[
+        GeneratedTop,
+        typer.Option("--top", help="The core, or the IP with AXI: registers and streams."),
+    ] = GeneratedTop.core,
     network: NetworkFile = None,
     bake: Annotated[
         bool, typer.Option("--bake", help="Make the network constants; no weight port.")
     ] = False,
+    best: Annotated[
+        int,
+        typer.Option(
+            "--best", metavar="N", min=0, help="Build a list of a frame's N best classes (axi)."
+        ),
+    ] = 0,
     testbench: Annotated[
-        bool, typer.Option("--testbench", help="Also write a self-checking Verilog bench.")
+        bool, typer.Option("--testbench", help="Also write a self-checking Verilog bench (core).")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -218,12 +227,17 @@ def generate(
     `--network` the memories' initial contents as `.hex` files (the Verilog holds them too), and
     with `--testbench` a bench for any simulator. The same input gives the same bytes.
 
+    With `--top axi` it is `plosive_axi.v`, an IP with AXI4-Lite registers and AXI4-Stream features
+    and results, `plosive.json` holds its register map too, and the C driver comes with it: see
+    docs/host-interface.md.
+
     **Examples**
 
     - `plosive generate --preset paper-t2 -o out`
     - `plosive generate --preset speech --network speech.safetensors --testbench -o out`
     - `plosive generate --preset paper-t2 --set lanes=64 --set n_output=183 -o out`
     - `plosive generate --preset speech --network speech.safetensors --bake -o out`
+    - `plosive generate --preset speech --top axi --best 1 -o out`
     - `plosive generate --network mine.safetensors -o out` (the hardware that its file names)
     """
     from flows import generate as flow
@@ -235,7 +249,14 @@ def generate(
     held = Network.load(network, machine) if network is not None else None
     with on_terminal() as progress:
         made = flow.generate(
-            machine, output, network=held, bake=bake, bench=testbench, progress=progress
+            machine,
+            output,
+            top=top.value,
+            network=held,
+            bake=bake,
+            best=best,
+            bench=testbench,
+            progress=progress,
         )
     if as_json:
         _print_json({"folder": str(made.folder), "files": made.files, **_hashes(machine)})
@@ -265,7 +286,19 @@ def simulate(
     check: Annotated[
         Check, typer.Option("--check", help="Compare all state at every clock, or the outputs.")
     ] = Check.trace,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
+    netlist: Annotated[
+        Process | None,
+        typer.Option(
+            "--netlist",
+            metavar="PDK",
+            help="Run the netlist of `plosive area` in place of the Verilog: the gate-level check.",
+        ),
+    ] = None,
+    pdk_root: PdkRoot = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, help="Seed of random features, and of state at power-up."),
+    ] = 1,
     waves: Annotated[
         bool, typer.Option("--waves", help="Write a waveform of the whole run.")
     ] = False,
@@ -280,9 +313,13 @@ def simulate(
     the run is repeated with a waveform, and the exit status is 1. Figures per frame are means:
     `phases`, `row_reads`; `counters` are totals of the run.
 
+    With `--netlist PDK` the mapped netlist runs, with its clock gates and SRAM macros, from random
+    state; `--check` is `outputs` then, and a run that differs is not repeated.
+
     **Examples**
 
     - `plosive simulate --preset tiny --random 1 --frames 20`
+    - `plosive simulate --preset tiny --random 1 --frames 20 --check outputs --netlist ihp-sg13g2`
     - `plosive simulate --preset paper-t2 --random 1 --frames 20 --check trace --json`
     - `plosive simulate --preset speech --network net.safetensors --audio a.wav --check outputs`
     """
@@ -293,7 +330,19 @@ def simulate(
     machine = configuration(preset, config, changes or (), network)
     held = _network(machine, network, random)
     features = _features(machine, held, audio, frames, seed)
+    model = None
     with on_terminal() as progress:
+        if netlist is not None:
+            from flows.gate_level import build_netlist
+            from flows.pdk import find_pdk
+            from flows.synthesis import synthesize
+
+            if check != Check.outputs:
+                raise PlosiveError("--netlist has no trace of its state: give --check outputs")
+            mapped = synthesize(
+                machine, find_pdk(netlist.value, pdk_root), build_dir=build, progress=progress
+            )
+            model = build_netlist(mapped, build, waves=waves, progress=progress)
         run = cosimulate(
             machine,
             held,
@@ -302,8 +351,11 @@ def simulate(
             check=check.value,
             waves=waves,
             seed=seed,
+            netlist=model,
             progress=progress,
         )
+    if netlist is not None:
+        run.figures["netlist"] = {"pdk": netlist.value, "file": str(mapped.verilog)}
     if as_json:
         _print_json(run.figures)
     else:
@@ -401,6 +453,9 @@ def area(
         str | None,
         typer.Option("--unit", metavar="BLOCK", help="Only this block, as neurons/lanes."),
     ] = None,
+    top: Annotated[
+        Top, typer.Option("--top", help="The core alone, or with what a host needs around it.")
+    ] = Top.core,
     memory_goal: MacroGoal = MemoryGoal.area,
     clock_gating: ClockGating = True,
     as_json: Json = False,
@@ -420,6 +475,7 @@ def area(
     - `plosive area --preset tiny --pdk generic`
     - `plosive area --preset paper-t2 --unit neurons --json`
     - `plosive area --preset paper-t2 --memory-goal energy`
+    - `plosive area --preset paper-t2 --top board`
     - `plosive area --preset speech --network speech --bake`
     """
     from flows.area import area_figures
@@ -427,6 +483,7 @@ def area(
     machine, netlist = _netlist(
         (preset, config, changes, network),
         (pdk, pdk_root),
+        top=top,
         bake=bake,
         clock_gating=clock_gating,
         memory_goal=memory_goal,
@@ -442,6 +499,12 @@ def area(
     console.print(tables.area_table(figures))
     if unit is None:
         console.print(tables.memory_table(figures))
+    interface = figures["interface"]
+    if interface:
+        typer.echo(
+            f"around the core: {interface['around']:,.5g} {interface['unit']}, "
+            f"{100 * interface['share']:.1f} % of the core's {interface['core']:,.5g}"
+        )
     gating = figures["clock_gating"]
     if gating["inserted"]:
         typer.echo(
@@ -680,12 +743,7 @@ def transcribe(
     console = _console()
     console.print(tables.phone_table(figures["phones"]))
     console.print(" ".join(phone["phone"] for phone in figures["phones"]))
-    level = figures["level_db"]
-    if level is not None and abs(level) > LEVEL_TOLERANCE_DB:
-        _say(
-            f"note: the recording is {abs(level):.0f} dB {'above' if level > 0 else 'below'} the "
-            f"level that the network was trained at; --gain {gain - level:.0f} brings it there"
-        )
+    note_level(figures["level_db"], gain)
 
 
 @app.command()
@@ -693,6 +751,12 @@ def demo(
     audio: Audio = None,
     network: NetworkFile = None,
     data: DataFolder = None,
+    area: Annotated[
+        bool,
+        typer.Option(
+            "--area/--no-area", help="Also synthesise the machine and keep its area.json."
+        ),
+    ] = True,
     as_json: Json = False,
     build: BuildFolder = _BUILD,
 ) -> None:
@@ -701,12 +765,14 @@ def demo(
     Takes a sentence that the shipped network was not trained on (or `--audio`), computes its
     features, runs the network in the golden model and in the generated Verilog, compares all
     state at every clock, prints what was heard and what a frame costs, and leaves pictures of it
-    in `report.html` of the build folder.
+    in `report.html` of the build folder. Beside that the machine is synthesised, for IHP SG13G2
+    where that is installed, else in generic gates.
 
     **Examples**
 
     - `plosive demo`
     - `plosive demo --audio hello.wav`
+    - `plosive demo --no-area`
     """
     from flows import demo as flow
     from flows import report as reports
@@ -714,7 +780,12 @@ def demo(
 
     with on_terminal() as progress:
         shown = flow.demo(
-            build_dir=build, audio=audio, network_file=network, data=data, progress=progress
+            build_dir=build,
+            audio=audio,
+            network_file=network,
+            data=data,
+            area=area,
+            progress=progress,
         )
     page = reports.write(build)
     if as_json:
@@ -744,8 +815,9 @@ def report(
 ) -> None:
     """Write one HTML page of what a demo showed: pictures, tables, versions.
 
-    The page needs no network and no other file. It also shows `area.json` and `power.json` of
-    the folder, where `plosive area --json` and `plosive power --json` have been kept.
+    The page needs no network and no other file. It also shows `netlist.json`, `area.json` and
+    `power.json` of the folder, where what `plosive simulate --netlist`, `area` and `power` print
+    with `--json` has been kept; `plosive demo` keeps the area.
 
     **Examples**
 
@@ -775,6 +847,8 @@ def export(
     nir: Annotated[
         Path | None, typer.Option("--nir", metavar="FILE", help="A graph of another tool (.nir).")
     ] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
     changes: Changes = None,
     input_scale: Annotated[
         float,
@@ -794,7 +868,7 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """A network to a NIR graph for other tools, or a NIR graph to a network for this hardware.
+    """A network to a NIR graph or the C driver's image, or a NIR graph to a network.
 
     NIR (neuroir.org) is what snnTorch, Norse, SpikingJelly and others write. A graph that came
     from `--network` comes back with the same integers. Any other has its weights rounded to 4
@@ -802,9 +876,14 @@ def export(
     printed; what the hardware cannot run is refused with the node, the field and the rule. See
     docs/bring-your-own-network.md.
 
+    An image (.bin, or .h as a C array) is what the C driver writes into the hardware that
+    `--preset`, `--config` and `--set` name, or else the network's file. See
+    docs/host-interface.md.
+
     **Examples**
 
     - `plosive export --network speech.safetensors -o speech.nir`
+    - `plosive export --network speech.safetensors --config out/plosive.json -o speech.h`
     - `plosive export --nir mine.nir -o mine.safetensors`
     - `plosive export --nir mine.nir --dt 1e-3 --input-scale 0.05 --set acc_bits=14 -o
       mine.safetensors --json`
@@ -812,17 +891,26 @@ def export(
     Then: `plosive generate --network mine.safetensors -o out`
     """
     from flows import export as flow
-    from flows.inputs import changed_fields
+    from flows.inputs import changed_fields, configuration
+    from flows.network_image import SUFFIXES
 
     if (network is None) == (nir is None):
         raise PlosiveError("give either --network FILE or --nir FILE: one of them is converted")
+    image = network is not None and output.suffix in SUFFIXES
+    if (preset is not None or config is not None) and not image:
+        raise PlosiveError("--preset and --config are for images: name the output *.bin or *.h")
     if network is not None:
-        if changes or dt is not None or input_scale != 1.0 or nearest or reset != Reset.zero:
+        others = dt is not None or input_scale != 1.0 or nearest or reset != Reset.zero
+        if others or (changes and not image):
             raise PlosiveError(
                 "--set, --input-scale, --dt, --reset and --nearest are for --nir: a network file "
                 "is written as it is"
             )
-        figures = flow.export_graph(network, output)
+        if image:
+            machine = configuration(preset, config, changes or (), network)
+            figures = flow.export_image(machine, network, output)
+        else:
+            figures = flow.export_graph(network, output)
     else:
         figures = flow.import_graph(
             nir,
@@ -883,9 +971,7 @@ def evaluate(
         Path | None,
         typer.Option("--noise-data", metavar="DIR", help="Noise: a folder of clips per class."),
     ] = None,
-    broken: Annotated[
-        Broken, typer.Option("--broken", help="What becomes of recordings that cannot be used.")
-    ] = Broken.refuse,
+    broken: BrokenOption = Broken.refuse,
     gain: Annotated[
         float | None,
         typer.Option(
@@ -956,6 +1042,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="In place of the recipe's own.")
     ] = None,
+    broken: BrokenOption = Broken.refuse,
     as_json: Json = False,
     build: ZooBuild = _ZOO_BUILD,
 ) -> None:
@@ -987,6 +1074,7 @@ def train(
         build_dir=build,
         threads=threads,
         seed=seed,
+        broken=broken.value,
         report=_say,
         progress=sys.stderr.isatty(),
     )
@@ -1052,6 +1140,7 @@ def _netlist(
     hardware: tuple[str | None, Path | None, list[str] | None, Path | None],
     process: tuple[Process, Path | None],
     *,
+    top: Top = Top.core,
     bake: bool,
     clock_gating: bool,
     memory_goal: MemoryGoal,
@@ -1076,6 +1165,7 @@ def _netlist(
         netlist = synthesize(
             machine,
             found,
+            top=top.value,
             network=network,
             bake=bake,
             clock_gating=clock_gating,
@@ -1099,19 +1189,6 @@ def _features(machine: Any, network: Any, audio: Path | None, frames: int | None
 
 def _hashes(machine: Any) -> dict[str, str]:
     return {"configuration_hash": machine.config_hash, "network_hash": machine.network_hash}
-
-
-def _console() -> Console:
-    # A table in a file or pipe is not cut to a terminal's width.
-    return Console() if sys.stdout.isatty() else Console(width=140)
-
-
-def _print_json(figures: dict[str, Any]) -> None:
-    typer.echo(json.dumps(figures, indent=1))
-
-
-def _say(line: str) -> None:
-    print(f"plosive: {line}", file=sys.stderr)
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network as the hardware holds it: memory contents, and the weight port's requests for them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from golden_model import Network
@@ -11,7 +13,7 @@ from hw.neurons import LayerParameters, layer_parameters
 from hw.schedule import Schedule
 from hw.weight_port import WORD_BITS, Region, weight_request
 
-__all__ = ["contents", "parameter_word", "weight_requests"]
+__all__ = ["contents", "parameter_word", "weight_requests", "window_words"]
 
 _REGIONS = {
     ("input", 0): Region.INPUT,
@@ -50,27 +52,36 @@ def contents(config: AcceleratorConfig, network: Network) -> Contents:
     )
 
 
-def weight_requests(config: AcceleratorConfig, network: Network) -> np.ndarray:
-    """Write requests that load a network, as payloads of the weight port (int64 [requests])."""
+def window_words(
+    config: AcceleratorConfig, network: Network
+) -> Iterator[tuple[Region, int, list[int]]]:
+    """Each region of the weight port that a network fills: the region, words of a row, all words.
+
+    Raises
+    ------
+    NetworkError
+        The network is for other shapes or formats than the machine.
+    """
     held = contents(config, network)
-    layout = weight_request(config, Schedule(config))
-    requests: list[int] = []
-
-    def write(region: Region, row: int, word: int, value: int) -> None:
-        fields = {"data": value, "word": word, "row": row, "region": region.value, "write": 1}
-        requests.append(sum(v << layout[name].offset for name, v in fields.items()))
-
+    per_row = -(-config.row_bits // WORD_BITS)
     mask = (1 << WORD_BITS) - 1
     for name, banks in held.rows.items():
         for bank, rows in enumerate(banks):
-            for row, value in enumerate(rows):
-                for word in range(-(-config.row_bits // WORD_BITS)):
-                    write(_REGIONS[name, bank], row, word, value >> (word * WORD_BITS) & mask)
-    for row, thresholds in enumerate(held.thresholds):
-        for lane, threshold in enumerate(thresholds):
-            write(Region.THRESHOLD, row, lane, threshold)
-    for row, layer in enumerate(held.parameters):
-        write(Region.PARAMETER, row, 0, parameter_word(config, layer))
+            words = [row >> WORD_BITS * i & mask for row in rows for i in range(per_row)]
+            yield _REGIONS[name, bank], per_row, words
+    yield Region.THRESHOLD, config.lanes, [value for row in held.thresholds for value in row]
+    yield Region.PARAMETER, 1, [parameter_word(config, layer) for layer in held.parameters]
+
+
+def weight_requests(config: AcceleratorConfig, network: Network) -> np.ndarray:
+    """Write requests that load a network, as payloads of the weight port (int64 [requests])."""
+    layout = weight_request(config, Schedule(config))
+    requests: list[int] = []
+    for region, per_row, words in window_words(config, network):
+        for index, data in enumerate(words):
+            row, word = divmod(index, per_row)
+            fields = {"data": data, "word": word, "row": row, "region": region.value, "write": 1}
+            requests.append(sum(v << layout[name].offset for name, v in fields.items()))
     return np.array(requests, np.int64)
 
 

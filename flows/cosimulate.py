@@ -48,6 +48,7 @@ def cosimulate(
     waves: bool = False,
     seed: int = 1,
     keep_logits: bool = False,
+    netlist: CoreModel | None = None,
     progress: Progress = silent,
 ) -> Cosimulation:
     """Run features through the generated Verilog and compare with the golden model.
@@ -69,6 +70,9 @@ def cosimulate(
         Write a waveform of the whole run. Without it, a run that differs is repeated with one.
     keep_logits
         Keep the hardware's logits in `simulation.logits`.
+    netlist
+        The model of a netlist (`flows.gate_level.build_netlist`) in place of the Verilog; it shows
+        its outputs only, and a run that differs is not repeated.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def cosimulate(
     """
     asked, config = config, config.replace(trace=check == "trace")
     network = network.on(config)
-    model = _build(config, build_dir, waves, progress)
+    model = netlist or _build(config, build_dir, waves, progress)
     waves_path = _waves_path(model, build_dir, seed) if waves else None
     progress(f"simulating {len(features)} frames")
     simulation = simulate(
@@ -93,7 +97,7 @@ def cosimulate(
         log_path=build_dir / "logs" / f"{model.simulation.directory.name}-{seed}.log",
     )
     messages = list(simulation.messages)
-    if messages and not waves:
+    if messages and not waves and netlist is None:
         waves_path, repeated = _repeat_with_waves(
             config, network, features, build_dir, seed, progress
         )

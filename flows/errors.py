@@ -17,7 +17,7 @@ class PlosiveError(Exception):
 
 
 class ToolError(PlosiveError):
-    """An external tool is missing or too old: the line names the tool, its use and the remedy."""
+    """A tool or PDK is missing or too old: the line names it, its use and the remedy."""
 
 
 def _temporary_sibling(path: Path) -> Path:

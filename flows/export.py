@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`plosive export`: network files to graphs that other tools read, and their graphs to ours."""
+"""`plosive export`: network files to NIR graphs and the C driver's images, and graphs to ours."""
 
 import os
 from pathlib import Path
 from typing import Any
 
+from flows import network_image
 from flows.errors import PlosiveError, atomic_write, make_directory
 from golden_model import Network, NetworkError
+from hw.config import AcceleratorConfig
 
-__all__ = ["export_graph", "import_graph"]
+__all__ = ["export_graph", "export_image", "import_graph"]
 
 
 def _nir_graph() -> Any:
@@ -60,6 +62,36 @@ def export_graph(network: str | os.PathLike[str], output: str | os.PathLike[str]
         raise PlosiveError(f"{network}: {error}") from error
     atomic_write(output, data)
     return _summary(held, output, exact=True)
+
+
+def export_image(
+    config: AcceleratorConfig, network: str | os.PathLike[str], output: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """Write a network file as the image that the C driver loads.
+
+    Parameters
+    ----------
+    config
+        The hardware: the image is in the layout of its memories.
+    network
+        A .safetensors network file.
+    output
+        The .bin or .h file; written whole or not at all.
+
+    Returns
+    -------
+    dict
+        JSON-able summary.
+
+    Raises
+    ------
+    PlosiveError, NetworkError
+        A file cannot be read or written, or the network is for other hardware.
+    """
+    output = Path(output)
+    held = Network.load(network, config)
+    words = network_image.write_image(config, held, output)
+    return {**_summary(held, output, exact=True), "words": words}
 
 
 def import_graph(

@@ -22,7 +22,13 @@ from flows.contents import contents
 from flows.cycles import expected_figures, measured_figures
 from flows.errors import PlosiveError, atomic_directory, atomic_write
 from flows.fpga_boards import LABELS, Board
-from flows.fpga_memory import choose_sprams, inferred_memory, spram_wrapper
+from flows.fpga_memory import (
+    block_ram_count,
+    choose_sprams,
+    core_memories,
+    inferred_memory,
+    spram_wrapper,
+)
 from flows.progress import Progress, silent
 from flows.sram import memory_shapes
 from golden_model import Network
@@ -37,6 +43,7 @@ __all__ = [
     "Sources",
     "Synthesis",
     "board_sources",
+    "board_tools",
     "build",
     "check_fit",
     "core_sources",
@@ -214,6 +221,18 @@ class Placement:
     seconds: float
 
 
+def board_tools(board: Board) -> dict[str, str]:
+    """Version of each tool that a board's bitstream is made with.
+
+    Raises
+    ------
+    ToolError
+        One is missing.
+    """
+    tools = _TOOLS[board.family]
+    return {name: toolchain.find(name).version for name in ("yosys", tools.place, tools.pack)}
+
+
 # ---- Verilog ------------------------------------------------------------------------------
 
 
@@ -251,15 +270,16 @@ def _with_contents(
     make: Callable[[Contents | None], Any],
 ) -> tuple[Any, list[str]]:
     """A core, with the network's contents if the chip can hold them, and its large memories."""
-    core = make(None)
     large: list[str] = []
     if board.has.get("large_memories"):
+        shapes = core_memories(config)
         blocks = board.has["block_memories"] - _INTERFACE_BLOCKS
-        chosen = choose_sprams(memory_shapes(core), board.has["large_memories"], blocks)
+        chosen = choose_sprams(shapes, board.has["large_memories"], blocks)
         large = [memory.name for memory in chosen]
-    if network is not None and not large:
-        core = make(contents(config, network))
-    return core, large
+        needed = sum(block_ram_count(shape) for shape in shapes if shape not in chosen)
+        check_fit(board, {"block_memories": needed}, "the design")  # before minutes of synthesis
+    held = contents(config, network) if network is not None and not large else None
+    return make(held), large
 
 
 def sources(top: str, component: wiring.Component, core: Any, large: list[str]) -> Sources:
@@ -364,24 +384,24 @@ def place(board: Board, synthesis: Synthesis, seed: int, progress: Progress = si
     constraints = {"ecp5": fpga_boards.lpf, "ice40": fpga_boards.pcf}[board.family](
         board.pins, board.oscillator_hz
     )
-    key = json.dumps([board.place, constraints, program.version])
+    arguments = [
+        *board.place,
+        *("--json", "../design.json"),  # a path in /tmp would be another one in WebAssembly
+        *(f"--{Path(tools.constraints).suffix[1:]}", tools.constraints),
+        *(tools.written, "routed"),
+        *("--freq", f"{board.oscillator_hz / 1e6:g}"),
+        *("--seed", str(seed)),
+        *("--report", "report.json"),
+        "--timing-allow-fail",
+        *("--router", "router2"),  # router1 does not end on a chip that is nearly full
+    ]
+    key = json.dumps([arguments, constraints, program.version])
     folder = synthesis.folder / f"seed-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     if not (folder / "placement.json").is_file():
         progress(f"placing and routing, seed {seed}")
         started = time.monotonic()
         with atomic_directory(folder) as work:
             (work / tools.constraints).write_text(constraints)
-            arguments = [
-                *board.place,
-                *("--json", "../design.json"),  # a path in /tmp would be another one in WebAssembly
-                *(f"--{Path(tools.constraints).suffix[1:]}", tools.constraints),
-                *(tools.written, "routed"),
-                *("--freq", f"{board.oscillator_hz / 1e6:g}"),
-                *("--seed", str(seed)),
-                *("--report", "report.json"),
-                "--timing-allow-fail",
-                *("--router", "router2"),  # router1 does not end on a chip that is nearly full
-            ]
             try:
                 _run(_command(tools.place, arguments), work, tools.place, "nextpnr.log")
             except PlosiveError:
@@ -477,7 +497,7 @@ def _run(command: list[str], folder: Path, name: str, log: str) -> None:
         result = subprocess.run(command, cwd=folder, stdout=file, stderr=file, check=False)
     if result.returncode != 0:
         lines = (folder / log).read_text().strip().splitlines() or ["no output"]
-        error = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
+        error = next((line for line in lines if "ERROR:" in line), lines[-1])
         raise PlosiveError(f"{name} fails: {error.strip()}")
 
 
@@ -524,8 +544,7 @@ def build(
         The network is for other shapes or formats than the hardware.
     """
     tools = _TOOLS[board.family]
-    for name in (tools.place, tools.pack):  # before minutes of synthesis
-        toolchain.find(name)
+    versions = board_tools(board)  # a missing one is seen before minutes of synthesis
     config = config.replace(trace=False)
     if network is not None:
         network = network.on(config)
@@ -560,8 +579,9 @@ def build(
         "network_in_bitstream": network is not None and not design.large,
         "large_memories": list(design.large),
         "resources": {
-            name: {"used": fastest.used[name], "available": fastest.available[name]}
-            for name in fastest.used
+            # nextpnr does not count the flip-flops of an iCE40, which are in its logic cells.
+            name: {"used": (synthesis.used | fastest.used)[name], "available": board.has[name]}
+            for name in board.has
         },
         "cells": synthesis.cells,
         "clock_mhz": clock,
@@ -569,6 +589,7 @@ def build(
             "median": median,
             "seeds": {str(placement.seed): placement.fmax_mhz for placement in placements},
         },
+        "meets_clock": median >= clock,
         "critical_path": fastest.critical_path,
         "cycles_per_frame": cycles,
         "densities": "published" if features is None or network is None else "measured",
@@ -589,8 +610,7 @@ def build(
             "place_and_route": {str(p.seed): p.seconds for p in placements},
         },
         "versions": {
-            **synthesis.versions,
-            **{name: toolchain.find(name).version for name in (tools.place, tools.pack)},
+            **versions,
             **{name: version(name) for name in ("plosive", "amaranth", "amaranth-boards")},
         },
     }

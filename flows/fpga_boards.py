@@ -106,9 +106,12 @@ class Board:
 
     def folded(self, config: AcceleratorConfig) -> AcceleratorConfig:
         """A configuration with no more lanes than the chip takes."""
-        return config.replace(
-            **{name: min(most, getattr(config, name)) for name, most in self.fold.items()}
+        fields = {name: min(most, getattr(config, name)) for name, most in self.fold.items()}
+        pair = 2 * fields["lanes"]  # the logits a beat divide it
+        fields["output_lanes"] = max(
+            n for n in range(1, fields["output_lanes"] + 1) if pair % n == 0
         )
+        return config.replace(**fields)
 
     @cached_property
     def platform(self) -> Any:
@@ -302,16 +305,18 @@ def pcf(pins: Iterable[Pin], oscillator_hz: int) -> str:
 
 
 def xdc(pins: Iterable[Pin], oscillator_hz: int) -> str:
-    """Pins and clock for Vivado."""
-    lines = [f"create_clock -name clk -period {1e9 / oscillator_hz:.3f} [get_ports clk]"]
+    """Pins and clock for Vivado; the supply of the configuration's pins is 3.3 V."""
+    lines = [
+        "set_property CFGBVS VCCO [current_design]",
+        "set_property CONFIG_VOLTAGE 3.3 [current_design]",
+        f"create_clock -name clk -period {1e9 / oscillator_hz:.3f} [get_ports clk]",
+    ]
     for pin in pins:
         options = {"PACKAGE_PIN": pin.site, **pin.attributes}
         text = " ".join(f"{name} {value}" for name, value in options.items())
         lines.append(f"set_property -dict {{ {text} }} [get_ports {pin.port}]")
     # The serial line and the LEDs belong to no clock.
-    others = " ".join(pin.port for pin in pins if pin.port != "clk")
-    inputs = " ".join(pin.port for pin in pins if pin.port == "rx")
-    lines.append(f"set_false_path -from [get_ports {{ {inputs} }}]")
-    outputs = " ".join(name for name in others.split() if name != inputs)
+    outputs = " ".join(pin.port for pin in pins if pin.port not in ("clk", "rx"))
+    lines.append("set_false_path -from [get_ports { rx }]")
     lines.append(f"set_false_path -to [get_ports {{ {outputs} }}]")
     return "\n".join(lines) + "\n"

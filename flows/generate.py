@@ -15,13 +15,16 @@ from flows.progress import Progress, silent
 from golden_model import Network
 from hw.config import AcceleratorConfig
 from hw.core import Contents, Core
-from hw.verilog import to_verilog
+from hw.ip_top import AXI_TOP, IPTop
+from hw.shell import most_best
+from hw.verilog import TOP, to_verilog
 
-__all__ = ["Generated", "generate"]
+__all__ = ["DRIVER", "Generated", "generate"]
 
 _GENERATOR = "plosive generate"
 _DESCRIPTION = "plosive.json"
-_VERILOG = "plosive.v"
+DRIVER = Path(__file__).with_name("host") / "c"
+"""Folder of the C driver, which goes with the AXI top."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,10 @@ def generate(
     config: AcceleratorConfig,
     folder: str | os.PathLike[str],
     *,
+    top: str = "core",
     network: Network | None = None,
     bake: bool = False,
+    best: int = 0,
     bench: bool = False,
     progress: Progress = silent,
 ) -> Generated:
@@ -62,31 +67,48 @@ def generate(
         The hardware.
     folder
         Made if missing. It may be empty or hold the output of an earlier run, which is replaced.
+    top
+        "core", or "axi": the IP top with registers and AXI streams, which is `plosive_axi.v` and
+        comes with the C driver.
     network
         Initial contents of memories, thresholds and parameters; also written as `.hex` files
         unless baked.
     bake
         Make the network constants; the weight port goes.
+    best
+        Entries of the AXI top's best-N list; 0: none is built.
     bench
-        Also write a self-checking Verilog bench with stimulus and expected outputs.
+        Also write a self-checking Verilog bench with stimulus and expected outputs, of the core.
     progress
         Told what is being done.
 
     Raises
     ------
     PlosiveError
-        The folder holds other files or cannot be written, or `bake` without a network.
+        The folder holds other files or cannot be written, `bake` without a network, `bench` or
+        `best` with a top that has none, or `best` out of range.
     NetworkError
         The network is for other shapes or formats than the hardware.
     """
     folder = Path(folder)
     if bake and network is None:
         raise PlosiveError("--bake needs a network: its weights become constants; give --network")
+    if bench and top != "core":
+        raise PlosiveError(f"--testbench is for --top core, not {top}: its bench drives the core")
+    if best and top == "core":
+        raise PlosiveError(f"--best {best} is for --top axi: the core gives logits only")
+    if best > most_best(config):
+        raise PlosiveError(f"--best is {best}: it must be 0 to {most_best(config)}")
     _check_folder(folder)
     held = contents(config, network) if network is not None else None
     progress("generating the Verilog")
-    core = Core(config, held, bake=bake)
-    files = {_VERILOG: to_verilog(core).encode()}
+    if top == "axi":
+        made, name = IPTop(config, held, bake=bake, best=best), AXI_TOP
+    else:
+        made, name = Core(config, held, bake=bake), TOP
+    files = {f"{name}.v": to_verilog(made, name).encode()}
+    if top == "axi":
+        files |= {path.name: path.read_bytes() for path in DRIVER.glob("*.[ch]")}
     if held is not None and not bake:
         files |= _memory_files(config, held)
     if bench:
@@ -94,7 +116,7 @@ def generate(
         files |= testbench.files(config, network, preloaded=network is not None, bake=bake)
     description = {
         "generator": _GENERATOR,
-        **interface.describe(config, core),
+        **interface.describe(made),
         "network": _describe_network(network, held, bake),
         "sha256": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `plosive.json` says about a core: ports, layouts, memory map, phase table, hashes."""
+"""What `plosive.json` says about a top: ports, layouts, memory map, phase table, hashes."""
 
 import dataclasses
 import importlib.metadata
@@ -10,11 +10,16 @@ from amaranth.hdl import Shape, Value
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In
 
+from flows import register_map
 from hw.config import AcceleratorConfig
 from hw.core import Core
 from hw.counters import COUNTERS, counters_layout
+from hw.features import feature_input
+from hw.ip_top import AXI_TOP, IPTop
 from hw.memory import row_words
 from hw.neurons import layer_parameters
+from hw.registers import register
+from hw.results import result_beat
 from hw.schedule import Schedule, half
 from hw.stream_buffers import feature_beat, logit_beat
 from hw.verilog import TOP
@@ -22,7 +27,7 @@ from hw.weight_port import WORD_BITS, regions, weight_request
 
 __all__ = ["describe", "memory_map", "memory_names"]
 
-_PORT_MEANINGS = {
+_CORE_PORTS = {
     "clk": "clock, rising edge",
     "rst": "synchronous reset, active high; weights and parameters keep their values",
     "clear_counters": "clears the performance counters",
@@ -30,11 +35,20 @@ _PORT_MEANINGS = {
     "busy": "a frame is buffered or runs, or logits wait",
     "trace_state": "snapshot of all state at the last clock edge, see trace",
 }
+_AXI_PORTS = {
+    "clk": "clock of all interfaces, rising edge",
+    "rst": "synchronous reset, active high; weights and parameters keep their values",
+    "irq": "interrupt, level, active high: an enabled state of IRQ_STATUS holds",
+}
 _STREAM_MEANINGS = {
     "features": "one feature a beat, n_input beats a frame",
     "logits": "output_lanes logits a beat, output 0 first",
     "weights": "requests to write or read weights, thresholds and parameters; taken between frames",
     "weight_data": "the words that read requests asked for, in order",
+}
+_AXI_STREAMS = {
+    "s_axis_features": "one feature a beat; tlast ends a frame; tuser counts on that beat",
+    "m_axis_logits": "output_lanes result elements a beat, lowest first; tlast ends a frame",
 }
 
 
@@ -45,20 +59,40 @@ def memory_names(config: AcceleratorConfig) -> Iterator[tuple[str, str, int]]:
             yield (f"{name}_{bank}" if shape.banks > 1 else name), name, bank
 
 
-def describe(config: AcceleratorConfig, core: Core) -> dict[str, Any]:
-    """Everything a user of the Verilog needs to know, JSON-able; the same for the same core."""
-    schedule = Schedule(config)
-    ports = list(_ports(core))
-    has_weight_port = any(port["name"].startswith("weights__") for port in ports)
-    layouts = {"features": feature_beat(config), "logits": logit_beat(config)}
-    if has_weight_port:
-        layouts |= {"weights": weight_request(config, schedule), "weight_data": None}
+def describe(top: Core | IPTop) -> dict[str, Any]:
+    """Everything a user of the Verilog needs to know, JSON-able; the same for the same top."""
+    interface = _axi(top) if isinstance(top, IPTop) else _core(top)
+    core = top.core if isinstance(top, IPTop) else top
+    config, schedule = core.config, core.schedule
+    path = f"{AXI_TOP}.shell.machine.core" if isinstance(top, IPTop) else TOP
+    has_weights = "weights" in core.signature.members
     description = {
-        "top": TOP,
+        "top": AXI_TOP if isinstance(top, IPTop) else TOP,
         "configuration": config.to_dict(),
         "configuration_hash": config.config_hash,
         "network_hash": config.network_hash,
-        "ports": ports,
+        **interface,
+        "weight_port": _weight_port(config, schedule) if has_weights else None,
+        "memories": [_memory(config, schedule, path, *names) for names in memory_names(config)],
+        "memory_map": list(memory_map(config)),
+        "phases": list(_phases(schedule)),
+        "tools": {
+            name: importlib.metadata.version(name) for name in ("plosive", "amaranth", "pyosys")
+        },
+    }
+    if top is core and core.trace_fields:
+        description["trace"] = [dataclasses.asdict(field) for field in core.trace_fields]
+    return description
+
+
+def _core(core: Core) -> dict[str, Any]:
+    """Ports, streams and counters of the core."""
+    config = core.config
+    layouts = {"features": feature_beat(config), "logits": logit_beat(config)}
+    if "weights" in core.signature.members:
+        layouts |= {"weights": weight_request(config, core.schedule), "weight_data": None}
+    return {
+        "ports": list(_ports(core, _CORE_PORTS)),
         "streams": {
             name: {
                 "meaning": _STREAM_MEANINGS[name],
@@ -70,33 +104,49 @@ def describe(config: AcceleratorConfig, core: Core) -> dict[str, Any]:
             {**field, "meaning": COUNTERS[field["name"]]}
             for field in _fields(counters_layout(config))
         ],
-        "weight_port": _weight_port(config, schedule) if has_weight_port else None,
-        "memories": [_memory(config, schedule, *names) for names in memory_names(config)],
-        "memory_map": list(memory_map(config)),
-        "phases": list(_phases(schedule)),
-        "tools": {
-            name: importlib.metadata.version(name) for name in ("plosive", "amaranth", "pyosys")
+    }
+
+
+def _axi(top: IPTop) -> dict[str, Any]:
+    """Ports, AXI interfaces and registers of the AXI top."""
+    feature, beat = feature_input(top.config), result_beat(top.config)
+    payloads = {
+        "s_axis_features": {
+            "tdata": [_shape_field("value", 0, feature["value"].shape)],
+            "tuser": [_field("start", 0, 1, False), _field("end", 1, 1, False)],
+        },
+        "m_axis_logits": {
+            "tdata": _fields(beat["elements"].shape),
+            "tuser": [_field("end", 0, 1, False), _field("aborted", 1, 1, False)],
         },
     }
-    if core.trace_fields:
-        description["trace"] = [dataclasses.asdict(field) for field in core.trace_fields]
-    return description
+    constants = top.shell.constants
+    return {
+        "ports": list(_ports(top, _AXI_PORTS)),
+        "control": {
+            "prefix": "s_axi_ctrl",
+            "protocol": "AXI4-Lite",
+            "address_bits": len(top.s_axi_ctrl_awaddr),
+            "data_bits": len(top.s_axi_ctrl_wdata),
+        },
+        "streams": {
+            name: {"protocol": "AXI4-Stream", "meaning": _AXI_STREAMS[name], **payload}
+            for name, payload in payloads.items()
+        },
+        "build": register("BUILD").unpack(constants["BUILD"]),
+        "constants": constants,
+        "register_map": register_map.describe(),
+    }
 
 
-def _ports(core: Core) -> Iterator[dict[str, Any]]:
-    yield _port("clk", "input", 1)
-    yield _port("rst", "input", 1)
-    for path, member, value in core.signature.flatten(core):
-        name = "__".join(map(str, path))
+def _ports(top: Core | IPTop, meanings: dict[str, str]) -> Iterator[dict[str, Any]]:
+    ports = [("clk", "input", 1), ("rst", "input", 1)]
+    for path, member, value in top.signature.flatten(top):
         direction = "input" if member.flow is In else "output"
-        yield _port(name, direction, len(Value.cast(value)))
-
-
-def _port(name: str, direction: str, width: int) -> dict[str, Any]:
-    port = {"name": name, "direction": direction, "width": width}
-    if name in _PORT_MEANINGS:
-        port["meaning"] = _PORT_MEANINGS[name]
-    return port
+        ports.append(("__".join(map(str, path)), direction, len(Value.cast(value))))
+    for name, direction, width in ports:
+        meaning = {"meaning": meanings[name]} if name in meanings else {}
+        yield {"name": name, "direction": direction, "width": width, **meaning}
 
 
 def _field(name: str, lsb: int, width: int, signed: bool, **more: Any) -> dict[str, Any]:
@@ -112,12 +162,16 @@ def _fields(layout: data.Layout, prefix: str = "", offset: int = 0) -> list[dict
         if isinstance(member.shape, data.Layout):
             fields += _fields(member.shape, name, lsb)
             continue
-        shape = Shape.cast(member.shape)
-        more = {}
-        if isinstance(member.shape, enum.EnumType):
-            more["values"] = {entry.name: entry.value for entry in member.shape}
-        fields.append(_field(name, lsb, shape.width, shape.signed, **more))
+        fields.append(_shape_field(name, lsb, member.shape))
     return fields
+
+
+def _shape_field(name: str, lsb: int, like: Any) -> dict[str, Any]:
+    shape = Shape.cast(like)
+    more = {}
+    if isinstance(like, enum.EnumType):
+        more["values"] = {entry.name: entry.value for entry in like}
+    return _field(name, lsb, shape.width, shape.signed, **more)
 
 
 def _weight_port(config: AcceleratorConfig, schedule: Schedule) -> dict[str, Any]:
@@ -135,11 +189,11 @@ def _weight_port(config: AcceleratorConfig, schedule: Schedule) -> dict[str, Any
 
 
 def _memory(
-    config: AcceleratorConfig, schedule: Schedule, name: str, memory: str, bank: int
+    config: AcceleratorConfig, schedule: Schedule, path: str, name: str, memory: str, bank: int
 ) -> dict[str, Any]:
     return {
         "name": name,
-        "module": f"{TOP}.{memory}_memory" + (f"_{bank}" if name != memory else ""),
+        "module": f"{path}.{memory}_memory" + (f"_{bank}" if name != memory else ""),
         "bank": bank,
         "rows": max(2, schedule.memories[memory].rows),
         "row_bits": config.row_bits,

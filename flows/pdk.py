@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.errors import PlosiveError
+from flows.errors import PlosiveError, ToolError
 from flows.liberty import Group, read_liberty
 
-__all__ = ["PDKS", "Cell", "ClockGate", "Macro", "Pdk", "Port", "find_pdk"]
+__all__ = ["PDKS", "Cell", "ClockGate", "Macro", "Pdk", "Port", "find_pdk", "is_installed"]
 
 Kind = Literal["combinational", "flip-flop", "clock gate"]
 
@@ -175,6 +175,15 @@ PDKS = (*_LAYOUTS, "generic")
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "pdk"
 
 
+def _folder(name: str, root: str | os.PathLike[str] | None) -> Path:
+    return Path(root or os.environ.get("PDK_ROOT") or _BESIDE) / name
+
+
+def is_installed(name: str, root: str | os.PathLike[str] | None = None) -> bool:
+    """Whether the files of a process are there, as for `find_pdk`."""
+    return name == "generic" or (_folder(name, root) / _LAYOUTS[name].liberty).is_file()
+
+
 def find_pdk(name: str, root: str | os.PathLike[str] | None = None) -> Pdk:
     """Read the libraries of a process.
 
@@ -188,18 +197,19 @@ def find_pdk(name: str, root: str | os.PathLike[str] | None = None) -> Pdk:
 
     Raises
     ------
+    ToolError
+        Its files are missing.
     PlosiveError
-        There is no PDK of that name, its files are missing, or one of them is broken.
+        There is no PDK of that name, or one of its files is broken.
     """
     if name == "generic":
         return Pdk("generic")
     if name not in _LAYOUTS:
         raise PlosiveError(f"--pdk is {name!r}: it must be one of {', '.join(PDKS)}")
-    layout = _LAYOUTS[name]
-    folder = Path(root or os.environ.get("PDK_ROOT") or _BESIDE) / name
+    layout, folder = _LAYOUTS[name], _folder(name, root)
     liberty = folder / layout.liberty
     if not liberty.is_file():
-        raise PlosiveError(
+        raise ToolError(
             f"the PDK {name} was not found: {liberty} is missing; install it (`ciel enable` of the "
             "Python package ciel) and give --pdk-root or PDK_ROOT, or use --pdk generic"
         )

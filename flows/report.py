@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive report`: what a demo showed, as one HTML page that needs nothing else.
 
-The page is drawn from `demo.json` and `demo.npz` of the build folder, and from `area.json` and
-`power.json` where they are there. The same files give the same bytes.
+The page is drawn from `demo.json` and `demo.npz` of the build folder, and from `netlist.json`,
+`area.json` and `power.json` where they are there. The same files give the same bytes.
 """
 
 from collections.abc import Iterator
@@ -48,10 +48,14 @@ def write(folder: Path, output: Path | None = None) -> Path:
     """
     held = record.read(folder)
     sections = {}
-    for name, section in (("area", _area), ("power", _power)):
+    for name, section, writer in (
+        ("netlist", _netlist, "plosive simulate --netlist PDK --json"),
+        ("area", _area, "plosive area --json"),
+        ("power", _power, "plosive power --json"),
+    ):
         path = folder / f"{name}.json"
         if path.exists():
-            with _complete(path, f"plosive {name} --json"):
+            with _complete(path, writer):
                 sections[name] = section(record.read_json(path))
     with _complete(folder, "plosive demo"):
         text = page(held, **sections)
@@ -74,9 +78,12 @@ def _complete(path: Path, writer: str) -> Iterator[None]:
 
 
 def page(
-    held: Record, area: dict[str, Any] | None = None, power: dict[str, Any] | None = None
+    held: Record,
+    netlist: dict[str, Any] | None = None,
+    area: dict[str, Any] | None = None,
+    power: dict[str, Any] | None = None,
 ) -> str:
-    """The page as HTML; `area` and `power` are sections, None for what was not measured."""
+    """The page as HTML; a part that is None was not measured."""
     figures = held.figures
     run = figures["simulation"]
     environment = jinja2.Environment(
@@ -93,7 +100,8 @@ def page(
         figures=figures,
         run=run,
         recording=Path(figures["recording"]).name,
-        ladder=ladder(figures),
+        ladder=[*ladder(figures), *([netlist["rung"]] if netlist else [])],
+        netlist=netlist,
         axis=axis,
         lanes=_lanes(held, axis, phones),
         phones=phones,
@@ -312,6 +320,7 @@ def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "columns": columns,
         "picture": drawings.bars("Cycles of a frame by phase", bars),
+        "colours": [(phase, phase) for phase in PHASES],
         "why": figures["reference"]["paper-t2"]["published"]["differences"],
     }
 
@@ -355,7 +364,19 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# --- area and power -----------------------------------------------------------------------------
+# --- netlist, area and power ----------------------------------------------------------------------
+
+
+def _netlist(run: dict[str, Any]) -> dict[str, Any]:
+    """What `plosive simulate --netlist PDK --json` compared, as a rung of the ladder."""
+    counters, laws = run["counters"], run["counters_by_laws"]
+    compared = (
+        f"{run['frames']:,} frames, {run['compared_beats']:,} beats of logits, "
+        f"{len(counters)} counters"
+    )
+    unequal = sum(counters[name] != value for name, value in laws.items())
+    what = f"golden model = netlist in {run['netlist']['pdk']} cells"
+    return {"rung": (what, compared, run["mismatches"] + unequal), "figures": run}
 
 
 def _area(area: dict[str, Any]) -> dict[str, Any]:

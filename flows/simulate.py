@@ -149,6 +149,7 @@ def simulate(
     keep_logits: bool = False,
     log_path: Path | None = None,
     waves_path: Path | None = None,
+    plusargs: Sequence[str] = (),
     timeout_s: float = 3600,
 ) -> Simulation:
     """Run features through a core and compare.
@@ -175,6 +176,8 @@ def simulate(
         Return the logits that came out.
     waves_path
         Write a waveform of the whole run.
+    plusargs
+        See `flows.verilator.SimModel.run`.
     """
     with tempfile.TemporaryDirectory(prefix="plosive-core-") as folder:
         work = Path(folder)
@@ -211,6 +214,7 @@ def simulate(
             timeout_s=timeout_s,
             log_path=log_path or work / "core.log",
             waves_path=waves_path,
+            plusargs=plusargs,
         )
         result_path = Path(job.result_path)
         if not result_path.is_file():

@@ -14,6 +14,7 @@ __all__ = [
     "Goal",
     "MemoryShape",
     "Tiling",
+    "macro_model",
     "macro_stub",
     "memory_shapes",
     "memory_stub",
@@ -280,14 +281,43 @@ def _value(port: Port, values: dict[str, str]) -> str:
 
 def macro_stub(macro: Macro) -> str:
     """An empty module with a macro's ports, for synthesis."""
+    return "\n".join(["(* blackbox *)", *_header(macro), "endmodule\n"])
+
+
+def macro_model(macro: Macro) -> str:
+    """A macro's module as it behaves, for simulation.
+
+    From the functional description in the PDK's own Verilog. At a rising clock with `A_MEN`,
+    `A_WEN` writes the bits of `A_BM` and `A_REN` loads the output (with both, the new word);
+    otherwise everything stays. The self-test and `A_DLY` low are not there. Nothing has an
+    initial value.
+    """
+    high = macro.bits - 1
+    mask = "A_BM" if macro.bit_mask else f"{{{macro.bits}{{1'b1}}}}"
+    return "\n".join(
+        [
+            *_header(macro, "output reg"),
+            f"  reg [{high}:0] rows [0:{macro.words - 1}];",
+            f"  wire [{high}:0] held = rows[A_ADDR];",
+            f"  wire [{high}:0] written = (held & ~{mask}) | (A_DIN & {mask});",
+            "  always @(posedge A_CLK) if (A_MEN & A_DLY & ~A_BIST_EN) begin",
+            "    if (A_WEN) rows[A_ADDR] <= written;",
+            "    if (A_REN) A_DOUT <= A_WEN ? written : held;",
+            "  end",
+            "endmodule\n",
+        ]
+    )
+
+
+def _header(macro: Macro, output: str = "output") -> list[str]:
+    """The first lines of a macro's module: its ports."""
     names = ", ".join(port.name for port in macro.ports)
     declared = [
-        f"  {port.direction} {f'[{port.width - 1}:0] ' if port.is_bus else ''}{port.name};"
+        f"  {output if port.direction == 'output' else port.direction} "
+        f"{f'[{port.width - 1}:0] ' if port.is_bus else ''}{port.name};"
         for port in macro.ports
     ]
-    return "\n".join(
-        ["(* blackbox *)", f"module {macro.name} ({names});", *declared, "endmodule\n"]
-    )
+    return [f"module {macro.name} ({names});", *declared]
 
 
 def memory_stub(memory: MemoryShape) -> str:

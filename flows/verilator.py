@@ -101,11 +101,14 @@ class SimModel:
         Name of the top module.
     waves
         File name suffix of the waveforms it can write, "fst" or "vcd", or None.
+    random_state
+        Whether state without an initial value starts at random, by the seed of the run.
     """
 
     directory: Path
     top: str
     waves: str | None
+    random_state: bool = False
 
     @property
     def executable(self) -> Path:
@@ -122,6 +125,7 @@ class SimModel:
         timeout_s: float,
         log_path: Path,
         waves_path: Path | None = None,
+        plusargs: Sequence[str] = (),
     ) -> RunResult:
         """Run the cocotb tests of a Python module in the model.
 
@@ -134,13 +138,15 @@ class SimModel:
         env
             Variables added to the environment of the simulation.
         seed
-            Seeds `random` in the simulation, and `cocotb.RANDOM_SEED`.
+            Seeds `random` in the simulation, `cocotb.RANDOM_SEED`, and random state.
         timeout_s
             Wall-clock limit in seconds; the simulation is killed and counts as failed.
         log_path
             Receives the simulator's output; its folder is made.
         waves_path
             Receives the waveform of the whole run, in the format `self.waves`.
+        plusargs
+            As "+name", for `$test$plusargs` in the Verilog.
 
         Raises
         ------
@@ -156,7 +162,8 @@ class SimModel:
         atomic_write(log_path, b"")
         if waves_path is not None:
             make_directory(waves_path.parent)
-        runner = _Runner(self.executable, timeout_s, waves_path)
+        command = [str(self.executable), *self.state_options(seed), *plusargs]
+        runner = _Runner(command, timeout_s, waves_path)
         with tempfile.TemporaryDirectory(prefix="plosive-run-") as scratch:
             results = Path(scratch, "results.xml")
             broke_off = None
@@ -179,14 +186,21 @@ class SimModel:
                 broke_off = f"the simulation ended with exit status {error.code}"
             return _read_results(results, broke_off, log_path)
 
+    def state_options(self, seed: int) -> list[str]:
+        """Options of the executable that make random state follow the seed."""
+        if not self.random_state:
+            return []
+        # From 1: 0 would mean the time of day.
+        return ["+verilator+rand+reset+2", f"+verilator+seed+{seed % (2**31 - 1) + 1}"]
+
 
 class _Runner(Verilator):
     """Cocotb's Verilator runner for a model that is built already, with a time limit."""
 
-    def __init__(self, executable: Path, timeout_s: float, waves_path: Path | None) -> None:
+    def __init__(self, command: list[str], timeout_s: float, waves_path: Path | None) -> None:
         super().__init__()
         self.log.setLevel("ERROR")
-        self._executable = executable
+        self._command = command
         self._timeout_s = timeout_s
         self._waves_path = waves_path
 
@@ -201,7 +215,7 @@ class _Runner(Verilator):
             self.env.pop(stale, None)
 
     def _test_command(self) -> list[list[str]]:
-        command = [str(self._executable)]
+        command = list(self._command)
         if self._waves_path is not None:
             command += ["--trace", "--trace-file", str(self._waves_path.resolve())]
         return [command]
@@ -292,6 +306,7 @@ def build(
     jobs: int = 2,
     extra_args: Sequence[str] = (),
     program: Path | None = None,
+    random_state: bool = False,
 ) -> SimModel:
     """Build the simulation model of a module, or find the one built before.
 
@@ -316,6 +331,8 @@ def build(
         More options of Verilator.
     program
         A C++ file with a `main` of its own in place of cocotb's; `SimModel.executable` is it.
+    random_state
+        Let state without an initial value start at random and not at zero.
 
     Raises
     ------
@@ -330,6 +347,8 @@ def build(
     _refuse_blanks(build_dir, toolchain.find("verilator").path)
     trace = wave_format() if waves else None
     options = (*_VERILATOR_OPTIONS, *extra_args)
+    if random_state:
+        options += ("--x-initial", "unique")
     if program is not None:
         options = tuple(option for option in options if option != "--vpi")
     if trace is not None:
@@ -348,7 +367,7 @@ def build(
     if program is not None:
         recipe["program"] = hashlib.sha256(_read(program)).hexdigest()
     target = build_dir / f"{top}-{_digest(recipe)}"
-    model = SimModel(target, top, trace)
+    model = SimModel(target, top, trace, random_state)
     if (target / _STAMP).is_file():
         return model
     with _locked(target):
@@ -360,9 +379,7 @@ def build(
                     main = [visible, *_cocotb_main()]
                 else:
                     main = [program.resolve()]
-                _compile(
-                    [*main, *sources], top, options, work, build_dir / "runtime", tools, jobs
-                )
+                _compile([*main, *sources], top, options, work, build_dir / "runtime", tools, jobs)
                 visible.unlink(missing_ok=True)
                 (work / _STAMP).write_text(json.dumps(recipe, indent=1))
     return model

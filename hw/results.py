@@ -186,8 +186,6 @@ class WordBuffer(wiring.Component):
     """
 
     def __init__(self, depth: int) -> None:
-        if depth < 2 or depth & (depth - 1):
-            raise ValueError(f"result_depth is {depth!r}: it must be a power of two, 2 or more")
         self._depth = depth
         super().__init__(
             {

@@ -105,7 +105,6 @@ class SerialBridge(wiring.Component):
         address = Signal(ADDRESS_BITS)
         left = Signal(_WORDS_BITS)  # words to come, of whatever is under way
         count = Signal(_WORDS_BITS)  # words done
-        length = Signal(_WORDS_BITS)  # words of the answer that is kept
         sequence = Signal(8)  # of the request carried out last
         session = Signal()  # a HELLO was seen since the reset
         op = Signal(3)
@@ -113,6 +112,9 @@ class SerialBridge(wiring.Component):
         header = Signal()  # the word under way is a header
         fetched = Signal()  # the memory's output is the byte at `read_pointer`
         fixed, writes = op[2], op[0]
+        # Of a request that carries data, its CRC is still to come behind the last word.
+        last = (left[1:] == 0) & (left[0] == writes)
+        rotated = Cat(word[8:], request_read.data)
         m.d.comb += [
             request_read.en.eq(1),
             request_read.addr.eq(read_pointer),
@@ -151,7 +153,6 @@ class SerialBridge(wiring.Component):
         escaped = Signal()
         broken = Signal()  # something of the packet was lost: it is dropped at its end
         dropped = Signal(16)
-        framing = Signal(16)
         decoded = Signal(8)
         at_end = Signal()
         valid_packet = Signal()
@@ -173,7 +174,7 @@ class SerialBridge(wiring.Component):
         with m.If(escaped):
             m.d.comb += decoded.eq(Mux(receiver.data[0], _ESC, _END))
         with m.If(receiver.error):
-            m.d.sync += [broken.eq(1), framing.eq(framing + 1)]
+            m.d.sync += broken.eq(1)
         with m.If(at_end):
             m.d.sync += [broken.eq(0), escaped.eq(0)]
             # An END behind another one, or an answer that is still leaving, is no packet.
@@ -198,7 +199,7 @@ class SerialBridge(wiring.Component):
                 m.d.comb += receiving.eq(1)
                 with m.If(valid_packet):
                     m.d.sync += [
-                        left.eq(write_pointer[2:] - 2),
+                        left.eq(write_pointer[2:]),
                         read_pointer.eq(0),
                         header.eq(1),
                         timer.eq(0),
@@ -207,16 +208,13 @@ class SerialBridge(wiring.Component):
             with m.State("FETCH"):  # the next word of the request
                 m.d.sync += fetched.eq(~fetched)
                 with m.If(fetched):
-                    m.d.sync += [
-                        word.eq(Cat(word[8:], request_read.data)),
-                        read_pointer.eq(read_pointer + 1),
-                    ]
+                    m.d.sync += [word.eq(rotated), read_pointer.eq(read_pointer + 1)]
                     with m.If(read_pointer[:2] == 3):
-                        m.d.sync += header.eq(0)
+                        m.d.sync += [header.eq(0), left.eq(left - 1)]
                         with m.If(header):
                             m.next = "DECODE"
                         with m.Elif(op == Op.ECHO):
-                            m.d.sync += [left.eq(left - 1), count.eq(count + 1)]
+                            m.d.sync += count.eq(count + 1)
                             m.next = "STORE"
                         with m.Elif(writes):
                             m.next = "REQUEST"
@@ -224,30 +222,34 @@ class SerialBridge(wiring.Component):
                             m.next = "COUNT"
             with m.State("DECODE"):
                 new_op = word[8:16]
-                m.d.sync += [
-                    write_pointer.eq(4),
-                    op.eq(new_op[:3]),
-                    address.eq(word[16:]),
-                ]
-                with m.If(session & (word[:8] == sequence) & (new_op != Op.HELLO)):
+                begins = (new_op == Op.HELLO) & ~word[16]
+                m.d.sync += write_pointer.eq(4)
+                with m.If(session & (word[:8] == sequence) & ~begins):
                     m.next = "ANSWER"  # the answer was lost: once more
                 with m.Else():
-                    m.d.sync += [sequence.eq(word[:8]), count.eq(0), status.eq(Status.OK)]
+                    m.d.sync += [
+                        sequence.eq(word[:8]),
+                        op.eq(new_op[:3]),
+                        address.eq(word[16:]),
+                        count.eq(0),
+                        status.eq(Status.OK),
+                        session.eq(session | begins),
+                    ]
                     m.next = "FINISH"
-                    with m.If(new_op == Op.HELLO):
-                        m.d.sync += [session.eq(1), left.eq(3)]
-                        m.next = "GREET"
-                    with m.Elif(~session):
+                    with m.If(~session & ~begins):
                         m.d.sync += status.eq(Status.NO_SESSION)
+                    with m.Elif(new_op == Op.HELLO):
+                        m.d.sync += left.eq(3)
+                        m.next = "GREET"
                     with m.Elif((new_op[3:] != 0) | (new_op[:3] == 5)):
                         m.d.sync += status.eq(Status.BAD_REQUEST)
-                    with m.Elif((left != 0) & (new_op[:2] != 0)):
+                    with m.Elif((left != 1) & (new_op[:2] != 0)):
                         m.next = "FETCH"
             with m.State("COUNT"):  # words to read
                 m.d.sync += left.eq(word[:_WORDS_BITS])
                 with m.If(word[:_WORDS_BITS] == 0):
                     m.next = "FINISH"
-                with m.Elif(word[:_WORDS_BITS] > MAX_WORDS):
+                with m.Elif(word[7] | (word[:7] > MAX_WORDS)):
                     m.d.sync += status.eq(Status.BAD_REQUEST)
                     m.next = "FINISH"
                 with m.Else():
@@ -268,14 +270,16 @@ class SerialBridge(wiring.Component):
                     with m.Else():
                         m.d.sync += [
                             count.eq(count + 1),
-                            left.eq(left - 1),
                             timer.eq(0),
                             address.eq(address + Mux(fixed, 0, 4)),
                         ]
                         with m.If(~writes):
-                            m.d.sync += word.eq(self.bus.response.payload.data)
+                            m.d.sync += [
+                                word.eq(self.bus.response.payload.data),
+                                left.eq(left - 1),
+                            ]
                             m.next = "STORE"
-                        with m.Elif(left == 1):
+                        with m.Elif(last):
                             m.next = "FINISH"
                         with m.Else():
                             m.next = "FETCH"
@@ -292,15 +296,15 @@ class SerialBridge(wiring.Component):
                     with m.Case(1):
                         m.d.sync += word.eq(self._clock_hz)
                     with m.Default():
-                        m.d.sync += word.eq(Cat(dropped, framing))
+                        m.d.sync += word.eq(dropped)
                 m.next = "STORE"
             with m.State("STORE"):  # the next word of the answer
                 m.d.comb += response_write.en.eq(1)
-                m.d.sync += [word.eq(word >> 8), write_pointer.eq(write_pointer + 1)]
+                m.d.sync += [word.eq(rotated), write_pointer.eq(write_pointer + 1)]
                 with m.If(write_pointer[:2] == 3):
                     with m.If(header):
                         m.next = "ANSWER"
-                    with m.Elif(left == 0):
+                    with m.Elif(last):
                         m.next = "FINISH"
                     with m.Elif(op == Op.ECHO):
                         m.next = "FETCH"
@@ -310,7 +314,6 @@ class SerialBridge(wiring.Component):
                         m.next = "REQUEST"
             with m.State("FINISH"):
                 m.d.sync += [
-                    length.eq(write_pointer[2:]),
                     write_pointer.eq(0),
                     word.eq(Cat(sequence, op, Const(0b10000, 5), status, Const(0, 6), count)),
                     header.eq(1),
@@ -320,7 +323,12 @@ class SerialBridge(wiring.Component):
                 m.d.comb += send.payload.eq(_END)
                 with m.If(send.ready):
                     m.d.comb += send.valid.eq(1)
-                    m.d.sync += [crc.eq(-1), crc_out.eq(0), left.eq(length), read_pointer.eq(0)]
+                    m.d.sync += [
+                        crc.eq(-1),
+                        crc_out.eq(0),
+                        left.eq(Mux(op[:2] == 3, 0, count)),
+                        read_pointer.eq(0),
+                    ]
                     m.next = "LOAD"
             with m.State("LOAD"):
                 m.next = "BYTE"
@@ -348,7 +356,7 @@ class SerialBridge(wiring.Component):
                     m.d.sync += left.eq(left - 1)
                     with m.If(crc_out):
                         m.next = "CLOSE"
-                    with m.Elif(left == 1):
+                    with m.Elif(left == 0):
                         m.d.sync += crc_out.eq(1)
             with m.State("CLOSE"):
                 m.d.comb += send.payload.eq(_END)

@@ -42,10 +42,16 @@ from .registers import (
 from .results import Results, result_beat
 from .weight_port import Region, regions
 
-__all__ = ["MAX_BEST", "Shell", "build_hash"]
+__all__ = ["Shell", "build_hash", "most_best"]
 
-MAX_BEST = 64
+_MOST_BEST = 64
+_DEPTHS = tuple(1 << bits for bits in range(1, 16))
 _INDEX_BITS = (len(REGISTERS) - 1).bit_length()
+
+
+def most_best(config: AcceleratorConfig) -> int:
+    """The longest best-N list that can be built."""
+    return min(_MOST_BEST, config.n_output)
 
 
 def build_hash(contents: Contents | None, *, bake: bool = False, best: int = 0) -> int:
@@ -97,9 +103,13 @@ class Shell(wiring.Component):
         streams: bool = True,
         result_depth: int = 16,
     ) -> None:
-        most = min(MAX_BEST, config.n_output)
-        if not 0 <= best <= most:
-            raise ValueError(f"best is {best!r}: it must be 0 to {most}")
+        if not 0 <= best <= most_best(config):
+            raise ValueError(f"best is {best!r}: it must be 0 to {most_best(config)}")
+        if result_depth not in _DEPTHS:
+            raise ValueError(
+                f"result_depth is {result_depth!r}: it must be a power of two, "
+                f"{_DEPTHS[0]} to {_DEPTHS[-1]}"
+            )
         self.config = config
         self.best = best
         self.core = Core(config, contents, bake=bake)

@@ -37,7 +37,6 @@ def summary(name, network):
     """
     header, config = network.header, network.config
     provenance = header.get("provenance", {})
-    layers = [(layer.w_in, layer.w_rec) for layer in network.layers]
     return {
         "name": name,
         "description": provenance.get("description", ""),
@@ -46,7 +45,7 @@ def summary(name, network):
         "time_steps": config.time_steps,
         "hidden": list(config.hidden),
         "outputs": config.n_output,
-        "mb": round(costs.megabytes(layers, network.w_out, config.weight_bits), 4),
+        "mb": round(costs.file_megabytes(network), 4),
         "per": header.get("scores", {}).get("test", {}).get("per"),
         "network_hash": config.network_hash,
     }

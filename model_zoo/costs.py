@@ -10,23 +10,27 @@ import numpy as np
 from hw.schedule import Schedule
 from model_zoo.features import FRAME_SECONDS
 
-__all__ = ["Operations", "dense_mmac_per_s", "megabytes", "memory_megabytes"]
+__all__ = ["Operations", "dense_mmac_per_s", "file_megabytes", "megabytes", "memory_megabytes"]
 
 
-def megabytes(layers, w_out, weight_bits):
+def megabytes(weights, weight_bits):
     """Size of the weights that are not zero, MB (1e6 bytes), without any index.
 
     Parameters
     ----------
-    layers : list of (numpy.ndarray, numpy.ndarray or None)
-        `w_in` `[n_source, n]` and `w_rec` `[n, n]` of each layer; numbers of any type.
-    w_out : numpy.ndarray
-        `[n, n_output]`.
+    weights : iterable of numpy.ndarray
+        Matrices of a network. Of a file's integers, what training rounded to zero is left out
+        beside what was pruned.
     weight_bits : int
         32 for a float network.
     """
-    kept = sum(int(np.count_nonzero(w)) for w in _matrices(layers, w_out))
-    return kept * weight_bits / 8 / 1e6
+    return sum(int(np.count_nonzero(w)) for w in weights) * weight_bits / 8 / 1e6
+
+
+def file_megabytes(network):
+    """Size of a `golden_model.Network`, see `megabytes`."""
+    weights = [w for layer in network.layers for w in (layer.w_in, layer.w_rec) if w is not None]
+    return megabytes([*weights, network.w_out], network.config.weight_bits)
 
 
 def memory_megabytes(config):
@@ -58,8 +62,10 @@ class Operations:
 
     Parameters
     ----------
-    layers, w_out
-        As for `megabytes`.
+    layers : list of (numpy.ndarray, numpy.ndarray or None)
+        `w_in` `[n_source, n]` and `w_rec` `[n, n]` of each layer; numbers of any type.
+    w_out : numpy.ndarray
+        `[n, n_output]`.
     merged : bool
         Whether the readout merges the time steps.
     readout_every : int
@@ -93,7 +99,3 @@ class Operations:
     def mmac_per_s(self):
         """Accumulations per second of speech, in millions."""
         return self._total / self._frames / FRAME_SECONDS / 1e6
-
-
-def _matrices(layers, w_out):
-    return [w for pair in layers for w in pair if w is not None] + [w_out]

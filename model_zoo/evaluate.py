@@ -266,7 +266,7 @@ def evaluate(network, recordings, gain=None, progress=True):
         "mmac_per_s_enabled": round(enabled / frames * per_s, 3),
         "mmac_per_s_dense": round(costs.dense_mmac_per_s(config), 3),
         "cycles_per_frame": round(cycles / frames, 1),
-        "mb": round(costs.megabytes(layers, network.w_out, config.weight_bits), 4),
+        "mb": round(costs.file_megabytes(network), 4),
         "mb_memory": round(costs.memory_megabytes(config), 4),
         "seconds": round(scores["frames"] * FRAME_SECONDS, 2),
         "network_hash": config.network_hash,

@@ -20,9 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model_zoo import costs, data, recipe
+from model_zoo import command, costs, data, recipe
 from model_zoo.features import FRAME_SECONDS
-from model_zoo.train import Session
+from model_zoo.train import Session, repeatable
 
 __all__ = [
     "FOLDS",
@@ -70,12 +70,11 @@ def _tuned(session, training, dev):
 def size(model):
     """Bytes of a network's weights without the pruned ones, at the bits that each has.
 
-    As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout).
+    As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout): of the
+    weights that training holds, of which none but a pruned one is exactly zero.
     """
-    count = sum(p.numel() for p in model.parameters() if p.ndim == 2)
-    if hasattr(model, "readout_kept"):
-        count -= int((model.readout_kept == 0).sum())
-    return count * (model.precision or 32) / 8
+    weights = [p.detach().cpu().numpy() for p in model.parameters() if p.ndim == 2]
+    return 1e6 * costs.megabytes(weights, model.precision or 32)
 
 
 def memory_size(model):
@@ -102,11 +101,14 @@ def accumulations(model, outputs):
     if not hasattr(model, "layers"):
         return sum(p.numel() for p in model.parameters() if p.ndim == 2) / FRAME_SECONDS / 1e6
     layers = [
-        tuple(None if w is None else layer.quantised(w).numpy() for w in (layer.w_in, layer.w_rec))
+        tuple(
+            None if w is None else layer.quantised(w).cpu().numpy()
+            for w in (layer.w_in, layer.w_rec)
+        )
         for layer in model.layers
     ]
     merged = model.config.merge_readout and model.config.time_steps == 2
-    operations = costs.Operations(layers, model.quantised_readout().numpy(), merged)
+    operations = costs.Operations(layers, model.quantised_readout().cpu().numpy(), merged)
     for output in outputs:
         operations.add(output)
     return operations.mmac_per_s()
@@ -188,10 +190,15 @@ def cross_validate(name, folds, folder=None, build="build/model_zoo", report=pri
     list of dict
         Of `run_fold`.
     """
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    repeatable(1)
     progress = sys.stderr.isatty()
-    session = Session(recipe.load(name), folder, build, report, progress)
+    plan = recipe.load(name)
+    if all(CORPUS not in dict(stage.data) for stage in plan.stages):
+        raise recipe.RecipeError(
+            f"recipe {name!r}: no stage has corpus {CORPUS!r} in its data, whose speakers the "
+            "folds are of"
+        )
+    session = Session(plan, folder, build, report, progress)
     return [run_fold(session, number, Path(build) / "ladder") for number in folds]
 
 
@@ -255,7 +262,10 @@ def main(
 ):
     """Cross-validate a recipe over the speaker pairs of the TIMIT sample."""
     console = Console(markup=False, soft_wrap=True)
-    results = cross_validate(name, map(int, folds.split(",")), data_folder, build, console.print)
+    numbers = folds.split(",")
+    if not all(number in map(str, range(FOLDS)) for number in numbers):
+        raise typer.BadParameter(f"--folds is {folds!r}: it must be numbers from 0 to {FOLDS - 1}")
+    results = cross_validate(name, map(int, numbers), data_folder, build, console.print)
     table = Table("rung", "kB", "PER %", "without silence %", f"to {OWN_FLOAT}", title=name)
     for rung in summary(results):
         cells = [
@@ -267,4 +277,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(main)

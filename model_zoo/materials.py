@@ -95,13 +95,24 @@ def state_labels(segments, n_frames):
     return number[found] * phones.N_STATES + np.clip(state, 0, phones.N_STATES - 1)
 
 
-def gather(corpora, folder, build, sentences=3000, seed=1, report=print, progress=True):
+def gather(
+    corpora,
+    folder,
+    build,
+    sentences=3000,
+    seed=1,
+    report=print,
+    progress=True,
+    broken="refuse",
+    own=(),
+):
     """Read, label and keep corpora by name.
 
     Parameters
     ----------
     corpora : iterable of str
-        Keys of `data.CORPORA`, or "espeak" for synthetic speech (of the prompts at hand).
+        Keys of `data.CORPORA`, names of `own`, or "espeak" for synthetic speech (of the prompts at
+        hand).
     folder : path-like or None
         Data folder, see `data.find_data`.
     build : path-like
@@ -111,6 +122,9 @@ def gather(corpora, folder, build, sentences=3000, seed=1, report=print, progres
     report : callable
         Takes lines on what was left out.
     progress : bool
+    broken : str
+        What becomes of recordings that cannot be used: "refuse" or "skip".
+    own : iterable of (str, recipe.OwnCorpus)
 
     Returns
     -------
@@ -120,12 +134,15 @@ def gather(corpora, folder, build, sentences=3000, seed=1, report=print, progres
     ------
     DataError, AudioError
     """
-    made = {}
+    made, own = {}, dict(own)
     for name in corpora:
-        if name == "espeak":
+        if name in own:
+            found = data.read_folder(own[name].format, own[name].path, broken, report)
+            utterances = [replace(u, corpus=name) for u in found]
+        elif name == "espeak":
             utterances = _synthetic(folder, build, sentences, seed, progress)
         else:
-            utterances = data.read(name, folder, report=report)
+            utterances = data.read(name, folder, broken, report)
         made[name] = prepare(utterances, build, report, progress)
     return made
 

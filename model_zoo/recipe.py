@@ -2,10 +2,11 @@
 """Recipes: what a network is trained on, how, and in which stages, as a short TOML file.
 
 A recipe has the keys of `Recipe`, a table `[network]` with those of `NetworkSettings`, a table
-`[training]` with those of `Training` that hold for all stages, and a table `[[stage]]` for each
-rung: the keys of `Stage`, and any of `Training` that are different there. With `base = "NAME"` a
-recipe has all of another one that it does not say itself: keys and keys of tables one by one, the
-stages as a whole. `model_zoo/recipes` holds the ones that Plosive is shipped with.
+`[training]` with those of `Training` that hold for all stages, a table `[corpora.NAME]` with those
+of `OwnCorpus` for each folder of one's own, and a table `[[stage]]` for each rung: the keys of
+`Stage`, and any of `Training` that are different there. With `base = "NAME"` a recipe has all of
+another one that it does not say itself: keys and keys of tables one by one, the stages as a whole.
+`model_zoo/recipes` holds the ones that Plosive is shipped with.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from hw.config import PRESETS
 __all__ = [
     "FOLDER",
     "NetworkSettings",
+    "OwnCorpus",
     "Recipe",
     "RecipeError",
     "Stage",
@@ -122,6 +124,28 @@ class Training:
 
 
 @dataclass(frozen=True)
+class OwnCorpus:
+    """Recordings of one's own that a recipe knows by a name.
+
+    Attributes
+    ----------
+    path : str
+        Their folder; in the file relative to the recipe's folder.
+    licence : str
+        What those who get the network must know, for its header.
+    format : str
+        How the folder is laid out, a key of `data.FORMATS`.
+    source : str
+        What they are, for the header.
+    """
+
+    path: str
+    licence: str
+    format: str = "folder"
+    source: str = "a folder of one's own"
+
+
+@dataclass(frozen=True)
 class Stage:
     """One rung of the ladder.
 
@@ -182,6 +206,8 @@ class Recipe:
         Sentences of synthetic speech, where a stage uses the corpus "espeak".
     noise : bool
         Take recorded noise (its training half) for the noisy chunks.
+    corpora : tuple of (str, OwnCorpus)
+        By the names that stages, `tune` and `test` use.
     """
 
     name: str
@@ -197,6 +223,7 @@ class Recipe:
     test: tuple = ()
     sentences: int = 3000
     noise: bool = True
+    corpora: tuple = ()
 
 
 def names():
@@ -243,6 +270,9 @@ def _read(name, above=()):
         raise RecipeError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: it is not TOML: {error}") from error
+    for own in _tables(values, "corpora").values():
+        if isinstance(own.get("path"), str):
+            own["path"] = str(path.resolve().parent / own["path"])
     base = values.pop("base", None)
     if base is None:
         return path, values
@@ -256,7 +286,17 @@ def _read(name, above=()):
     return path, merged
 
 
+def _tables(values, key):
+    """The tables of a table, by name."""
+    tables = values.get(key, {})
+    if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
+        raise RecipeError(f"{key} is {tables!r}: it must be tables [{key}.NAME]")
+    return tables
+
+
 def _recipe(name, values):
+    own = _tables(values, "corpora")
+    corpora = [(key, _make(OwnCorpus, f"corpora.{key}", table)) for key, table in own.items()]
     network = _make(NetworkSettings, "network", values.pop("network", {}))
     common = values.pop("training", {})
     training = _make(Training, "training", common)
@@ -267,7 +307,8 @@ def _recipe(name, values):
     for key in ("name", "stages"):
         if key in values:
             raise RecipeError(f"{key} is not a key of a recipe: {_keys(Recipe)}")
-    recipe = _make(Recipe, "", {**values, "name": name, "network": network, "stages": made})
+    given = {"name": name, "network": network, "stages": made, "corpora": corpora}
+    recipe = _make(Recipe, "", {**values, **given})
     _check(recipe)
     return recipe
 
@@ -305,6 +346,10 @@ def _stage(number, values, common):
     if stage.model not in MODELS:
         raise RecipeError(
             f"{where}: model is {stage.model!r}: it must be one of {', '.join(MODELS)}"
+        )
+    if stage.model == "gru" and (stage.precision or stage.pruned):
+        raise RecipeError(
+            f'{where}: model is "gru": its precision must be "float" and nothing is pruned'
         )
     if stage.training.epochs < 1:
         raise RecipeError(f"{where}: epochs is {stage.training.epochs!r}: it must be 1 or more")

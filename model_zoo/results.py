@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import multiprocessing
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from golden_model import Network
 from hw.config import preset
-from model_zoo import costs, data, evaluate, plots, robustness, zoo
+from model_zoo import command, costs, data, evaluate, plots, robustness, zoo
 
 __all__ = ["FOLDER", "PAGE", "draw", "measure", "page"]
 
@@ -180,7 +179,9 @@ def page(results):
     parts = [
         "<!-- Written by `make results` from docs/results/results.json: do not edit. -->",
         "# Results of the model zoo",
-        f"`make results` trains, measures and writes this page ({tools}, one thread a training). "
+        f"`make results` trains, measures and writes this page ({tools}, one thread a training): "
+        "hours; `python -m model_zoo.results --draw` only writes it again, from "
+        "[results.json](results/results.json). "
         "Phone error rates (PER) are over the 39 phones of Lee and Hon (1989), with silence "
         "counted as a phone and without.",
         *_ladder_part(results),
@@ -219,9 +220,10 @@ def _ladder_part(results):
         "decoder's weights are tuned on another pair, with a network that was trained on the ten "
         "speakers left; the rungs are then trained on twelve. The pre-trained rungs heard no TIMIT "
         "sentence: they are trained on two ARCTIC speakers, Kathleen and synthetic speech, and "
-        "are the same for all folds. Settings were chosen on tuning pairs. Figures are means over "
-        "folds, with the standard deviation *over folds*, most of which is that of speakers: "
-        "compare rungs by "
+        "are the same for all folds. Settings of the recipes were chosen on tuning pairs, which "
+        "other folds score; one gain for the whole corpus, of ten speakers' level, serves all "
+        "folds. Figures are means over folds, with the standard deviation *over folds*, most of "
+        "which is that of speakers: compare rungs by "
         "the paired difference to the same fold's own float network, whose standard error is "
         "given.",
         _table(
@@ -232,7 +234,8 @@ def _ladder_part(results):
             rows,
         ),
         "kB: weights at their bits without the pruned ones, as the reference counts its 2.79 MB "
-        "and 0.1 MB; in memories: all rows of the machine's weight memories at that width, "
+        "and 0.1 MB (`plosive evaluate` and `networks` leave out weights that four bits rounded to "
+        "zero, too); in memories: all rows of the machine's weight memories at that width, "
         "padding and pruned weights with them. MMAC/s: accumulations that real spikes and "
         "set bits of the features ask for, pruned weights left out, as in the reference's "
         f"13.86 MMAC/s (its baseline of 145.8 is {costs.dense_mmac_per_s(wide):.1f} by our "
@@ -402,4 +405,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    command.run(main)

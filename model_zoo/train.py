@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import operator
 import os
 import sys
 from dataclasses import dataclass
@@ -18,15 +19,17 @@ import numpy as np
 import torch
 
 from golden_model import Network
+from hw.config import NETWORK_FIELDS
 from model_zoo import data, features, phones, score, zoo
 from model_zoo.export import export, from_network
 from model_zoo.features import DB, Normalisation, mean_level
-from model_zoo.fit import measure_normalisation, run_torch
+from model_zoo.fit import TrainError, measure_normalisation, run_torch
 from model_zoo.materials import gather
-from model_zoo.stages import Rung, needed, run_stages
+from model_zoo.recipe import RecipeError
+from model_zoo.stages import Rung, configuration, needed, run_stages
 from model_zoo.statistics import statistics
 
-__all__ = ["Scored", "Session", "noise_bank", "train"]
+__all__ = ["Scored", "Session", "noise_bank", "repeatable", "train"]
 
 _NOISE_FRAMES = 490
 """Frames of each noise clip of the bank: clips are 5 s, some a little less."""
@@ -53,6 +56,16 @@ class Scored:
     outputs: dict
 
 
+def repeatable(threads):
+    """Make torch compute the same bits in every run, with this number of CPU threads.
+
+    On a GPU that needs a fixed work space of cuBLAS, asked for before its first use.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
 def noise_bank(folder=None):
     """Log-mel energies of the noise clips that training may use, `[clips, frames, 40]`."""
     clips = [
@@ -76,6 +89,8 @@ class Session:
         Takes lines of text.
     progress : bool
         Draw progress bars.
+    broken : str
+        What becomes of recordings that cannot be used: "refuse" or "skip".
 
     Attributes
     ----------
@@ -85,27 +100,58 @@ class Session:
         Of the first stage's training data, or of the network that the recipe starts from.
     start : SpikingNetwork or None
         That network.
+
+    Raises
+    ------
+    TrainError
+        The network that the recipe starts from is not of the recipe's configuration, or a corpus
+        lacks the split that the recipe wants of it.
     """
 
-    def __init__(self, recipe, folder=None, build="build/model_zoo", report=print, progress=True):
+    def __init__(
+        self,
+        recipe,
+        folder=None,
+        build="build/model_zoo",
+        report=print,
+        progress=True,
+        broken="refuse",
+    ):
         self.recipe, self.build = recipe, Path(build)
         self.report, self.progress = report, progress
         wanted = [name for stage in recipe.stages for name, _ in stage.data]
         wanted = list(dict.fromkeys([*wanted, *recipe.tune, *recipe.test]))
-        made = gather(wanted, folder, build, recipe.sentences, recipe.seed, report, progress)
+        self.start, self.normalisation = _start(recipe) if recipe.start else (None, None)
+        made = gather(
+            wanted,
+            folder,
+            build,
+            recipe.sentences,
+            recipe.seed,
+            report,
+            progress,
+            broken,
+            recipe.corpora,
+        )
+        trained = [name for stage in recipe.stages for name, _ in stage.data]
+        for key, names, split in (
+            ("data", trained, "train"),
+            ("tune", recipe.tune, "dev"),
+            ("test", recipe.test, "test"),
+        ):
+            for name in names:
+                if not made[name].split(split):
+                    raise TrainError(
+                        f"{key} names corpus {name!r}, which has no recordings that are {split!r}: "
+                        "splits are by speaker, of three or more"
+                    )
         self.gains = {
             name: recipe.level - mean_level(material.split("train").log_mels)
             for name, material in made.items()
         }
         self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
         self.noise = noise_bank(folder) if recipe.noise else None
-        self.start = None
-        if recipe.start:
-            network = Network.load(
-                recipe.start if Path(recipe.start).suffix else zoo.path(recipe.start)
-            )
-            self.start = from_network(network)
-            self.normalisation = Normalisation.from_header(network.header)
+        if self.start is not None:
             return
         first = [self.materials[name].split("train").log_mels for name, _ in recipe.stages[0].data]
         self.normalisation = measure_normalisation(
@@ -200,13 +246,56 @@ class Session:
         return Scored(rung, header, scores, given)
 
 
-def train(recipe, folder=None, out=".", build="build/model_zoo", report=print, progress=True):
+def _start(recipe):
+    """The network that a recipe starts from, and its normalisation of the features."""
+    network = Network.load(recipe.start if Path(recipe.start).suffix else zoo.path(recipe.start))
+    where = f"start is {recipe.start!r}"
+    if recipe.tied_states:
+        raise TrainError(
+            f"{where} and tied_states is {recipe.tied_states}: a network to start from has the "
+            "states of phones as outputs; leave tied_states out"
+        )
+    wanted = configuration(recipe, recipe.stages[0], len(phones.LABELS))
+    for name in NETWORK_FIELDS:
+        has, needs = getattr(network.config, name), getattr(wanted, name)
+        wider = name == "hidden" and len(has) == len(needs)
+        if not (all(map(operator.ge, has, needs)) if wider else has == needs):
+            raise TrainError(
+                f"{where}: its {name} is {has!r} and the recipe's is {needs!r}: they must be equal"
+                f"{', or its layers wider' if wider else ''}"
+            )
+    if list(network.header.get("labels", ())) != list(phones.LABELS):
+        raise TrainError(f"{where}: its outputs are not the states of phones that recipes train")
+    try:
+        model = from_network(network, recipe.network.surrogate_slope)
+        normalisation = Normalisation.from_header(network.header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainError(f"{where}: {error}") from error
+    for key in ("decay_shift", "decay_form", "reset"):
+        has = tuple(getattr(layer.rule, key) for layer in model.layers)
+        needs = getattr(recipe.network, key)
+        if has != needs:
+            raise TrainError(
+                f"{where}: its {key} is {has!r} and the recipe's is {needs!r}: they must be equal"
+            )
+    return model, normalisation
+
+
+def train(
+    recipe,
+    folder=None,
+    out=".",
+    build="build/model_zoo",
+    report=print,
+    progress=True,
+    broken="refuse",
+):
     """Follow a recipe.
 
     Parameters
     ----------
     recipe : recipe.Recipe
-    folder, build, report, progress
+    folder, build, report, progress, broken
         As for `Session`.
     out : path-like
         Folder for `NAME.safetensors`, the last stage's network.
@@ -218,9 +307,18 @@ def train(recipe, folder=None, out=".", build="build/model_zoo", report=print, p
 
     Raises
     ------
+    RecipeError
+        The last stage's network is none that a file can hold.
     DataError, AudioError, TrainError
     """
-    session = Session(recipe, folder, build, report, progress)
+    last = recipe.stages[-1]
+    if last.model != "spiking" or last.precision != 4:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its last stage, {last.name!r}, must be a spiking network of "
+            "4-bit weights, as the network file and the hardware hold it; python -m "
+            "model_zoo.ladder scores the stages of any recipe"
+        )
+    session = Session(recipe, folder, build, report, progress, broken)
     training = {name: m.split("train") for name, m in session.materials.items()}
     dev = _joined(session.materials, recipe.tune, "dev")
     test = _joined(session.materials, recipe.test, "test")
@@ -283,18 +381,19 @@ def _provenance(recipe, session, training, rungs):
         "threads": torch.get_num_threads(),
         "tools": _versions(),
         "date": _today(),
-        "data": {name: _source(name, training) for name in used},
+        "data": {name: _source(name, recipe, training) for name in used},
         "gain_db": {name: round(gain * DB, 4) for name, gain in session.gains.items()},
         "tuned_on": list(recipe.tune),
         "tested_on": list(recipe.test),
     }
 
 
-def _source(name, training):
+def _source(name, recipe, training):
     if name == "espeak":
         source, licence = "espeak-ng, synthetic speech of the ARCTIC prompts", "the project's own"
     else:
-        source, licence = data.CORPORA[name].source, data.CORPORA[name].licence
+        known = {**data.CORPORA, **dict(recipe.corpora)}[name]
+        source, licence = known.source, known.licence
     material = training[name]
     return {
         "source": source,

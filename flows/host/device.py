@@ -27,14 +27,17 @@ from hw.registers import (
     MAGIC,
     MAP_VERSION,
     configuration,
+    element_bits,
     register,
     result_words,
 )
+from hw.shell import build_hash
 from hw.weight_port import WORD_BITS
 
-__all__ = ["Device", "DeviceError", "Identity"]
+__all__ = ["Device", "DeviceError", "Identity", "best_of"]
 
 _STALL_S = 10.0  # without a word taken or given, after which a machine counts as hung
+_PIECE_WORDS = 1008  # eight of the longest packets
 _RESULTS_AHEAD = 1  # frames under way where the result buffer holds less than one
 
 
@@ -74,6 +77,22 @@ class Identity:
             "result_depth": self.result_depth,
             "configuration": self.config.to_dict(),
         }
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Words of a region of the weight window, row by row."""
+
+    name: str
+    row_words: int
+    words: list[int]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {4 * len(self.words):,} bytes"
+
+    def place(self, word: int) -> str:
+        """Where a word is."""
+        return f"{self.name}, row {word // self.row_words}, word {word % self.row_words}"
 
 
 def _offset(name: str) -> int:
@@ -167,10 +186,18 @@ class Device:
     def fit(self, network: Network) -> Network:
         """The network on this board's configuration.
 
+        A board with more outputs runs it too: the weights of those that are missing are 0.
+
         Raises
         ------
         DeviceError : the board is for other networks.
         """
+        outputs = self.config.n_output
+        if network.config.n_output < outputs:
+            wide = network.config.replace(n_output=outputs)
+            if wide.network_hash == self.config.network_hash:
+                w_out = np.pad(network.w_out, ((0, 0), (0, outputs - network.config.n_output)))
+                network = Network(wide, network.layers, w_out, network.header)
         if differences := differing_fields(network.config, self.config):
             raise DeviceError(
                 f"{self.link.name}: wrong bitstream: it is for networks of hash "
@@ -228,35 +255,75 @@ class Device:
                 f"{self.link.name}: the bitstream's weights are constants: nothing can be loaded"
             )
         self.reset()
-        regions = list(self._regions(network))
-        for name, row_words, words in regions:
-            progress(f"writing {name}, {4 * len(words):,} bytes")
-            self._select(name)
-            self._put("WEIGHT_DATA", words)
-            progress(f"checking {name}, {4 * len(words):,} bytes")
-            self._select(name)
-            held = self.link.read_fixed(_offset("WEIGHT_DATA"), len(words))
-            if held != words:
-                place = next(
-                    (i for i, (a, b) in enumerate(zip(held, words, strict=False)) if a != b),
-                    len(held),
-                )
-                got = f"{held[place]:#x}" if place < len(held) else "nothing"
-                raise DeviceError(
-                    f"{self.link.name}: {name}, row {place // row_words}, word "
-                    f"{place % row_words}: read {got}, wrote {words[place]:#x}: the board's memory "
-                    "does not hold the network"
-                )
-        count = sum(len(words) for _, _, words in regions)
-        return {"words": count, "bytes": 4 * count}
+        words = 0
+        for region in self._regions(network):
+            progress(f"writing {region}")
+            self._select(region.name)
+            done = self.link.write_fixed(_offset("WEIGHT_DATA"), region.words)
+            if done < len(region.words):
+                raise DeviceError(f"{self.link.name}: the board refuses {region.place(done)}")
+            words += done
+        if difference := self._difference(network, progress):
+            raise DeviceError(
+                f"{self.link.name}: {difference}: the board's memory does not hold the network"
+            )
+        return {"words": words, "bytes": 4 * words}
+
+    def holds(self, network: Network, progress: Progress = silent) -> bool:
+        """Whether the board has this network, by reading it, or its hash if it is constant.
+
+        Raises
+        ------
+        DeviceError : the board is for other networks.
+        """
+        network = self.fit(network)
+        if self.identity.baked:
+            held = contents(self.config, network)
+            return self.identity.build_hash == build_hash(held, bake=True, best=self.identity.best)
+        self.reset()
+        return self._difference(network, progress) is None
+
+    def prepare(self, network: Network, progress: Progress = silent) -> bool:
+        """Load a network unless the board has it; whether it was loaded.
+
+        Raises
+        ------
+        DeviceError : as `load`, or the weights are constants and another network's.
+        """
+        if self.holds(network, progress):
+            return False
+        if self.identity.baked:
+            raise DeviceError(
+                f"{self.link.name}: the bitstream's weights are constants, and of another network "
+                f"(BUILD_HASH {self.identity.build_hash:08x})"
+            )
+        self.load(network, progress)
+        return True
+
+    def _difference(self, network: Network, progress: Progress) -> str | None:
+        """The first word of the board that is not the network's, in words."""
+        for region in self._regions(network):
+            progress(f"checking {region}")
+            self._select(region.name)
+            # In pieces, so that another network is noticed at once.
+            for start in range(0, len(region.words), _PIECE_WORDS):
+                wanted = region.words[start : start + _PIECE_WORDS]
+                held = self.link.read_fixed(_offset("WEIGHT_DATA"), len(wanted))
+                if held != wanted:
+                    pairs = enumerate(zip(held, wanted, strict=False))
+                    place = next((i for i, (a, b) in pairs if a != b), len(held))
+                    read = f"{held[place]:#x}" if place < len(held) else "nothing"
+                    where = region.place(start + place)
+                    return f"{where}: read {read}, not {wanted[place]:#x}"
+        return None
 
     def _select(self, region: str) -> None:
         values = dict(register("WEIGHT_ADDRESS").field("region").values)
         self.write("WEIGHT_ADDRESS", region=values[region], word=0)
         self.write("WEIGHT_ROW", row=0)
 
-    def _regions(self, network: Network) -> Iterator[tuple[str, int, list[int]]]:
-        """Name, words of a row and words of each region of the weight window."""
+    def _regions(self, network: Network) -> Iterator[_Region]:
+        """What the weight window holds."""
         config = self.config
         held = contents(config, network)
         per_row = -(-config.row_bits // WORD_BITS)
@@ -265,9 +332,10 @@ class Device:
             for bank, rows in enumerate(banks):
                 name = f"{memory}_{bank}" if len(banks) > 1 else memory
                 words = [row >> WORD_BITS * i & mask for row in rows for i in range(per_row)]
-                yield name, per_row, words
-        yield "threshold", config.lanes, [value for row in held.thresholds for value in row]
-        yield "parameter", 1, [parameter_word(config, layer) for layer in held.parameters]
+                yield _Region(name, per_row, words)
+        thresholds = [value for row in held.thresholds for value in row]
+        yield _Region("threshold", config.lanes, thresholds)
+        yield _Region("parameter", 1, [parameter_word(config, layer) for layer in held.parameters])
 
     # ---- frames ----------------------------------------------------------------------------
 
@@ -314,7 +382,7 @@ class Device:
         self.reset()
         self.write("MODE", readout=int(best), source=1)
         self._words_per_frame = result_words(self.config, self.identity.best if best else 0)
-        self._per_element = self._element_bits()
+        self._per_element = element_bits(self.config)
         self._frames_in = 0  # of the utterance
         self._words: list[int] = []  # of a frame that is not whole yet
         self._elements = 2 * self.identity.best if best else self.config.n_output
@@ -397,9 +465,6 @@ class Device:
                 deadline = time.monotonic() + _STALL_S
             elif time.monotonic() > deadline:
                 raise DeviceError(self._hung("gives no results"))
-
-    def _element_bits(self) -> int:
-        return register("RESULT_FORMAT").unpack(self.read("RESULT_FORMAT"))["element_bits"]
 
     def _unpack(self, words: list[int]) -> np.ndarray:
         kind = "<i2" if self._per_element == 16 else "<i4"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import struct
+import termios
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,7 +19,16 @@ from typing import Any, TypeVar
 
 from flows.errors import PlosiveError
 
-__all__ = ["DEFAULT_BAUD", "BusError", "Hello", "Link", "LinkError", "SlipDecoder", "Statistics"]
+__all__ = [
+    "DEFAULT_BAUD",
+    "BusError",
+    "Hello",
+    "Link",
+    "LinkError",
+    "SlipDecoder",
+    "SpeedError",
+    "Statistics",
+]
 
 DEFAULT_BAUD = 115_200
 PROTOCOL_VERSION = 1
@@ -27,15 +37,25 @@ _END, _ESC, _ESC_END, _ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
 _HELLO, _ECHO, _READ, _WRITE, _BAUD, _READ_FIXED, _WRITE_FIXED = 0, 1, 2, 3, 4, 6, 7
 _OK, _BUS_ERROR, _BAD_REQUEST, _NO_SESSION = range(4)
 _ANSWER = 0x80
+_SAME_SESSION = 1  # HELLO's address: begin no session
 _TRIES = 10
-_FRAME_BYTES = 2 * 516 + 2  # the longest packet with every byte escaped
+_GREETING_S = 2.0  # at most, before the other speed is tried
+_FRAME_BYTES = 2 * 512 + 2  # the longest packet with every byte escaped
 _MOST_WORDS = 126
+
+# What pyserial lets through where a port goes away: its own error is an OSError; TypeError comes of
+# a port that another thread or a signal has closed.
+_PORT_ERRORS = (OSError, ValueError, TypeError, termios.error)
 
 T = TypeVar("T")
 
 
 class LinkError(PlosiveError):
     """The board cannot be reached, or was lost: what happened, in one line."""
+
+
+class SpeedError(LinkError):
+    """The board's clock or the port cannot be set to a speed; nothing was changed."""
 
 
 class BusError(PlosiveError):
@@ -72,7 +92,7 @@ class Statistics:
 @dataclass(frozen=True)
 class Hello:
     """What a board says of its link: protocol, longest packet in words, clock, time that a speed
-    holds without packets, and its counts of dropped packets and wrong stop bits (modulo 2**16).
+    holds without packets, and its count of dropped packets (modulo 2**16).
     """
 
     version: int
@@ -81,7 +101,6 @@ class Hello:
     hold_bits: int
     clock_hz: int
     dropped: int
-    framing: int
 
     @property
     def hold_s(self) -> float:
@@ -92,16 +111,26 @@ class Hello:
 
         Raises
         ------
-        LinkError : the board's clock is too slow for it, or misses it by more than 1 %.
+        SpeedError : the board's clock is too slow for it, or misses it by more than 1 %.
         """
         step = round(baud * 2**self.phase_bits / self.clock_hz)
         error = step * self.clock_hz / 2**self.phase_bits / baud - 1
         if not 1 <= step <= 2 ** (self.phase_bits - 2) or abs(error) > 0.01:
-            raise LinkError(
+            raise SpeedError(
                 f"--baud is {baud}: the board's clock of {self.clock_hz / 1e6:g} MHz allows "
                 f"{self.clock_hz // 4} at most"
             )
         return step
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A packet, its sequence number and operation, and the bytes of the longest answer to it."""
+
+    packet: bytes
+    sequence: int
+    op: int
+    answer_bytes: int
 
 
 @dataclass(frozen=True)
@@ -160,6 +189,7 @@ class Link:
     port : an open pyserial port, or what behaves like one: read, write, in_waiting, baudrate,
         timeout, name, reset_input_buffer. Its timeout is set.
     timeout_s : seconds without an answer after which a request is sent again.
+    clock : of the time that the port lives in: has monotonic and sleep, as the module time.
 
     Attributes
     ----------
@@ -167,8 +197,9 @@ class Link:
     statistics : counts of this link.
     """
 
-    def __init__(self, port: Any, *, timeout_s: float = 1.0) -> None:
+    def __init__(self, port: Any, *, timeout_s: float = 1.0, clock: Any = time) -> None:
         self.port = port
+        self.clock = clock
         self.timeout_s = timeout_s
         self.statistics = Statistics()
         self.hello: Hello | None = None
@@ -181,7 +212,7 @@ class Link:
 
     # ---- the session ---------------------------------------------------------------------
 
-    def connect(self, baud: int = DEFAULT_BAUD, *, patience_s: float = 5.0) -> Hello:
+    def connect(self, baud: int = DEFAULT_BAUD, *, patience_s: float | None = None) -> Hello:
         """Begin a session and go to a speed, or stay at the default one if the cable is too bad.
 
         A host that was killed may have left the board at its speed, so both are tried.
@@ -190,22 +221,22 @@ class Link:
         ------
         LinkError : nobody answers, or not with this protocol.
         """
-        deadline = time.monotonic() + patience_s
+        patience_s = 5 * self.timeout_s if patience_s is None else patience_s
+        deadline = self.clock.monotonic() + patience_s
         speeds = list(dict.fromkeys((DEFAULT_BAUD, baud)))
         self._guarded(self.port.reset_input_buffer)
         attempt = 0
         while True:
             self._speed(speeds[attempt % len(speeds)])
-            self._sequence = (self._sequence + 1) % 256
-            answer = self._try(self._packet(_HELLO, 0, ()), self._sequence, _HELLO)
+            answer = self._try(self._request(_HELLO), min(self.timeout_s, _GREETING_S))
             attempt += 1
             if answer is not None:
                 break
-            if time.monotonic() > deadline and attempt >= len(speeds):
+            if self.clock.monotonic() > deadline and attempt >= len(speeds):
                 raise LinkError(f"{self.name}: {self._silence()}")
         self.hello = self._read_hello(answer)
-        self._wanted = self.port.baudrate
-        if baud != self.port.baudrate:
+        self._wanted = self.baud
+        if baud != self.baud:
             self.set_baud(baud)
         return self.hello
 
@@ -224,17 +255,16 @@ class Link:
             hold_bits=form >> 24,
             clock_hz=clock,
             dropped=counts & 0xFFFF,
-            framing=counts >> 16,
         )
 
     def greet(self) -> Hello:
-        """HELLO again: the board's present counts. The session goes on.
+        """The board's present count of dropped packets, within the session.
 
         Raises
         ------
-        LinkError : no answer.
+        LinkError : no answer; the board was reset.
         """
-        self.hello = self._read_hello(self._exchange(_HELLO))
+        self.hello = self._read_hello(self._exchange(_HELLO, _SAME_SESSION))
         return self.hello
 
     def set_baud(self, baud: int) -> bool:
@@ -242,21 +272,23 @@ class Link:
 
         Raises
         ------
-        LinkError : the board's clock does not allow the speed, or it no longer answers.
+        SpeedError : the board's clock or the port does not allow the speed.
+        LinkError : the board no longer answers, or was reset.
         """
         assert self.hello is not None, "connect first"
         step = self.hello.step(baud)
-        before = self.port.baudrate
+        before = self.baud
         if baud == before:
             return True
+        self._speed(baud)  # before the board goes where the port cannot follow
+        self._speed(before)
         self._wanted = baud
-        self._exchange(_BAUD, step, speeds=(before, baud))
+        self._exchange(_BAUD, step, speeds=(before, baud, DEFAULT_BAUD))
         self._speed(baud)
         sample = [random.getrandbits(32) for _ in range(8)]
-        self._sequence = (self._sequence + 1) % 256
-        packet = self._packet(_ECHO, 0, sample)
+        request = self._request(_ECHO, 0, sample)
         for _ in range(3):
-            answer = self._try(packet, self._sequence, _ECHO)
+            answer = self._try(request)
             if answer is not None and list(answer.words) == sample:
                 return True
         self._fall_back()
@@ -268,8 +300,8 @@ class Link:
         self.statistics.speed_losses += 1
         self._wanted = DEFAULT_BAUD
         self._speed(DEFAULT_BAUD)
-        time.sleep(min(2.0, self.hello.hold_s))
-        self.connect(DEFAULT_BAUD, patience_s=max(5.0, 4 * self.timeout_s))
+        self.clock.sleep(min(2.0, self.hello.hold_s))
+        self._exchange(_ECHO)  # no HELLO: a board that was reset meanwhile must say so
 
     # ---- requests --------------------------------------------------------------------------
 
@@ -336,15 +368,27 @@ class Link:
         return self.hello.max_words
 
     @property
+    def baud(self) -> int:
+        """The speed of the line now."""
+        return self.port.baudrate
+
+    @property
     def name(self) -> str:
         """Of the port, for messages."""
         return getattr(self.port, "name", None) or "the port"
 
     # ---- packets ---------------------------------------------------------------------------
 
-    def _packet(self, op: int, address: int, words: Sequence[int]) -> bytes:
+    def _request(self, op: int, address: int = 0, words: Sequence[int] = ()) -> _Request:
+        """A new request, with the next sequence number."""
+        self._sequence = (self._sequence + 1) % 256
         body = struct.pack(f"<BBH{len(words)}I", self._sequence, op, address & 0xFFFF, *words)
-        return _framed(body + struct.pack("<I", zlib.crc32(body)))
+        packet = _framed(body + struct.pack("<I", zlib.crc32(body)))
+        if op in (_READ, _READ_FIXED):
+            answer_words = words[0]
+        else:
+            answer_words = {_HELLO: 3, _ECHO: len(words)}.get(op, 0)
+        return _Request(packet, self._sequence, op, 2 * (8 + 4 * answer_words) + 2)
 
     def _exchange(
         self,
@@ -360,15 +404,14 @@ class Link:
         ------
         LinkError : no answer in all tries; the board was reset.
         """
-        self._sequence = (self._sequence + 1) % 256
-        packet = self._packet(op, address, words)
-        speeds = speeds or tuple(dict.fromkeys((self.port.baudrate, DEFAULT_BAUD)))
+        request = self._request(op, address, words)
+        speeds = tuple(dict.fromkeys(speeds or (self.baud, DEFAULT_BAUD)))
         for attempt in range(_TRIES):
             if attempt:
                 self.statistics.retries += 1
             if attempt >= 2:  # the board, or this side, may have lost the speed
                 self._speed(speeds[(attempt // 2) % len(speeds)])
-            answer = self._try(packet, self._sequence, op)
+            answer = self._try(request)
             if answer is not None:
                 break
         else:
@@ -381,33 +424,37 @@ class Link:
         if answer.status == _BAD_REQUEST:
             raise LinkError(f"{self.name}: the board does not know operation {op}")
         self.statistics.requests += 1
-        if self.port.baudrate != self._wanted and op != _BAUD:
+        if self.baud != self._wanted and op != _BAUD:
             self.statistics.speed_losses += 1
             if not self.set_baud(self._wanted):
                 self._wanted = DEFAULT_BAUD
         return answer
 
-    def _try(self, packet: bytes, sequence: int, op: int) -> _Answer | None:
+    def _try(self, request: _Request, timeout_s: float | None = None) -> _Answer | None:
         """Send once, and wait for the answer; None if none came in time."""
-        self.statistics.sent += len(packet)
-        self._guarded(lambda: self.port.write(packet))
-        line_s = 10 * (len(packet) + _FRAME_BYTES) / self.port.baudrate
-        deadline = time.monotonic() + self.timeout_s + line_s
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        self.statistics.sent += len(request.packet)
+        self._guarded(lambda: self.port.write(request.packet))
+        line_s = 10 * (len(request.packet) + request.answer_bytes) / self.baud
+        deadline = self.clock.monotonic() + timeout_s + line_s
         while True:
             data = self._guarded(lambda: self.port.read(max(1, self.port.in_waiting)))
             self.statistics.received += len(data)
             found = None
             for content in self._decoder.feed(data):
                 answer = self._parse(content)
-                if answer is not None and answer.sequence == sequence and answer.op == op:
+                if answer is not None and (answer.sequence, answer.op) == (
+                    request.sequence,
+                    request.op,
+                ):
                     found = answer
                 elif answer is not None:
                     self.statistics.stale += 1
             if found is not None:
                 return found
-            if not data and time.monotonic() > deadline:
-                return None
-            if time.monotonic() > deadline + 4 * self.timeout_s:  # a port that never falls silent
+            late_s = self.clock.monotonic() - deadline
+            # A port that never falls silent must not hold the driver for ever.
+            if late_s > 4 * timeout_s or (not data and late_s > 0):
                 return None
 
     def _parse(self, content: bytes | None) -> _Answer | None:
@@ -434,6 +481,8 @@ class Link:
                 f"no answer that can be read ({self.statistics.broken} damaged packets): a bad "
                 "cable, or another speed; try a lower --baud"
             )
+        if self.hello is not None:
+            return "the board no longer answers: was it reset, unpowered or programmed anew?"
         if self.statistics.received:
             return "bytes come, but no packet: this is another device, or another bitstream"
         return (
@@ -442,14 +491,21 @@ class Link:
         )
 
     def _speed(self, baud: int) -> None:
-        if self.port.baudrate != baud:
+        before = self.baud
+        if baud == before:
+            return
+        try:
             self._guarded(lambda: setattr(self.port, "baudrate", baud))
+        except LinkError as error:
+            if not isinstance(error.__cause__, ValueError):
+                raise
+            self._guarded(lambda: setattr(self.port, "baudrate", before))
+            raise SpeedError(f"--baud is {baud}: {self.name} cannot be set to it") from error
 
     def _guarded(self, action: Callable[[], T]) -> T:
         """Do something with the port; a port that went away is one line."""
         try:
             return action()
-        except (OSError, ValueError, TypeError) as error:  # SerialException is an OSError
-            # pyserial raises TypeError where another thread or a signal has closed the port.
-            reason = getattr(error, "strerror", None) or str(error)
+        except _PORT_ERRORS as error:
+            reason = getattr(error, "strerror", None) or (error.args or [type(error).__name__])[-1]
             raise LinkError(f"{self.name}: the connection was lost ({reason})") from error

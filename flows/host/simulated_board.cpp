@@ -82,11 +82,12 @@ public:
     // Take what the host has written; whether all is quiet.
     bool refill() {
         if (taken_ < filled_) return false;
+        const ssize_t got = read(terminal_, in_, sizeof in_);
+        // The speed only after the bytes: a host may change it and write between the two calls.
         struct termios2 settings;
-        if (ioctl(terminal_, TCGETS2, &settings) == 0 && settings.c_ospeed > 0) {
+        if (got > 0 && ioctl(terminal_, TCGETS2, &settings) == 0 && settings.c_ospeed > 0) {
             bit_clocks_ = clock_hz_ / settings.c_ospeed;
         }
-        const ssize_t got = read(terminal_, in_, sizeof in_);
         taken_ = 0;
         filled_ = got > 0 ? got : 0;
         return filled_ == 0 && bit_ == kFrameBits && place_ < 0 && count_ == 0;

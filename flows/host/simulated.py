@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated board: the Verilog of a board below its clock and pins, behind a pseudo-terminal.
+
+The host opens the terminal with pyserial as it would a USB adapter, and the speed that it sets is
+the speed of the simulated line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import termios
+import tty
+from pathlib import Path
+from types import TracebackType
+
+from flows import verilator
+from flows.errors import PlosiveError, atomic_write, make_directory
+from flows.progress import Progress, silent
+from hw.board import BOARD_TOP, BoardCore, board_verilog
+from hw.config import AcceleratorConfig
+
+__all__ = ["SIMULATED_CLOCK_HZ", "SimulatedBoard", "build_board"]
+
+SIMULATED_CLOCK_HZ = 12_000_000
+"""The clock of boards that are a preset: the slowest of the real ones, so fewest clocks a bit."""
+# A killed host leaves the board at its speed for 2**20 clocks: seconds of a simulation, where the
+# 2**24 of a real board would be minutes.
+_HOLD_BITS = 20
+_IDLE_CLOCKS = 1 << (_HOLD_BITS + 1)
+_PROGRAM = Path(__file__).with_name("simulated_board.cpp")
+_END_S = 5
+
+
+def build_board(
+    config: AcceleratorConfig,
+    build_dir: Path,
+    *,
+    clock_hz: int = SIMULATED_CLOCK_HZ,
+    best: int = 1,
+    result_depth: int = 16,
+    progress: Progress = silent,
+) -> verilator.SimModel:
+    """The simulation model of a board of this configuration, or the one built before.
+
+    Raises
+    ------
+    ToolError
+        Verilator, g++, make or perl is missing.
+    PlosiveError
+        It does not build.
+    """
+    make_directory(build_dir)
+    key = _source_key(config, clock_hz, best, result_depth)
+    source = build_dir / f"{BOARD_TOP}-{key}.v"
+    if not source.is_file():
+        progress("generating the board's Verilog")
+        board = BoardCore(
+            config,
+            clock_hz=clock_hz,
+            best=best,
+            result_depth=result_depth,
+            hold_bits=_HOLD_BITS,
+        )
+        atomic_write(source, board_verilog(board).encode())
+    progress("building the simulated board")
+    return verilator.build([source], BOARD_TOP, build_dir, program=_PROGRAM)
+
+
+def _source_key(config: AcceleratorConfig, *options: int) -> str:
+    """Name of a board's Verilog: its configuration, options, and the sources of the generator."""
+    digest = hashlib.sha256(f"{config.config_hash} {options}".encode())
+    for path in sorted((Path(__file__).parents[2] / "hw").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class SimulatedBoard:
+    """A running simulation of a board.
+
+    Parameters
+    ----------
+    model : of `build_board`.
+    clock_hz : as it was built with.
+
+    Attributes
+    ----------
+    terminal : path of the pseudo-terminal that takes the place of a serial port.
+    """
+
+    def __init__(self, model: verilator.SimModel, clock_hz: int = SIMULATED_CLOCK_HZ) -> None:
+        self._clock_hz = clock_hz
+        self._folder = tempfile.mkdtemp(prefix="plosive-board-")
+        shared = Path(self._folder, "shared")
+        shared.write_bytes(bytes(16))
+        with open(shared, "r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), 16)
+        # This side keeps the terminal open, so that it outlives each host that opens and closes it.
+        inner, self._outer = os.openpty()
+        tty.setraw(self._outer, termios.TCSANOW)
+        self.terminal = os.ttyname(self._outer)
+        command = [
+            *(str(model.executable), str(inner), str(clock_hz)),
+            *(str(_IDLE_CLOCKS), str(shared)),
+        ]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, pass_fds=(inner,), start_new_session=True
+            )
+        except OSError as error:
+            raise PlosiveError(f"{model.executable} does not start: {error.strerror}") from error
+        finally:
+            os.close(inner)
+
+    @property
+    def process_id(self) -> int:
+        """Of the simulation."""
+        return self._process.pid
+
+    @property
+    def clocks(self) -> int:
+        """Clocks since the reset, exact to about a hundred."""
+        return struct.unpack_from("<Q", self._shared, 0)[0]
+
+    @property
+    def leds(self) -> int:
+        """What the LEDs show."""
+        return struct.unpack_from("<Q", self._shared, 8)[0]
+
+    @property
+    def seconds(self) -> float:
+        """The board's own time."""
+        return self.clocks / self._clock_hz
+
+    def wait(self) -> None:
+        """Wait until the simulation has ended, which it does not by itself.
+
+        Raises
+        ------
+        PlosiveError
+            It broke off.
+        """
+        raise PlosiveError(f"the simulated board ended with exit status {self._process.wait()}")
+
+    def unplug(self) -> None:
+        """End the simulation, as if the cable was pulled."""
+        if self._process.poll() is None:
+            self._process.stdin.close()
+            try:
+                self._process.wait(timeout=_END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._outer >= 0:
+            os.close(self._outer)
+            self._outer = -1
+
+    def close(self) -> None:
+        """End the simulation and remove what it needed."""
+        self.unplug()
+        self._shared.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> SimulatedBoard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames a second through a board."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flows.host.device import Device, DeviceError, best_of
+from flows.progress import Progress, silent
+from golden_model import Network, random_features
+
+__all__ = ["throughput"]
+
+
+def throughput(
+    device: Device,
+    *,
+    best: bool,
+    frames: int = 48,
+    seed: int = 1,
+    clock: Callable[[], float] | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Frames a second: features to the board and its results back, compared with the golden model.
+
+    Parameters
+    ----------
+    best : the best-N list is read, otherwise all logits.
+    clock : the board's own time in seconds, of a simulated one.
+
+    Raises
+    ------
+    DeviceError : the board has no best-N list, stops, or its results are wrong.
+    """
+    network = Network.random(device.config, seed)
+    device.prepare(network, progress)
+    features = random_features(device.config, frames, seed)
+    logits = network.run(features).logits
+    expected = best_of(logits, device.identity.best) if best else logits
+    started, before = time.monotonic(), clock() if clock else 0.0
+    actual = (device.best if best else device.run)(features, progress)
+    seconds, after = time.monotonic() - started, clock() if clock else 0.0
+    if not np.array_equal(actual, expected):
+        raise DeviceError(f"{device.link.name}: the board computes something else: see selftest")
+    return {
+        "readout": "best" if best else "logits",
+        "baud": device.link.baud,
+        "frames": frames,
+        "values_a_frame": int(actual[0].size) if len(actual) else 0,
+        "frames_per_s": round(frames / seconds, 1),
+        "board_frames_per_s": round(frames / (after - before), 1) if clock else None,
+    }
