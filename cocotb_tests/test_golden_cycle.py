@@ -218,7 +218,8 @@ def replayed_accumulators(config, network, image, trace):
                 a = acc[0] + 16 * acc[1]
                 if shift:
                     a = (a + 2 ** (shift - 1)) // 2**shift
-                acc = np.stack([a, a if config.time_steps == 2 else 0 * a])
+                part = np.arange(config.lanes) // config.neuron_lanes == trace["x_part"][clock]
+                acc = np.where(part, [a, a if config.time_steps == 2 else 0 * a], acc)
             acc = wrap(acc, config.acc_bits)
         for name in names:
             if f"{name}_read" not in trace:

@@ -76,6 +76,12 @@ opt_merge
 opt_clean
 clockgate -pos {gate} {pins} {test} -min_net_size {least}
 """
+# For abc: yosys' own script restructures once and maps for speed; this one restructures more and maps
+# for area, and then sizes gates for the period as yosys' does.
+_ABC = (
+    "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dc2;dch;dch;amap,-m;buffer,-c;topo;"
+    "upsize,{D};dnsize,{D};stime,-p"
+)
 # Registers are named after the signals that they drive.
 _MAP = """
 rename -wire t:$_*DFF*
@@ -83,7 +89,7 @@ dfflibmap {dont_use} -liberty cells.lib
 opt_expr
 opt_merge
 opt_clean
-abc {dont_use} -liberty cells.lib -constr abc.constr -D {period_ps}
+abc {dont_use} -liberty cells.lib -constr abc.constr -script {abc} -D {period_ps}
 setundef -zero
 hilomap -singleton -hicell {high} -locell {low}
 opt_clean -purge
@@ -379,6 +385,7 @@ def _script(pdk: Pdk, gated: bool, top: str, core: str, buffers: list[MemoryShap
         )
     text += _MAP.format(
         dont_use=" ".join(f"-dont_use {pattern}" for pattern in pdk.dont_use),
+        abc=_ABC,
         period_ps=round(1000 * PERIOD_NS),
         high=" ".join(pdk.tie_high),
         low=" ".join(pdk.tie_low),
