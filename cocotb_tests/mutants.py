@@ -406,8 +406,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "threshold of the wrong lane read",
             "neurons.py",
-            "fetched_lane - Mux(upper, config.neuron_lanes, 0)",
-            "fetched_lane - Mux(upper, config.neuron_lanes - 1, 0)",
+            "self.threshold_lane - Mux(upper, config.neuron_lanes, 0)",
+            "self.threshold_lane - Mux(upper, config.neuron_lanes - 1, 0)",
             ("t1", "t2"),
         ),
         (

@@ -19,7 +19,7 @@ from golden_model import Network
 from hw.config import preset
 
 TINY = preset("tiny")
-TINY_REGISTERS = 1032  # as bits in the trace's table, counters, weight port and stage X have them
+TINY_REGISTERS = 1052  # as bits in the trace's table, counters, weight port and stage X have them
 SUMS = ("cells", "combinational", "flip_flops", "clock_gates", "um2", "logic_um2", "macros_um2")
 
 

@@ -76,8 +76,8 @@ opt_merge
 opt_clean
 clockgate -pos {gate} {pins} {test} -min_net_size {least}
 """
-# For abc: yosys' own script restructures once and maps for speed; this one restructures more and maps
-# for area, and then sizes gates for the period as yosys' does.
+# For abc: yosys' own script restructures once and maps for speed; this one restructures more and
+# maps for area, and then sizes gates for the period as yosys' does.
 _ABC = (
     "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dc2;dch;dch;amap,-m;buffer,-c;topo;"
     "upsize,{D};dnsize,{D};stime,-p"

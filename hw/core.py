@@ -279,7 +279,7 @@ class Core(wiring.Component):
         threshold, parameter = len(banks), len(banks) + 1
         m.d.comb += [
             neurons.threshold_row.eq(port.row),
-            neurons.threshold_lane.eq(port.word),
+            neurons.threshold_lane.eq(port.read_word),
             neurons.threshold_read.eq(port.select[threshold] & ~port.write),
             neurons.threshold_write.eq(Mux(port.select[threshold] & port.write, 1 << port.word, 0)),
             neurons.threshold_write_data.eq(port.write_data),

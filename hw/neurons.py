@@ -61,8 +61,9 @@ class Neurons(wiring.Component):
     load_value, load_round : Out, of a LOAD slot, each lane of the part: the load is their sum.
     parameter_layer, parameter_write, parameter_write_data : In, parameter_data : Out; the
         parameter word of a layer.
-    threshold_row, threshold_lane, threshold_read, threshold_write, threshold_write_data : In,
-        threshold_data : Out; one write enable a lane, data one cycle after the read.
+    threshold_row, threshold_read, threshold_write, threshold_write_data, threshold_lane : In,
+        threshold_data : Out; one write enable a lane; data one cycle after the read, of the lane
+        named in that cycle.
     """
 
     def __init__(
@@ -296,15 +297,12 @@ class Neurons(wiring.Component):
         layer, part = self.slot.layer, self.slot.part
         if not self._constant:
             fetched = Signal.like(self.threshold_row)
-            fetched_lane = Signal.like(self.threshold_lane)
             with m.If(self.threshold_read):
-                m.d.sync += [
-                    fetched.eq(self.threshold_row),
-                    fetched_lane.eq(self.threshold_lane),
-                ]
-            upper = fetched_lane >= config.neuron_lanes
+                m.d.sync += fetched.eq(self.threshold_row)
+            upper = self.threshold_lane >= config.neuron_lanes
             layer, part = Mux(lif_slot, layer, fetched), Mux(lif_slot, part, upper)
-            place = (fetched_lane - Mux(upper, config.neuron_lanes, 0))[: len(fetched_lane)]
+            place = self.threshold_lane - Mux(upper, config.neuron_lanes, 0)
+            place = place[: len(self.threshold_lane)]
             m.d.comb += self.threshold_data.eq(threshold.as_value().word_select(place, bits))
         rows = self._threshold_memory_row(m) if config.folded else self._threshold_registers(m)
         choices = []
