@@ -365,8 +365,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "second set forgotten",
             "lif.py",
-            "(self.low + self.high)[",
-            "(self.low + 0)[",
+            "stimulus.eq(self.low + self.high)",
+            "stimulus.eq(self.low)",
             ("t1", "t1-folded"),
         ),
         (

@@ -95,10 +95,11 @@ class LIFLane(wiring.Component):
             self.load_round.eq(shifted[0]),
         ]
 
+        stimulus = Signal(signed(config.acc_bits))
         if config.time_steps == 2:
-            stimulus = Mux(self.step, self.high, self.low)
+            m.d.comb += stimulus.eq(Mux(self.step, self.high, self.low))
         else:
-            stimulus = (self.low + self.high)[: config.acc_bits].as_signed()
+            m.d.comb += stimulus.eq(self.low + self.high)
         # A decayed membrane is no wider than the membrane; the sum of two operands takes one more
         # bit than the wider one.
         total_bits = max(bits, config.acc_bits + config.membrane_frac) + 1
