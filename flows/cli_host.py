@@ -56,7 +56,7 @@ def options(
             "--baud",
             metavar="N",
             min=1200,
-            help="Speed of the line; without it 1,000,000, on a simulated board up to 3,000,000.",
+            help="Speed of the line; without it 1,000,000, for a simulated board the fastest.",
         ),
     ] = None,
     timeout: Annotated[

@@ -38,7 +38,6 @@ SPEED = 1_000_000
 """The speed if none is asked for: every USB adapter and every board can do it."""
 SIMULATED = "sim:"
 """What names of simulated boards begin with."""
-_FASTEST = 3_000_000  # of the USB adapters on the boards
 # A simulated board takes seconds for what a real one does in milliseconds.
 _TIMEOUT_S, _SIMULATED_TIMEOUT_S = 1.0, 20.0
 
@@ -68,8 +67,8 @@ def connect(
         A serial port, `sim:PRESET`, `sim:BOARD`, or `sim:BOARD:PRESET` for a board with another
         shape than its usual one. A board's name may be shortened.
     baud
-        The speed that is tried; without it one that all adapters can do, or that is quick to
-        simulate. Where the cable does not carry it the link is slower: see `Link.baud`.
+        The speed that is tried; without it one that all adapters can do, or the fastest of a
+        simulated board. Where the cable does not carry it the link is slower: see `Link.baud`.
     timeout_s
         Seconds without an answer after which a request is sent again; by default one, and more
         for simulated boards.
@@ -95,7 +94,7 @@ def connect(
     with SimulatedBoard(model, clock_hz) as board, open_port(board.terminal) as port:
         link = Link(port, timeout_s=timeout_s or _SIMULATED_TIMEOUT_S)
         progress("greeting the board")
-        link.connect(baud or min(_FASTEST, clock_hz // 4))
+        link.connect(baud or clock_hz // 4)  # the fastest
         yield Connection(link, board)
 
 
