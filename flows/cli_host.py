@@ -106,7 +106,7 @@ def probe(
 
     with _device(context) as (device, _, _):
         if expect is not None:
-            device.expect(simulated_hardware(expect)[0])
+            device.expect(simulated_hardware(expect).config)
         hello = device.link.greet()
         figures = {
             "port": device.link.name,
@@ -468,12 +468,12 @@ def simulate(
     from flows.host.simulated import SimulatedBoard, build_board
     from flows.progress import on_terminal
 
-    config, clock_hz = simulated_hardware(board)
+    hardware = simulated_hardware(board)
     with on_terminal() as progress:
-        model = build_board(config, context.obj.build, clock_hz=clock_hz, progress=progress)
-    with SimulatedBoard(model, clock_hz) as running:
+        model = build_board(**hardware._asdict(), build_dir=context.obj.build, progress=progress)
+    with SimulatedBoard(model, hardware.clock_hz) as running:
         if as_json:
-            print(json.dumps({"port": running.terminal, "clock_hz": clock_hz}), flush=True)
+            print(json.dumps({"port": running.terminal}), flush=True)
         else:
             print(running.terminal, flush=True)
         for number in (signal.SIGTERM, signal.SIGHUP):

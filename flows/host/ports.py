@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.errors import PlosiveError, ToolError
 from flows.host.device import Device
@@ -28,6 +28,7 @@ __all__ = [
     "SIMULATED",
     "SPEED",
     "Connection",
+    "Hardware",
     "connect",
     "connect_device",
     "open_port",
@@ -89,8 +90,9 @@ def connect(
         return
     from flows.host.simulated import SimulatedBoard, build_board
 
-    config, clock_hz = simulated_hardware(name.removeprefix(SIMULATED))
-    model = build_board(config, build_dir, clock_hz=clock_hz, progress=progress)
+    hardware = simulated_hardware(name.removeprefix(SIMULATED))
+    model = build_board(**hardware._asdict(), build_dir=build_dir, progress=progress)
+    clock_hz = hardware.clock_hz
     with SimulatedBoard(model, clock_hz) as board, open_port(board.terminal) as port:
         link = Link(port, timeout_s=timeout_s or _SIMULATED_TIMEOUT_S)
         progress("greeting the board")
@@ -111,8 +113,16 @@ def connect_device(name: str, baud: int | None = None, **options: Any) -> Iterat
         yield Device(connection.link)
 
 
-def simulated_hardware(name: str) -> tuple[AcceleratorConfig, int]:
-    """Configuration and clock of a simulated board: PRESET, BOARD or BOARD:PRESET.
+class Hardware(NamedTuple):
+    """What a simulated board is built of: configuration, clock, entries of the best-N list."""
+
+    config: AcceleratorConfig
+    clock_hz: int
+    best: int
+
+
+def simulated_hardware(name: str) -> Hardware:
+    """What PRESET, BOARD or BOARD:PRESET is, to be simulated.
 
     Raises
     ------
@@ -123,12 +133,12 @@ def simulated_hardware(name: str) -> tuple[AcceleratorConfig, int]:
     from flows.host.simulated import SIMULATED_CLOCK_HZ
 
     if name in PRESETS:
-        return PRESETS[name], SIMULATED_CLOCK_HZ
+        return Hardware(PRESETS[name], SIMULATED_CLOCK_HZ, best=1)
     wanted, _, shape = name.partition(":")
     for board in BOARDS.values():
         if wanted and board.name.startswith(wanted):
             config = board.folded(preset(shape)) if shape else board.config
-            return config, board.clock_hz
+            return Hardware(config, board.clock_hz, board.best)
     raise PlosiveError(
         f"there is no board {name!r} to simulate: there are {', '.join([*BOARDS, *PRESETS])}, and "
         "BOARD:PRESET"
