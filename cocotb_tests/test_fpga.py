@@ -11,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyosys
 import pytest
+import soundfile
 from amaranth.back import verilog as amaranth_verilog
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io
@@ -23,6 +25,7 @@ from cocotb_tests.board_tops import TOPS, TOPS_TOP, SmallCore, board_tops_verilo
 from cocotb_tests.memory_bench import wrong_words
 from cocotb_tests.runner import run_bench
 from flows import cli, fpga, fpga_boards, fpga_vivado, testbench, toolchain
+from flows.cycles import measured_figures
 from flows.errors import PlosiveError, ToolError
 from flows.fpga_boards import BOARDS, Board
 from flows.fpga_memory import (
@@ -34,6 +37,7 @@ from flows.fpga_memory import (
     spram_count,
     spram_wrapper,
 )
+from flows.inputs import audio_features, network_file
 from flows.sram import MemoryShape, memory_shapes
 from golden_model import Network
 from hw.boards import LED_PORTS, BoardTop, XilinxPLL
@@ -401,7 +405,10 @@ def small_design(board: Board, *_: object) -> fpga.Sources:
     return fpga.Sources(fpga.FPGA_TOP, component_verilog(top, fpga.FPGA_TOP), "", ())
 
 
-@pytest.mark.parametrize("name", ["icebreaker", pytest.param("ulx3s-85f", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["icebreaker", *(pytest.param(f"ulx3s-{size}f", marks=pytest.mark.slow) for size in (45, 85))],
+)
 def test_the_tools_make_the_same_bitstream_on_every_run(name, tmp_path):
     board = BOARDS[name]
     packed = []
@@ -509,6 +516,37 @@ def test_figures_are_complete_and_add_up(figures, monkeypatch, tmp_path):
     )
     assert made["interface"]["luts"]["with"] == made["interface"]["luts"]["core_alone"]
     assert made["critical_path"]["logic_ns"] > 0
+
+
+def test_the_table_says_the_same(capsys, figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(fpga, "board_sources", small_design)
+    arguments = ("--board", "icebreaker", "--seeds", 1, "-o", tmp_path)
+    made = figures(*arguments)
+    assert cli.run(["fpga", *map(str, arguments)]) == 0
+    shown = capsys.readouterr().out
+    for name, entry in made["resources"].items():
+        label = re.escape(fpga_boards.LABELS[name])
+        assert re.search(rf"{label} +{entry['used']:,} +{entry['available']:,} ", shown), name
+    assert f"{made['real_time_factor']['at_clock']:.1f}" in shown
+    assert shown.endswith(f"the host loads the weights\n{made['bitstream']['load']}\n")
+
+
+def test_cycles_of_a_recording(figures, monkeypatch, tmp_path):
+    """With a network and a recording the cycles of a frame are this network's on it."""
+    monkeypatch.setattr(fpga, "board_sources", small_design)
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, 0.1 * np.random.default_rng(1).standard_normal(16_000), 16_000)
+    made = figures(
+        *("--board", "icebreaker", "--network", "speech-t1", "--audio", wav),
+        *("--seeds", 1, "-o", tmp_path),
+    )
+    network = Network.load(network_file("speech-t1"))
+    config = ICEBREAKER.folded(network.config)
+    counted = measured_figures(config, network.on(config), audio_features(wav, network.header))
+    assert made["densities"] == "measured"
+    assert made["cycles_per_frame"] == counted["cycles_per_frame"]["mean"]
+    assert made["configuration"] == config.to_dict()
+    assert made["network_in_bitstream"] is True  # the small design has no large memories
 
 
 def test_a_clock_that_is_missed_makes_no_bitstream(refusal, monkeypatch, tmp_path):
