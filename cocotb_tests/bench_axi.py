@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import os
 import random
+from itertools import pairwise
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles
+from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import AxiStreamFrame
 
-from cocotb_tests.axi_host import AxiHost, best_elements, weight_rows
+from cocotb_tests.axi_host import AxiHost, best_elements, pauses, weight_rows
+from cocotb_tests.block_ports import start
 from golden_model import Network, cycle_laws, random_features
 from hw.config import AcceleratorConfig
 from hw.registers import (
@@ -116,7 +118,10 @@ async def _reads(host: AxiHost, seed: float, count: int) -> None:
             await host.refuses(rng.choice(["CONTROL", "FEATURES", "WEIGHT_ADDRESS", "WEIGHT_ROW"]))
         elif kind == 2:
             address = rng.choice(
-                [rng.randrange(4 * len(REGISTERS), 1 << 16), rng.randrange(64) * 4 + 1]
+                [
+                    rng.randrange(4 * len(REGISTERS), 1 << 16),
+                    rng.randrange(64) * 4 + rng.randrange(1, 4),
+                ]
             )
             assert await host.access_read(address) is None, f"{address:#x} answers"
         else:
@@ -149,6 +154,92 @@ async def _writes(host: AxiHost, seed: float, count: int, name: str) -> None:
             assert await host.read(name) == held
 
 
+# ---- masters at their limits -----------------------------------------------------------------
+
+_READ, _WRITE = (("ar",), "r"), (("aw", "w"), "b")  # channels of an access, and of its answer
+
+
+async def _begin_bare(dut):
+    """No masters: the bench drives the channels of AXI4-Lite itself, all to the same register."""
+    for name in ("awvalid", "wvalid", "bready", "arvalid", "rready"):
+        getattr(dut, f"s_axi_ctrl_{name}").value = 0
+    dut.s_axis_features_tvalid.value = 0
+    dut.m_axis_logits_tready.value = 0
+    address = register("IRQ_ENABLE").offset
+    dut.s_axi_ctrl_araddr.value = dut.s_axi_ctrl_awaddr.value = address
+    dut.s_axi_ctrl_wdata.value = 0
+    dut.s_axi_ctrl_wstrb.value = 15
+    edge = await start(dut)
+    await edge  # the first in which a valid may rise
+    return edge
+
+
+async def _offer(dut, edge, channel: str) -> None:
+    """Hold a channel's valid until it is taken."""
+    valid, ready = (getattr(dut, f"s_axi_ctrl_{channel}{name}") for name in ("valid", "ready"))
+    valid.value = 1
+    taken = False
+    while not taken:
+        taken = int(ready.value)  # at the rising edge that comes now
+        await edge
+    valid.value = 0
+
+
+@cocotb.test()
+async def pace(dut) -> None:
+    """With a master that is never late, a read takes five clocks and a write five."""
+    edge = await _begin_bare(dut)
+    for channels, answer in (_READ, _WRITE):
+        for name in channels:
+            getattr(dut, f"s_axi_ctrl_{name}valid").value = 1
+        getattr(dut, f"s_axi_ctrl_{answer}ready").value = 1
+        answers = []
+        for clock in range(60):
+            await edge
+            if int(getattr(dut, f"s_axi_ctrl_{answer}valid").value):
+                answers.append(clock)
+        assert {after - before for before, after in pairwise(answers)} == {5}, answer
+        # What is offered now is taken, and answered.
+        for offer in [cocotb.start_soon(_offer(dut, edge, name)) for name in channels]:
+            await offer
+        await ClockCycles(dut.clk, 12)
+
+
+@cocotb.test()
+async def answers_wait(dut) -> None:
+    """An answer that is not taken stays, whatever comes meanwhile; then all are answered once."""
+    edge = await _begin_bare(dut)
+    rng = random.Random(cocotb.RANDOM_SEED)
+    offered = {"ar": 0, "aw": 0, "w": 0}
+    for turn in range(20):
+        channels, answer = rng.choice((_READ, _WRITE))
+        # An access of the other kind comes meanwhile, and perhaps one more of the same.
+        others = [name for name in offered if name not in channels]
+        others += channels if rng.random() < 0.5 else ()
+        offers = [cocotb.start_soon(_offer(dut, edge, name)) for name in channels]
+        valid = getattr(dut, f"s_axi_ctrl_{answer}valid")
+        while not int(valid.value):
+            await edge
+        for name in rng.sample(others, len(others)):
+            offers.append(cocotb.start_soon(_offer(dut, edge, name)))
+            for _ in range(rng.randrange(4)):
+                await edge
+                assert int(valid.value), f"turn {turn}: {answer}valid fell"
+        for name in (*channels, *others):
+            offered[name] += 1
+        for name in rng.sample("rb", 2):
+            getattr(dut, f"s_axi_ctrl_{name}ready").value = 1
+            await ClockCycles(dut.clk, rng.randrange(1, 20))
+        for offer in offers:
+            await offer
+        await ClockCycles(dut.clk, 20)
+        await edge
+        for name in "rb":
+            getattr(dut, f"s_axi_ctrl_{name}ready").value = 0
+    assert int(dut.count_reads.value) == offered["ar"]
+    assert int(dut.count_writes.value) == offered["aw"] == offered["w"]
+
+
 # ---- a whole life ----------------------------------------------------------------------------
 
 
@@ -174,6 +265,7 @@ async def life(dut) -> None:
         await host.refuses("MODE", register("MODE").pack(readout=1))
     for source in ("streams", "registers"):
         await _reset_in_the_midst(plan, host, source)
+    await _reset_in_an_open_frame(plan, host)
     await _errors(plan, host)
     await _run(plan, host, "logits", "streams")
     await _window_bounds(plan, host)
@@ -295,6 +387,36 @@ async def _frames_of_a_reset(plan: Plan, host: AxiHost, features: np.ndarray) ->
         else:
             assert elements[: len(wanted)] == wanted
         count += 1
+
+
+async def _reset_in_an_open_frame(plan: Plan, host: AxiHost) -> None:
+    """A soft reset behind the first beat of a frame: the frame ends at once, and is told apart."""
+    config, dut = plan.config, host.dut
+
+    def all_but_one_beat():
+        while not int(dut.m_axis_logits_tvalid.value):
+            yield True
+        yield False
+        while True:
+            yield True
+
+    await host.mode("logits", "streams")
+    host.logits.set_pause_generator(all_but_one_beat())
+    features = random_features(config, 2, host.rng.randrange(1 << 30))
+    before = int(dut.count_logits.value)
+    host.stream(features)
+    await host.features.wait()
+    while int(dut.count_logits.value) == before:
+        await ClockCycles(dut.clk, 1)
+    await host.write("CONTROL", register("CONTROL").pack(soft_reset=1))
+    host.logits.set_pause_generator(pauses(random.Random(host.rng.random())))
+    elements, user = await with_timeout(host.streamed(), 10, "us")
+    assert user & 2, "a frame that was cut off looks whole"
+    kept, rest = elements[: -config.output_lanes], elements[-config.output_lanes :]
+    assert kept
+    assert kept == plan.network.run(features).logits[0].tolist()[: len(kept)]
+    assert not any(rest)
+    await _run(plan, host, "logits", "streams")
 
 
 async def _errors(plan: Plan, host: AxiHost) -> None:

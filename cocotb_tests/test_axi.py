@@ -63,5 +63,10 @@ def test_life_of_an_ip(shape, build_root, seed):
     run(shape, "life", build_root, seed)
 
 
+@pytest.mark.parametrize("bench", ["pace", "answers_wait"])
+def test_masters_at_their_limits(bench, build_root, seed):
+    run("tiny", bench, build_root, seed)
+
+
 def test_a_thousand_transactions(build_root, seed):
     run("tiny", "transactions", build_root, seed, transactions=1000)
