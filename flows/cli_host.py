@@ -2,7 +2,6 @@
 """`plosive host`: the commands that talk to a board."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -476,8 +475,9 @@ def simulate(
             print(json.dumps({"port": running.terminal}), flush=True)
         else:
             print(running.terminal, flush=True)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        # A program in the background of a script ignores Ctrl-C, unless it says otherwise.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         try:
             running.wait()
         except KeyboardInterrupt:
