@@ -236,7 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.hardware_results", description=__doc__)
     parser.add_argument("--draw", action="store_true", help="measure nothing, write the tables")
     parser.add_argument("--again", action="store_true", help="measure what is kept again, too")
-    parser.add_argument("--kind", action="append", metavar="KIND", help="only this; repeatable")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only commands with this in it")
     parser.add_argument("--build", type=Path, default=Path("build"), metavar="DIR")
     parser.add_argument("--pdk-root", type=Path, metavar="DIR", help="or PDK_ROOT")
     options = parser.parse_args()
@@ -246,7 +246,7 @@ def main() -> None:
         if not options.draw:
             with on_terminal() as progress:
                 found, skipped = measurements.measure(
-                    [job for job in jobs if job.kind in (options.kind or [job.kind])],
+                    [job for job in jobs if options.only in job.command],
                     held.values(),
                     build_dir=options.build,
                     pdk_root=options.pdk_root,

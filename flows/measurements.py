@@ -47,6 +47,7 @@ _PDK = "ihp-sg13g2"
 _GENERIC = ("tiny", "paper-t2")
 """Presets that are also counted in yosys' own gates, for machines without a PDK."""
 _FRAMES = 20
+_NETLIST_FRAMES = 5  # gates run some hundred times slower
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Measurement:
     ----------
     kind
         What it measures: "cycles", "gates" (yosys' own), "area", "timing", "state" (the Verilog
-        beside the model, all state), "fpga", "host" (a simulated board).
+        beside the model, all state), "netlist" (its outputs beside the model's), "fpga", "host" (a
+        simulated board).
     subject
         The preset or board.
     command
@@ -110,14 +112,16 @@ def preset_jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:
     for name in names:
         of_preset = ("--preset", name)
         on_cells = (*of_preset, "--pdk", _PDK)
-        run = (*of_preset, "--random", "1", "--frames", str(_FRAMES))
+        run = (*of_preset, "--random", "1")
+        netlist = ("--check", "outputs", "--netlist", _PDK)
         gates = ("area", *of_preset, "--pdk", "generic")
         jobs += [
             Job("cycles", name, ("cycles", *of_preset, "--densities", "published")),
             *([Job("gates", name, gates)] if name in _GENERIC else []),
             Job("area", name, ("area", *on_cells)),
             Job("timing", name, ("timing", *on_cells)),
-            Job("state", name, ("simulate", *run)),
+            Job("state", name, ("simulate", *run, "--frames", str(_FRAMES))),
+            Job("netlist", name, ("simulate", *run, "--frames", str(_NETLIST_FRAMES), *netlist)),
         ]
     return jobs
 
@@ -194,6 +198,10 @@ def _process(printed: dict[str, Any]) -> dict[str, str]:
     return {**printed["versions"], "library": printed["library"], "corner": printed["corner"]}
 
 
+def _simulator_and_process(printed: dict[str, Any]) -> dict[str, str]:
+    return {**_simulator(printed), "yosys": toolchain.find("yosys").version}
+
+
 def _simulator(_printed: dict[str, Any]) -> dict[str, str]:
     return {"verilator": toolchain.find("verilator").version}
 
@@ -212,13 +220,22 @@ def _netlist(name: str, pdk: str, root: Path | None) -> str:
 
 
 def _area_inputs(job: Job, root: Path | None) -> list[str]:
-    pdk = _pdk(job.option("--pdk"), root)
+    return _mapped(job.subject, _pdk(job.option("--pdk"), root), root)
+
+
+def _mapped(name: str, pdk: Pdk, root: Path | None) -> list[str]:
+    """The netlist, and the macros in it."""
     macros = [hashlib.sha256(macro.liberty.read_bytes()).hexdigest() for macro in pdk.macros]
-    return [_netlist(job.subject, pdk.name, root), *macros]
+    return [_netlist(name, pdk.name, root), *macros]
 
 
 def _timing_inputs(job: Job, root: Path | None) -> list[str]:
     return [*_area_inputs(job, root), toolchain.find("sta").version]
+
+
+def _netlist_inputs(job: Job, root: Path | None) -> list[str]:
+    pdk = _pdk(job.option("--netlist"), root)
+    return [*_mapped(job.subject, pdk, root), toolchain.find("verilator").version]
 
 
 def _simulation_inputs(job: Job, _root: Path | None) -> list[str]:
@@ -249,6 +266,7 @@ _KINDS = {
     "area": _Kind(area_of, _process, _area_inputs),
     "timing": _Kind(timing_of, _process, _timing_inputs),
     "state": _Kind(_simulation_of, _simulator, _simulation_inputs),
+    "netlist": _Kind(_simulation_of, _simulator_and_process, _netlist_inputs),
     "fpga": _Kind(_fpga_of, lambda printed: printed["versions"], _board_inputs),
     "host": _Kind(_selftest_of, _simulator, _board_inputs),
 }
@@ -329,7 +347,7 @@ def _run(job: Job, build_dir: Path, pdk_root: Path | None) -> dict[str, Any]:
     """What a command prints."""
     name, *rest = job.arguments
     places = [] if name == "cycles" else ["--build", str(build_dir)]
-    if pdk_root is not None and job.option("--pdk"):
+    if pdk_root is not None and (job.option("--pdk") or job.option("--netlist")):
         places += ["--pdk-root", str(pdk_root)]
     result = subprocess.run(
         [sys.executable, "-m", "flows.cli", name, *places, *rest, "--json"],
