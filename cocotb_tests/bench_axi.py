@@ -24,6 +24,7 @@ from hw.config import AcceleratorConfig
 from hw.registers import (
     CONSTANTS,
     COUNTER_REGISTERS,
+    IRQ_SOURCES,
     MAGIC,
     REGISTERS,
     configuration,
@@ -94,6 +95,9 @@ async def transactions(dut) -> None:
         await host.point(region)
         assert [await host.read("WEIGHT_DATA") for _ in words] == words
         await host.refuses("WEIGHT_DATA")  # behind the last row
+    assert host.writes + host.reads >= plan.transactions
+    beats = f"{features.size} features, {int(dut.count_logits.value)} beats of logits"
+    cocotb.log.warning("transactions: %d writes, %d reads, %s", host.writes, host.reads, beats)
 
 
 async def _streams(host: AxiHost, features: np.ndarray, expected: np.ndarray) -> None:
@@ -266,6 +270,7 @@ async def life(dut) -> None:
     for source in ("streams", "registers"):
         await _reset_in_the_midst(plan, host, source)
     await _reset_in_an_open_frame(plan, host)
+    await _interrupts(plan, host)
     await _errors(plan, host)
     await _run(plan, host, "logits", "streams")
     await _window_bounds(plan, host)
@@ -417,6 +422,43 @@ async def _reset_in_an_open_frame(plan: Plan, host: AxiHost) -> None:
     assert kept == plan.network.run(features).logits[0].tolist()[: len(kept)]
     assert not any(rest)
     await _run(plan, host, "logits", "streams")
+
+
+async def _interrupts(plan: Plan, host: AxiHost) -> None:
+    """Each state raises irq if it is enabled, and no other does."""
+    seen = set()
+
+    async def look(**expected: int) -> None:
+        await ClockCycles(host.dut.clk, 500)  # until nothing moves
+        for name in IRQ_SOURCES:
+            enable = register("IRQ_ENABLE").pack(**{name: 1})
+            await host.write("IRQ_ENABLE", enable)
+            up = expected.get(name, 0)
+            assert await host.read("IRQ_STATUS") == enable * up, name
+            assert int(host.dut.irq.value) == up, name
+            seen.add((name, up))
+        await host.write("IRQ_ENABLE", 0)
+
+    reset = register("CONTROL").pack(soft_reset=1)
+    await host.write("CONTROL", reset)
+    await look(idle=1)
+    await host.mode("logits", "registers")
+    await look(idle=1, features=1)
+    await host.refuses("ID", 1)
+    await look(idle=1, features=1, error=1)
+    await host.write("ERRORS", _ACCESS)
+    # Frames whose results nobody takes, until they block the machine.
+    for index, row in enumerate(random_features(plan.config, 20, host.rng.randrange(1 << 30))):
+        await host.put(row, start=index == 0, end=False)
+        await ClockCycles(host.dut.clk, 300)
+        if await host.status("blocked"):
+            break
+    await host.write("ERRORS", _OVERRUN)
+    await look(results=1, features=1)
+    await host.write("CONTROL", reset)
+    await look(idle=1)
+    assert len(seen) == 2 * len(IRQ_SOURCES)
+    await host.write("CONTROL", reset)
 
 
 async def _errors(plan: Plan, host: AxiHost) -> None:
