@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,17 @@ from flows.fpga_memory import (
     spram_count,
     spram_wrapper,
 )
+from flows.host import Device, Link
+from flows.host.link import BusError
+from flows.host.ports import open_port
+from flows.host.simulated import SIMULATED_CLOCK_HZ, SimulatedBoard, build_board
 from flows.inputs import audio_features, network_file
 from flows.sram import MemoryShape, memory_shapes
 from golden_model import Network
 from hw.boards import LED_PORTS, BoardTop, XilinxPLL
 from hw.config import PRESETS, preset
 from hw.core import Core
+from hw.registers import register
 from hw.verilog import TOP, component_verilog
 
 TINY = preset("tiny")
@@ -348,6 +354,42 @@ def test_board_tops_start_run_and_show_their_state(build_root, seed):
         extra_args=("--output-split", "0", "-CFLAGS", "-O0"),
     )
     assert result.tests == 3
+
+
+@pytest.mark.xdist_group("host")  # its model is built there, too
+def test_leds_show_what_the_board_does(build_root):
+    def lit(wanted: int) -> int:
+        """What the LEDs show, when it is what is wanted or after a second."""
+        until = time.monotonic() + 1
+        while board.leds != wanted and time.monotonic() < until:
+            time.sleep(0.01)
+        return board.leds
+
+    idle, busy, error = 1, 2, 4
+    with SimulatedBoard(build_board(TINY, build_root)) as board:
+        port = open_port(board.terminal)
+        try:
+            link = Link(port, timeout_s=20)
+            link.connect(SIMULATED_CLOCK_HZ // 4)
+            device = Device(link)
+            device.load(Network.random(TINY, 1))
+            assert lit(idle) == idle
+            with pytest.raises(BusError):
+                link.read(0xFFFC)
+            assert lit(idle | error) == idle | error
+            device.write("ERRORS", **dict.fromkeys(device.errors(), 1))
+            assert lit(idle) == idle
+            # Results that nobody takes hold the machine up.
+            device.begin()
+            device.write("FRAME_FLAGS", start=1)
+            words = [0x55555555] * 3 * device.identity.feature_words
+            taken = link.write_fixed(register("FEATURES").offset, words)
+            assert lit(busy) == busy
+            device.reset()
+            assert lit(idle) == idle
+            assert taken == len(words)
+        finally:
+            port.close()
 
 
 def test_a_clock_out_of_range_is_refused():
