@@ -45,6 +45,7 @@ from hw.config import preset
 from hw.registers import CONSTANTS, MAGIC, constant_values
 from hw.shell import build_hash
 from model_zoo import zoo
+from model_zoo.phones import PHONES
 
 TINY = preset("tiny")
 # As many features and outputs as the shipped network, and nothing else of its size.
@@ -456,6 +457,44 @@ def test_raw_samples_of_standard_input_become_phones(speech_board, speech, voice
     assert figures["frames"] == len(audio_features(voice, Network.load(speech).header))
 
 
+@pytest.mark.parametrize("sound", ["microphone", "none"])
+def test_the_microphone_is_heard_until_ctrl_c(speech_board, speech, voice, tmp_path, sound):
+    samples, _ = soundfile.read(voice, dtype="int16")
+    raw = tmp_path / "samples.raw"
+    raw.write_bytes(samples.tobytes())
+    recorder = tmp_path / "arecord"
+    recorder.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && echo "arecord: version 1.2.8" && exit\n'
+        f"{f'cat {raw}; exec sleep 60' if sound == 'microphone' else 'echo no card >&2; exit 1'}\n"
+    )
+    recorder.chmod(0o755)
+    command = [
+        *(sys.executable, "-c", "from flows.cli import main; main()", "host"),
+        *("--port", speech_board.terminal, "stream", "--network", str(speech)),
+    ]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as listening:
+        if sound == "none":
+            assert listening.wait(60) == 1
+            lines = listening.stderr.read().splitlines()
+            assert lines[-1] == "plosive: the microphone: arecord ended: no card"
+            return
+        while "listening" not in listening.stderr.readline():
+            assert listening.poll() is None
+        start = speech_board.clocks
+        while speech_board.clocks < start + 50_000:  # frames are on their way
+            assert listening.poll() is None
+            time.sleep(0.01)
+        listening.send_signal(signal.SIGINT)
+        assert listening.wait(60) == 0
+        phones = listening.stdout.read().split()
+        assert phones
+        assert set(phones) <= set(PHONES)
+        assert re.search(r"\d+ frames; the line carries", listening.stderr.read())
+
+
 def test_phones_as_they_come_are_those_of_the_whole_recording(voice):
     network = Network.load(zoo.path("speech"))
     logits = network.run(audio_features(voice, network.header)).logits
@@ -553,6 +592,15 @@ def test_a_port_in_use(board, refused):
         assert refused("--port", board.terminal, "probe") == (
             f"--port is {board.terminal}: another program is using it"
         )
+
+
+def test_adapters_are_asked_to_pass_each_answer_on_at_once(board, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        serial.Serial, "set_low_latency_mode", lambda port, on: asked.append((port.name, on))
+    )
+    open_port(board.terminal).close()
+    assert asked == [(board.terminal, True)]
 
 
 def test_a_port_without_permission(board, refused, monkeypatch):

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -319,19 +319,13 @@ def stream(
 
     held = _labelled(network)
     figures: dict[str, Any] = {}
-    with _device(context) as (device, progress, _):
-        device.prepare(held, progress)
+    with _device(context, shown=False) as (device, _, _):  # a spinner would be in the phones' way
+        device.prepare(held)
         with from_stdin() if stdin else from_microphone() as chunks:
-            progress("listening")
-            try:
-                for phone in speech.stream(
-                    device, held, chunks, gain=gain, best=best, figures=figures
-                ):
-                    text = json.dumps(phone) if as_json else phone["phone"]
-                    print(text, end="\n" if as_json else " ", flush=True)
-            except KeyboardInterrupt:
-                if stdin:
-                    raise
+            say("listening; Ctrl-C ends it" if not stdin else "listening")
+            for phone in speech.stream(device, held, chunks, gain=gain, best=best, figures=figures):
+                text = json.dumps(phone) if as_json else phone["phone"]
+                print(text, end="\n" if as_json else " ", flush=True)
     if as_json:
         print(json.dumps(figures))
         return
@@ -488,9 +482,10 @@ def simulate(
 
 
 @contextmanager
-def _connection(context: typer.Context) -> Iterator[tuple[Any, Any]]:
+def _connection(context: typer.Context, shown: bool = True) -> Iterator[tuple[Any, Any]]:
+    """The connection, and where to tell progress: nowhere unless it is shown."""
     from flows.host.ports import connect
-    from flows.progress import on_terminal
+    from flows.progress import on_terminal, silent
 
     chosen: _Options = context.obj
     if chosen.port is None:
@@ -498,7 +493,7 @@ def _connection(context: typer.Context) -> Iterator[tuple[Any, Any]]:
             "no --port is given: it is a serial port, as /dev/ttyUSB0, or sim:NAME, as sim:tiny"
         )
     with (
-        on_terminal() as progress,
+        on_terminal() if shown else nullcontext(silent) as progress,
         connect(
             chosen.port,
             chosen.baud,
@@ -513,11 +508,11 @@ def _connection(context: typer.Context) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def _device(context: typer.Context) -> Iterator[tuple[Any, Any, Any]]:
+def _device(context: typer.Context, shown: bool = True) -> Iterator[tuple[Any, Any, Any]]:
     """The device, where to tell progress, and the clock of a simulated board or None."""
     from flows.host.device import Device
 
-    with _connection(context) as (connection, progress):
+    with _connection(context, shown) as (connection, progress):
         board = connection.board
         clock = None if board is None else lambda: board.seconds
         yield Device(connection.link), progress, clock

@@ -10,7 +10,7 @@ import errno
 import stat
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -170,7 +170,7 @@ def open_port(name: str) -> Any:
     if not stat.S_ISCHR(mode):
         raise PlosiveError(f"--port is {name}: it is no serial port; {_present()}")
     try:
-        return serial.Serial(name, DEFAULT_BAUD, timeout=0.05, write_timeout=5, exclusive=True)
+        port = serial.Serial(name, DEFAULT_BAUD, timeout=0.05, write_timeout=5, exclusive=True)
     except (OSError, ValueError, termios.error) as error:
         number = getattr(error, "errno", None)
         if number in (errno.EACCES, errno.EPERM):
@@ -180,6 +180,10 @@ def open_port(name: str) -> Any:
         if number in (errno.EAGAIN, errno.EBUSY):
             raise PlosiveError(f"--port is {name}: another program is using it") from error
         raise LinkError(f"--port is {name}: it does not open as a serial port ({error})") from error
+    # Else an FTDI adapter keeps the end of each answer for 16 ms. What is no adapter cannot do it.
+    with suppress(AttributeError, OSError, ValueError):
+        port.set_low_latency_mode(True)
+    return port
 
 
 def _present() -> str:
