@@ -225,6 +225,36 @@ def test_files_of_measurements(tmp_path: Path) -> None:
         measurements.read(path)
 
 
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch) -> Path:
+    """`python -m flows.baselines` with measurements and baselines of this file."""
+    path = tmp_path / "baselines.json"
+    baselines.update(HELD, [], path)
+    monkeypatch.setattr(baselines, "FILE", path)
+    grown = replace(MEASURED, figures={"cells": 1100, "fmax_mhz": 100.0})
+    monkeypatch.setattr(measurements, "measure", lambda *_, **__: ([grown], {}))
+    return path
+
+
+def test_the_command_fails_on_a_regression(command: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["baselines", "--preset", "tiny"])
+    before = command.read_text()
+    with pytest.raises(SystemExit, match=r"^flows\.baselines: `plosive area .*, cells: regression"):
+        baselines.main()
+    assert "Against the baselines" in capsys.readouterr().out
+    assert command.read_text() == before
+
+
+def test_the_command_makes_a_baseline(command: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["baselines", "--update"])
+    baselines.main()
+    assert "1 baselines written" in capsys.readouterr().out
+    assert [entry["figures"]["cells"] for entry in baselines.load(command).entries] == [1, 1100]
+    monkeypatch.setattr("sys.argv", ["baselines"])
+    baselines.main()
+    assert "2 the same" in capsys.readouterr().out
+
+
 def test_the_command_line_refuses_an_unknown_preset(monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["baselines", "--preset", "huge"])
     with pytest.raises(SystemExit, match=r"^flows\.baselines: preset is 'huge': the presets are "):

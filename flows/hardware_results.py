@@ -20,7 +20,7 @@ from flows.measurements import BOARD_SHAPES, Measurement, board_jobs, preset_job
 from flows.progress import on_terminal
 from hw.config import PRESETS
 
-__all__ = ["BEGIN", "END", "KEPT", "PAGE", "README", "block", "main", "page", "with_block"]
+__all__ = ["BEGIN", "END", "KEPT", "PAGE", "README", "block", "draw", "main", "page", "with_block"]
 
 PROJECT = Path(__file__).resolve().parents[1]
 KEPT = PROJECT / "docs" / "results" / "hardware.json"
