@@ -738,8 +738,9 @@ def test_a_killed_host_leaves_a_board_that_answers(board):
 
 
 def test_a_board_that_stops_answering_and_comes_back(board):
-    with _connected(board, timeout_s=0.05) as (link, _):
+    with _connected(board) as (link, _):
         device = Device(link)
+        link.timeout_s = 0.05
         os.kill(board.process_id, signal.SIGSTOP)
         with pytest.raises(LinkError, match="the board no longer answers"):
             device.status()
