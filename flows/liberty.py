@@ -24,6 +24,8 @@ _STATEMENT = re.compile(
     re.VERBOSE,
 )
 
+_KEPT = ("values", "index_1", "index_2", "capacitive_load_unit")  # of `name (arguments);`
+
 
 @dataclass
 class Group:
@@ -36,7 +38,7 @@ class Group:
     name
         What stands in the parentheses, without quotes.
     attributes
-        Values of `name : value` as text without quotes.
+        Values of `name : value` as text without quotes; of `name (arguments);` those of tables.
     groups
         The groups inside, in order.
     """
@@ -99,7 +101,7 @@ def read_liberty(path: Path) -> Group:
             opened.pop()
         elif found["value"] is not None:
             opened[-1].attributes[found["name"]] = _bare(found["value"])
-        elif found["name"] in ("values", "capacitive_load_unit"):
+        elif found["name"] in _KEPT:
             opened[-1].attributes[found["name"]] = _bare(found["arguments"])
     if len(opened) > 1:
         inside = opened[-1]

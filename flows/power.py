@@ -579,6 +579,12 @@ def _constants(netlist: Netlist) -> list[dict[str, Any]]:
             "source": f"nom_voltage of {netlist.pdk.library}",
         },
         {
+            "name": "wires",
+            "value": library.attributes.get("default_wire_load", "none"),
+            "unit": "model of length by fanout",
+            "source": f"default_wire_load of {netlist.pdk.library}, as OpenSTA applies it",
+        },
+        {
             "name": "frames",
             "value": _FRAMES_PER_S,
             "unit": "1/s",
@@ -603,7 +609,7 @@ def _constants(netlist: Netlist) -> list[dict[str, Any]]:
 
 
 _NOTES = [
-    "an estimate: typical corner, no wires and no clock tree; a layout takes more",
+    "an estimate: typical corner, wires by the library's model, no clock tree; a layout takes more",
     "an operation is one accumulation; who counts a multiplication beside it has twice as many",
     "the reference is a 28 nm design with a commercial library: its figures are not comparable",
 ]

@@ -44,7 +44,7 @@ def timing_figures(netlist: Netlist) -> dict[str, Any]:
     path = _path(checks)
     period = PERIOD_NS - path["slack_ns"]
     without = [m.name for m in netlist.memories if m.name not in netlist.tilings]
-    notes = ["the clock is ideal and wires cost nothing: a layout is slower"]
+    notes = ["the clock is ideal and wires are the library's guess by fanout: a layout is slower"]
     if without:
         notes.append(
             f"{len(without)} memories have no macros here: paths from and to them are not timed"
