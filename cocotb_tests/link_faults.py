@@ -33,14 +33,25 @@ from flows.progress import Progress, on_terminal, silent
 from hw.serial_bridge import SerialBridge
 from hw.verilog import component_verilog
 
-__all__ = ["KINDS", "Cable", "Report", "build_model", "crc_facts", "run", "run_kind"]
+__all__ = [
+    "KINDS",
+    "Cable",
+    "Report",
+    "Spoiling",
+    "bridge_verilog",
+    "build_model",
+    "crc_facts",
+    "report_lines",
+    "run",
+    "run_kind",
+]
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _PROGRAM = Path(__file__).with_name("link_board.cpp")
 CLOCK_HZ = 16 * DEFAULT_BAUD  # 16 clocks a bit at the default speed, 4 at the fast one
 FAST = 4 * DEFAULT_BAUD
-_HOLD_BITS, _PATIENCE_BITS = 15, 10
-_TIMEOUT_S = 0.002
+_HOLD_BITS, _PATIENCE_BITS = 16, 10  # the longest packet passes in 2**16 clocks
+TIMEOUT_S = 0.002
 _NEVER = 2**63
 _NO_SESSION = 3
 
@@ -51,13 +62,17 @@ _COMMAND = struct.Struct("<Qd4Q4I")
 _REPLY = struct.Struct("<4Q2I")
 
 
+def bridge_verilog() -> str:
+    """The bridge that the campaign is about."""
+    bridge = SerialBridge(
+        CLOCK_HZ, DEFAULT_BAUD, hold_bits=_HOLD_BITS, patience_bits=_PATIENCE_BITS
+    )
+    return component_verilog(bridge, "bridge")
+
+
 def build_model(build_dir: Path, verilog: str | None = None) -> verilator.SimModel:
-    """The simulation of a bridge with registers behind; of other Verilog to try broken ones."""
-    if verilog is None:
-        bridge = SerialBridge(
-            CLOCK_HZ, DEFAULT_BAUD, hold_bits=_HOLD_BITS, patience_bits=_PATIENCE_BITS
-        )
-        verilog = component_verilog(bridge, "bridge")
+    """The simulation of the bridge with registers behind; of other Verilog to try broken ones."""
+    verilog = bridge_verilog() if verilog is None else verilog
     with tempfile.TemporaryDirectory(prefix="plosive-link-") as folder:
         source = Path(folder, "bridge.v")
         source.write_text(verilog)
@@ -380,7 +395,7 @@ class WatchedLink(Link):
     """The driver, with an account of what became of each try to send a request."""
 
     def __init__(self, cable: Cable, campaign: Campaign) -> None:
-        super().__init__(cable, timeout_s=_TIMEOUT_S, clock=cable)
+        super().__init__(cable, timeout_s=TIMEOUT_S, clock=cable)
         self._campaign = campaign
 
     def _try(self, *arguments: Any) -> Any:
@@ -532,7 +547,7 @@ class Campaign:
         """The board's own count, at the end."""
         self.cable.spoiling = Spoiling()
         self.calm()
-        link = Link(self.cable, timeout_s=_TIMEOUT_S, clock=self.cable)
+        link = Link(self.cable, timeout_s=TIMEOUT_S, clock=self.cable)
         self.dropped = link.connect(DEFAULT_BAUD, patience_s=0.2).dropped
         words = [self.rng.getrandbits(32) for _ in range(126)]
         if link.echo(words) != words:
@@ -662,6 +677,9 @@ KINDS: dict[str, Callable[[Campaign, int], None]] = {
 """By name: what spoils a campaign's cable until there were so many faults."""
 
 
+_OUTCOMES = ("no effect", "repeated", "reported")
+
+
 @dataclass(frozen=True)
 class Report:
     """What became of the faults of one kind.
@@ -720,9 +738,6 @@ def run_kind(model: verilator.SimModel, kind: str, faults: int, seed: int = 1) -
         )
 
 
-_OUTCOMES = ("no effect", "repeated", "reported")
-
-
 def run(
     build_dir: Path, faults: int = 1000, seed: int = 1, progress: Progress = silent
 ) -> list[Report]:
@@ -758,11 +773,12 @@ def crc_facts(bits: int = 4096, flips: float = 0.001) -> dict[str, Any]:
     pairs = np.sort(syndromes[first] ^ syndromes[second])
     if len(np.unique(syndromes)) < bits:
         least = 2
-    elif np.isin(syndromes, pairs).any():
+    elif (pairs[np.minimum(np.searchsorted(pairs, syndromes), len(pairs) - 1)] == syndromes).any():
         least = 3
     else:
         least = 4
-    _, times = np.unique(pairs, return_counts=True)
+    ends = np.flatnonzero(np.diff(pairs, append=~pairs[-1:]))
+    times = np.diff(ends, prepend=-1)
     patterns = int((times * (times - 1) // 2).sum()) // 3  # each is three pairs of pairs
     of_four = bits * (bits - 1) * (bits - 2) * (bits - 3) // 24
     shares = [(1 - flips) ** bits]  # of packets with 0, 1, ... flipped bits
@@ -780,7 +796,7 @@ def crc_facts(bits: int = 4096, flips: float = 0.001) -> dict[str, Any]:
 # ---- the command -----------------------------------------------------------------------------
 
 
-def _lines(reports: Sequence[Report], crc: dict[str, Any]) -> list[str]:
+def report_lines(reports: Sequence[Report], crc: dict[str, Any]) -> list[str]:
     """The reports as text."""
     heads = ("fault", "faults", *_OUTCOMES, "calls", "dropped", "broken", "silent")
     rows = [heads]
@@ -831,7 +847,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json.dumps({"kinds": [r.to_dict() for r in reports], "crc": crc}, indent=1))
     else:
-        print("\n".join(_lines(reports, crc)))
+        print("\n".join(report_lines(reports, crc)))
     return 0 if all(report.passed for report in reports) else 1
 
 
