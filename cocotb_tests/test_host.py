@@ -36,12 +36,11 @@ from flows.host.ports import open_port
 from flows.host.samples import samples_of
 from flows.host.simulated import SIMULATED_CLOCK_HZ, SimulatedBoard, build_board
 from flows.host.speech import LogitPhones, phones_of_best, stream
-from flows.host.throughput import throughput
 from flows.inputs import audio_features
 from flows.transcribe import phones_of
 from golden_model import Network, random_features
 from golden_model.laws import cycle_laws
-from hw.config import preset
+from hw.config import PRESETS, preset
 from hw.registers import CONSTANTS, MAGIC, constant_values
 from hw.shell import build_hash
 from model_zoo import zoo
@@ -523,14 +522,15 @@ def test_best_classes_become_phones_when_they_last():
     assert round(100 * phones[-1]["end"]) == 21
 
 
-def test_classes_keep_up_with_real_time_on_the_slowest_line(speech_board, figures):
-    both = figures(speech_board.terminal, "bench", "--frames", 4)["throughput"]
+def test_classes_keep_up_with_real_time_on_the_slowest_line(build_root, figures, monkeypatch):
+    monkeypatch.setitem(PRESETS, "small speech", SPEECH)
+    simulated = ("sim:small speech", "--build", build_root, "bench")
+    (slow,) = figures(*simulated, "--best", "--speed", 115_200, "--frames", 24)["throughput"]
+    assert (slow["baud"], slow["values_a_frame"]) == (115_200, 2)
+    assert slow["board_frames_per_s"] > 100
+    both = figures(*simulated, "--frames", 4)["throughput"]
     assert [row["readout"] for row in both] == ["best", "logits"]
     assert [row["values_a_frame"] for row in both] == [2, 183]
-    with _connected(speech_board, baud=115_200) as (link, _):
-        shown = throughput(Device(link), best=True, frames=24, clock=lambda: speech_board.seconds)
-    assert shown["baud"] == 115_200
-    assert shown["board_frames_per_s"] > 100
 
 
 @pytest.mark.slow

@@ -406,6 +406,12 @@ def bench(
         bool | None,
         typer.Option("--best/--logits", help="Only the best classes, or only logits; else both."),
     ] = None,
+    speeds: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--speed", metavar="N", min=1200, help="Measure at this one. May be repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Frames a second: features to the board, results back, and compared with the golden model.
@@ -416,18 +422,28 @@ def bench(
     **Examples**
 
     - `plosive host --port /dev/ttyUSB0 bench`
-    - `plosive host --port sim:ulx3s --baud 115200 bench --best`
-    - `plosive host --port sim:ulx3s --baud 3000000 bench --logits --json`
+    - `plosive host --port sim:ulx3s bench --best --speed 115200`
+    - `plosive host --port sim:ulx3s bench --logits --speed 3000000 --json`
     """
+    from flows.host.link import LinkError
     from flows.host.throughput import throughput
+    from golden_model import Network
 
     with _device(context) as (device, progress, clock):
-        wanted = (True, False) if best is None else (best,)
-        figures = [
-            throughput(device, best=kind, frames=frames, clock=clock, progress=progress)
-            for kind in wanted
-            if best is not None or not kind or device.identity.best
-        ]
+        network = Network.random(device.config, 1)
+        device.load(network, progress)
+        # Without being asked for, what the board has.
+        kinds = (best,) if best is not None else (True, False)[not device.identity.best :]
+        figures = []
+        for speed in speeds or [device.link.baud]:
+            if not device.link.set_baud(speed):
+                raise LinkError(f"{device.link.name}: the line does not carry {speed} baud")
+            figures += [
+                throughput(
+                    device, network, best=kind, frames=frames, clock=clock, progress=progress
+                )
+                for kind in kinds
+            ]
     if as_json:
         print_json({"throughput": figures})
         return
