@@ -3,6 +3,7 @@
 
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,6 +208,32 @@ def test_without_a_pdk_the_rest_is_measured(tmp_path: Path, build_root: Path, mo
     found, skipped = measurements.measure([job], build_dir=build_root, pdk_root=tmp_path)
     assert found == []
     assert skipped[job.command].startswith("the PDK ihp-sg13g2 was not found: ")
+
+
+def test_a_recording_is_found_where_the_data_are(tmp_path: Path, monkeypatch) -> None:
+    """The command that is kept names no folder of a machine."""
+    (job,) = [job for job in measurements.preset_jobs(["speech"]) if job.kind == "speech"]
+    assert "--audio DATA/arctic/" in job.command
+    ran: list[list[str]] = []
+    monkeypatch.setenv("PLOSIVE_DATA", str(tmp_path))
+    monkeypatch.setattr(measurements, "_timing_inputs", lambda *_: [])
+    _, skipped = measurements.measure([job], build_dir=tmp_path)
+    missing = tmp_path / job.option("--audio").removeprefix("DATA/")
+    assert skipped[job.command] == f"{missing} was not found: it is a recording of CMU ARCTIC"
+    missing.parent.mkdir(parents=True)
+    missing.write_bytes(b"speech")
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 1, "", "plosive: no\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(PlosiveError, match=r"` fails: no$"):
+        measurements.measure([job], build_dir=tmp_path)
+    assert str(missing) in ran[0]
+    monkeypatch.setenv("PLOSIVE_DATA", str(tmp_path / "nowhere"))
+    _, skipped = measurements.measure([job], build_dir=tmp_path)
+    assert "nowhere' does not exist" in skipped[job.command]
 
 
 def test_a_command_that_fails_is_one_line(tmp_path: Path) -> None:
