@@ -270,6 +270,8 @@ async def life(dut) -> None:
     for source in ("streams", "registers"):
         await _reset_in_the_midst(plan, host, source)
     await _reset_in_an_open_frame(plan, host)
+    if plan.best:
+        await _list_waits(plan, host)
     await _interrupts(plan, host)
     await _errors(plan, host)
     await _run(plan, host, "logits", "streams")
@@ -422,6 +424,27 @@ async def _reset_in_an_open_frame(plan: Plan, host: AxiHost) -> None:
     assert kept == plan.network.run(features).logits[0].tolist()[: len(kept)]
     assert not any(rest)
     await _run(plan, host, "logits", "streams")
+
+
+async def _list_waits(plan: Plan, host: AxiHost) -> None:
+    """A best-N list that nobody takes keeps the machine busy, so MODE as it is."""
+    await host.mode("best", "streams")
+    host.logits.clear_pause_generator()
+    host.logits.pause = True
+    features = random_features(plan.config, 1, host.rng.randrange(1 << 30))
+    host.stream(features)
+    await host.features.wait()
+    await ClockCycles(host.dut.clk, 500)
+    assert 2 * plan.best > plan.config.output_lanes, "a list of one beat waits outside"
+    assert await host.status("busy")
+    await host.refuses("MODE", 0)
+    await host.write("ERRORS", _ACCESS)
+    host.logits.set_pause_generator(pauses(random.Random(host.rng.random())))
+    elements, user = await host.streamed()
+    expected = best_elements(plan.network.run(features).logits, plan.best)[0].tolist()
+    assert elements[: len(expected)] == expected
+    assert user == 1
+    await host.until("busy", 0)
 
 
 async def _interrupts(plan: Plan, host: AxiHost) -> None:
