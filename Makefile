@@ -53,7 +53,7 @@ bench: $(STAMP)  ## measure speed of elaboration, build, simulation; area, clock
 baselines: $(STAMP)  ## make what area, clocks and cycles are now the baselines that `make test` holds
 	$(BIN)/python -m flows.baselines --update
 
-results: $(STAMP) results-hardware  ## train and measure what docs/results.md shows (hours; goes on where it was)
+results: $(STAMP) results-hardware  ## measure, and train, what docs/results.md shows, too (hours; what is kept is not done again)
 	$(BIN)/python -m model_zoo.results --jobs $(JOBS)
 
 results-hardware: $(STAMP)  ## measure what docs/hardware-results.md and the table in README.md show

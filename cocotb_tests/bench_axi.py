@@ -10,18 +10,21 @@ from __future__ import annotations
 import json
 import os
 import random
+from itertools import pairwise
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles
+from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import AxiStreamFrame
 
-from cocotb_tests.axi_host import AxiHost, best_elements, weight_rows
+from cocotb_tests.axi_host import AxiHost, best_elements, pauses, weight_rows
+from cocotb_tests.block_ports import start
 from golden_model import Network, cycle_laws, random_features
 from hw.config import AcceleratorConfig
 from hw.registers import (
     CONSTANTS,
     COUNTER_REGISTERS,
+    IRQ_SOURCES,
     MAGIC,
     REGISTERS,
     configuration,
@@ -92,6 +95,9 @@ async def transactions(dut) -> None:
         await host.point(region)
         assert [await host.read("WEIGHT_DATA") for _ in words] == words
         await host.refuses("WEIGHT_DATA")  # behind the last row
+    assert host.writes + host.reads >= plan.transactions
+    beats = f"{features.size} features, {int(dut.count_logits.value)} beats of logits"
+    cocotb.log.warning("transactions: %d writes, %d reads, %s", host.writes, host.reads, beats)
 
 
 async def _streams(host: AxiHost, features: np.ndarray, expected: np.ndarray) -> None:
@@ -116,7 +122,10 @@ async def _reads(host: AxiHost, seed: float, count: int) -> None:
             await host.refuses(rng.choice(["CONTROL", "FEATURES", "WEIGHT_ADDRESS", "WEIGHT_ROW"]))
         elif kind == 2:
             address = rng.choice(
-                [rng.randrange(4 * len(REGISTERS), 1 << 16), rng.randrange(64) * 4 + 1]
+                [
+                    rng.randrange(4 * len(REGISTERS), 1 << 16),
+                    rng.randrange(64) * 4 + rng.randrange(1, 4),
+                ]
             )
             assert await host.access_read(address) is None, f"{address:#x} answers"
         else:
@@ -149,6 +158,92 @@ async def _writes(host: AxiHost, seed: float, count: int, name: str) -> None:
             assert await host.read(name) == held
 
 
+# ---- masters at their limits -----------------------------------------------------------------
+
+_READ, _WRITE = (("ar",), "r"), (("aw", "w"), "b")  # channels of an access, and of its answer
+
+
+async def _begin_bare(dut):
+    """No masters: the bench drives the channels of AXI4-Lite itself, all to the same register."""
+    for name in ("awvalid", "wvalid", "bready", "arvalid", "rready"):
+        getattr(dut, f"s_axi_ctrl_{name}").value = 0
+    dut.s_axis_features_tvalid.value = 0
+    dut.m_axis_logits_tready.value = 0
+    address = register("IRQ_ENABLE").offset
+    dut.s_axi_ctrl_araddr.value = dut.s_axi_ctrl_awaddr.value = address
+    dut.s_axi_ctrl_wdata.value = 0
+    dut.s_axi_ctrl_wstrb.value = 15
+    edge = await start(dut)
+    await edge  # the first in which a valid may rise
+    return edge
+
+
+async def _offer(dut, edge, channel: str) -> None:
+    """Hold a channel's valid until it is taken."""
+    valid, ready = (getattr(dut, f"s_axi_ctrl_{channel}{name}") for name in ("valid", "ready"))
+    valid.value = 1
+    taken = False
+    while not taken:
+        taken = int(ready.value)  # at the rising edge that comes now
+        await edge
+    valid.value = 0
+
+
+@cocotb.test()
+async def pace(dut) -> None:
+    """With a master that is never late, a read takes five clocks and a write five."""
+    edge = await _begin_bare(dut)
+    for channels, answer in (_READ, _WRITE):
+        for name in channels:
+            getattr(dut, f"s_axi_ctrl_{name}valid").value = 1
+        getattr(dut, f"s_axi_ctrl_{answer}ready").value = 1
+        answers = []
+        for clock in range(60):
+            await edge
+            if int(getattr(dut, f"s_axi_ctrl_{answer}valid").value):
+                answers.append(clock)
+        assert {after - before for before, after in pairwise(answers)} == {5}, answer
+        # What is offered now is taken, and answered.
+        for offer in [cocotb.start_soon(_offer(dut, edge, name)) for name in channels]:
+            await offer
+        await ClockCycles(dut.clk, 12)
+
+
+@cocotb.test()
+async def answers_wait(dut) -> None:
+    """An answer that is not taken stays, whatever comes meanwhile; then all are answered once."""
+    edge = await _begin_bare(dut)
+    rng = random.Random(cocotb.RANDOM_SEED)
+    offered = {"ar": 0, "aw": 0, "w": 0}
+    for turn in range(20):
+        channels, answer = rng.choice((_READ, _WRITE))
+        # An access of the other kind comes meanwhile, and perhaps one more of the same.
+        others = [name for name in offered if name not in channels]
+        others += channels if rng.random() < 0.5 else ()
+        offers = [cocotb.start_soon(_offer(dut, edge, name)) for name in channels]
+        valid = getattr(dut, f"s_axi_ctrl_{answer}valid")
+        while not int(valid.value):
+            await edge
+        for name in rng.sample(others, len(others)):
+            offers.append(cocotb.start_soon(_offer(dut, edge, name)))
+            for _ in range(rng.randrange(4)):
+                await edge
+                assert int(valid.value), f"turn {turn}: {answer}valid fell"
+        for name in (*channels, *others):
+            offered[name] += 1
+        for name in rng.sample("rb", 2):
+            getattr(dut, f"s_axi_ctrl_{name}ready").value = 1
+            await ClockCycles(dut.clk, rng.randrange(1, 20))
+        for offer in offers:
+            await offer
+        await ClockCycles(dut.clk, 20)
+        await edge
+        for name in "rb":
+            getattr(dut, f"s_axi_ctrl_{name}ready").value = 0
+    assert int(dut.count_reads.value) == offered["ar"]
+    assert int(dut.count_writes.value) == offered["aw"] == offered["w"]
+
+
 # ---- a whole life ----------------------------------------------------------------------------
 
 
@@ -174,6 +269,10 @@ async def life(dut) -> None:
         await host.refuses("MODE", register("MODE").pack(readout=1))
     for source in ("streams", "registers"):
         await _reset_in_the_midst(plan, host, source)
+    await _reset_in_an_open_frame(plan, host)
+    if plan.best:
+        await _list_waits(plan, host)
+    await _interrupts(plan, host)
     await _errors(plan, host)
     await _run(plan, host, "logits", "streams")
     await _window_bounds(plan, host)
@@ -295,6 +394,94 @@ async def _frames_of_a_reset(plan: Plan, host: AxiHost, features: np.ndarray) ->
         else:
             assert elements[: len(wanted)] == wanted
         count += 1
+
+
+async def _reset_in_an_open_frame(plan: Plan, host: AxiHost) -> None:
+    """A soft reset behind the first beat of a frame: the frame ends at once, and is told apart."""
+    config, dut = plan.config, host.dut
+
+    def all_but_one_beat():
+        while not int(dut.m_axis_logits_tvalid.value):
+            yield True
+        yield False
+        while True:
+            yield True
+
+    await host.mode("logits", "streams")
+    host.logits.set_pause_generator(all_but_one_beat())
+    features = random_features(config, 2, host.rng.randrange(1 << 30))
+    before = int(dut.count_logits.value)
+    host.stream(features)
+    await host.features.wait()
+    while int(dut.count_logits.value) == before:
+        await ClockCycles(dut.clk, 1)
+    await host.write("CONTROL", register("CONTROL").pack(soft_reset=1))
+    host.logits.set_pause_generator(pauses(random.Random(host.rng.random())))
+    elements, user = await with_timeout(host.streamed(), 10, "us")
+    assert user & 2, "a frame that was cut off looks whole"
+    kept, rest = elements[: -config.output_lanes], elements[-config.output_lanes :]
+    assert kept
+    assert kept == plan.network.run(features).logits[0].tolist()[: len(kept)]
+    assert not any(rest)
+    await _run(plan, host, "logits", "streams")
+
+
+async def _list_waits(plan: Plan, host: AxiHost) -> None:
+    """A best-N list that nobody takes keeps the machine busy, so MODE as it is."""
+    await host.mode("best", "streams")
+    host.logits.clear_pause_generator()
+    host.logits.pause = True
+    features = random_features(plan.config, 1, host.rng.randrange(1 << 30))
+    host.stream(features)
+    await host.features.wait()
+    await ClockCycles(host.dut.clk, 500)
+    assert 2 * plan.best > plan.config.output_lanes, "a list of one beat waits outside"
+    assert await host.status("busy")
+    await host.refuses("MODE", 0)
+    await host.write("ERRORS", _ACCESS)
+    host.logits.set_pause_generator(pauses(random.Random(host.rng.random())))
+    elements, user = await host.streamed()
+    expected = best_elements(plan.network.run(features).logits, plan.best)[0].tolist()
+    assert elements[: len(expected)] == expected
+    assert user == 1
+    await host.until("busy", 0)
+
+
+async def _interrupts(plan: Plan, host: AxiHost) -> None:
+    """Each state raises irq if it is enabled, and no other does."""
+    seen = set()
+
+    async def look(**expected: int) -> None:
+        await ClockCycles(host.dut.clk, 500)  # until nothing moves
+        for name in IRQ_SOURCES:
+            enable = register("IRQ_ENABLE").pack(**{name: 1})
+            await host.write("IRQ_ENABLE", enable)
+            up = expected.get(name, 0)
+            assert await host.read("IRQ_STATUS") == enable * up, name
+            assert int(host.dut.irq.value) == up, name
+            seen.add((name, up))
+        await host.write("IRQ_ENABLE", 0)
+
+    reset = register("CONTROL").pack(soft_reset=1)
+    await host.write("CONTROL", reset)
+    await look(idle=1)
+    await host.mode("logits", "registers")
+    await look(idle=1, features=1)
+    await host.refuses("ID", 1)
+    await look(idle=1, features=1, error=1)
+    await host.write("ERRORS", _ACCESS)
+    # Frames whose results nobody takes, until they block the machine.
+    for index, row in enumerate(random_features(plan.config, 20, host.rng.randrange(1 << 30))):
+        await host.put(row, start=index == 0, end=False)
+        await ClockCycles(host.dut.clk, 300)
+        if await host.status("blocked"):
+            break
+    await host.write("ERRORS", _OVERRUN)
+    await look(results=1, features=1)
+    await host.write("CONTROL", reset)
+    await look(idle=1)
+    assert len(seen) == 2 * len(IRQ_SOURCES)
+    await host.write("CONTROL", reset)
 
 
 async def _errors(plan: Plan, host: AxiHost) -> None:

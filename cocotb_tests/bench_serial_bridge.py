@@ -208,7 +208,7 @@ async def answers(dut) -> None:
     bench = Bench(dut)
     await bench.begin()
     rng = bench.rng
-    for op, address in ((reference.READ, 0), (reference.HELLO, 1)):
+    for op, address in ((reference.READ, 0), (reference.HELLO, 1), (reference.BAUD, 2**14)):
         asked = await bench.ask(bench.new(op, address, [1]))
         assert asked.status == reference.NO_SESSION
     assert (await bench.hello()).words[:2] == bench.plan["hello"]
@@ -227,6 +227,9 @@ async def answers(dut) -> None:
     await bench.ask(bench.new(reference.WRITE, 0, longest))
     assert (await bench.ask(bench.new(reference.READ, 0, [126]))).words == longest
     bench.same_registers()
+    for count in (126, 127, 128, 255):
+        asked = await bench.ask(bench.new(reference.READ, 0, [count]))
+        assert asked.status == (reference.OK if count == 126 else reference.BAD_REQUEST)
     assert (await bench.hello()).words[2] == 0
 
 
@@ -248,6 +251,7 @@ async def drops_what_is_broken(dut) -> None:
         ("too long", reference.frame(reference.request(bench.sequence, 3, 0, [0] * 127))),
         ("far too long", reference.frame(reference.request(bench.sequence, 3, 0, [0] * 255))),
         ("wrong escape", good[:-1] + b"\xdb\x00\xc0"),
+        ("wrong escape of an END", good.replace(b"\xdb\xdc", b"\xdb\x00")),
         ("ends in an escape", good[:-1] + b"\xdb\xc0"),
     ]
     for _ in range(bench.plan["requests"]):
@@ -377,6 +381,8 @@ async def reset_ends_the_session(dut) -> None:
     await ClockCycles(dut.clk, 3)
     dut.rst.value = 0
     bench.board = bench.new_board()
+    never = reference.request(0, reference.READ, 0x20, [1])  # the number that a reset leaves
+    assert (await bench.ask(never)).status == reference.NO_SESSION
     assert (await bench.ask(content)).status == reference.NO_SESSION
     assert (await bench.ask(content)).status == reference.NO_SESSION
     await bench.hello()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -63,5 +64,12 @@ def test_life_of_an_ip(shape, build_root, seed):
     run(shape, "life", build_root, seed)
 
 
-def test_a_thousand_transactions(build_root, seed):
-    run("tiny", "transactions", build_root, seed, transactions=1000)
+@pytest.mark.parametrize("bench", ["pace", "answers_wait"])
+def test_masters_at_their_limits(bench, build_root, seed):
+    run("tiny", bench, build_root, seed)
+
+
+@pytest.mark.parametrize("transactions", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_random_transactions_with_back_pressure(transactions, build_root, seed):
+    result = run("tiny", "transactions", build_root, seed, transactions=transactions)
+    print(re.search(r"transactions: .*", result.log.read_text())[0])

@@ -3,6 +3,7 @@
 
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,6 +210,32 @@ def test_without_a_pdk_the_rest_is_measured(tmp_path: Path, build_root: Path, mo
     assert skipped[job.command].startswith("the PDK ihp-sg13g2 was not found: ")
 
 
+def test_a_recording_is_found_where_the_data_are(tmp_path: Path, monkeypatch) -> None:
+    """The command that is kept names no folder of a machine."""
+    (job,) = [job for job in measurements.preset_jobs(["speech"]) if job.kind == "speech"]
+    assert "--audio DATA/arctic/" in job.command
+    ran: list[list[str]] = []
+    monkeypatch.setenv("PLOSIVE_DATA", str(tmp_path))
+    monkeypatch.setattr(measurements, "_timing_inputs", lambda *_: [])
+    _, skipped = measurements.measure([job], build_dir=tmp_path)
+    missing = tmp_path / job.option("--audio").removeprefix("DATA/")
+    assert skipped[job.command] == f"{missing} was not found: it is a recording of CMU ARCTIC"
+    missing.parent.mkdir(parents=True)
+    missing.write_bytes(b"speech")
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 1, "", "plosive: no\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(PlosiveError, match=r"` fails: no$"):
+        measurements.measure([job], build_dir=tmp_path)
+    assert str(missing) in ran[0]
+    monkeypatch.setenv("PLOSIVE_DATA", str(tmp_path / "nowhere"))
+    _, skipped = measurements.measure([job], build_dir=tmp_path)
+    assert "nowhere' does not exist" in skipped[job.command]
+
+
 def test_a_command_that_fails_is_one_line(tmp_path: Path) -> None:
     job = Job("cycles", "tiny", ("cycles", "--preset", "tiny", "--densities", "guessed"))
     with pytest.raises(PlosiveError, match=r"^`plosive cycles .*` fails: --densities is 'guessed'"):
@@ -223,6 +250,36 @@ def test_files_of_measurements(tmp_path: Path) -> None:
     path.write_text(json.dumps({"measurements": [{"kind": "area"}]}))
     with pytest.raises(PlosiveError, match=r"m\.json: it holds no measurements"):
         measurements.read(path)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch) -> Path:
+    """`python -m flows.baselines` with measurements and baselines of this file."""
+    path = tmp_path / "baselines.json"
+    baselines.update(HELD, [], path)
+    monkeypatch.setattr(baselines, "FILE", path)
+    grown = replace(MEASURED, figures={"cells": 1100, "fmax_mhz": 100.0})
+    monkeypatch.setattr(measurements, "measure", lambda *_, **__: ([grown], {}))
+    return path
+
+
+def test_the_command_fails_on_a_regression(command: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["baselines", "--preset", "tiny"])
+    before = command.read_text()
+    with pytest.raises(SystemExit, match=r"^flows\.baselines: `plosive area .*, cells: regression"):
+        baselines.main()
+    assert "Against the baselines" in capsys.readouterr().out
+    assert command.read_text() == before
+
+
+def test_the_command_makes_a_baseline(command: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["baselines", "--update"])
+    baselines.main()
+    assert "1 baselines written" in capsys.readouterr().out
+    assert [entry["figures"]["cells"] for entry in baselines.load(command).entries] == [1, 1100]
+    monkeypatch.setattr("sys.argv", ["baselines"])
+    baselines.main()
+    assert "2 the same" in capsys.readouterr().out
 
 
 def test_the_command_line_refuses_an_unknown_preset(monkeypatch) -> None:

@@ -248,7 +248,8 @@ def test_a_result_is_taken_in_parts(shape, case):
     run = case(shape)
     found = dict(run.lines("impatience"))
     assert found["take"] == "no error"
-    assert found["some timeouts"] == "1"
+    words = len(run.logits[0]) * (16 if run.config.acc_bits <= 16 else 32) / 32
+    assert int(found["timeouts"]) >= words, "one in front of each word"
     assert numbers([found["logits"]]) == run.network.run(run.features[:1]).logits.tolist()
 
 
@@ -262,6 +263,55 @@ def test_a_refused_access_ends_the_program(simulations, tmp_path, seed):
     program = compiled(tmp_path / "wrong", source)
     with pytest.raises(AssertionError, match="bus error: read of 0xd0"):
         on_simulation(simulations("tiny"), seed, program)
+
+
+# ---- docs/host-interface.md ------------------------------------------------------------------
+
+# Features from a file, and the classes of the document's `recognise` to a file.
+EXAMPLE = """
+#include <stdio.h>
+#include "simulated_bus.h"
+#include "example.h"
+int main(int argc, char **argv)
+{
+    static int8_t features[4096];
+    static int32_t classes[512];
+    FILE *in = argc == 3 ? fopen(argv[1], "rb") : NULL;
+    FILE *out = argc == 3 ? fopen(argv[2], "wb") : NULL;
+    if (in == NULL || out == NULL) return 1;
+    const uint32_t frames = (uint32_t)fread(features, N_INPUT, 512u, in);
+    const plosive_status status = recognise(simulated_bus(), features, frames, classes);
+    fwrite(classes, sizeof *classes, (frames + READOUT_EVERY - 1u) / READOUT_EVERY, out);
+    fclose(in);
+    return fclose(out) != 0 || status != PLOSIVE_OK;
+}
+"""
+
+
+def test_example_of_the_document_recognises(simulations, seed, tmp_path, monkeypatch):
+    """The commands and the C of the page, as they stand there, for the preset tiny."""
+    page = (PROJECT / "docs/host-interface.md").read_text()
+    config = SHAPES["tiny"]
+    network = Network.random(config, seed)
+    monkeypatch.chdir(tmp_path)
+    network.save("speech.safetensors")
+    commands = re.findall(r"^    plosive (\w+ -.*)$", page, re.MULTILINE)
+    names = [command.split()[0] for command in commands]
+    assert names == ["generate", "export", "registers", "registers"]
+    for command in commands:
+        assert cli.run(command.replace("--preset speech", "--preset tiny").split()) == 0
+    code = re.search(r"```c\n(.*?)```", page, re.DOTALL)[1]
+    assert f"#define BEST {BEST} " in code
+    (tmp_path / "example.h").write_text(code)
+    source = tmp_path / "main.c"
+    source.write_text(EXAMPLE)
+    sizes = (f"-DN_INPUT={config.n_input}u", f"-DREADOUT_EVERY={config.readout_every}u")
+    program = compiled(tmp_path / "main", source, options=("-I", ".", *sizes))
+    features = random_features(config, FRAMES, seed)
+    (tmp_path / "features").write_bytes(features.astype(np.int8).tobytes())
+    on_simulation(simulations("tiny"), seed, program, "features", "classes")
+    classes = np.frombuffer((tmp_path / "classes").read_bytes(), "<i4")
+    assert classes.tolist() == network.run(features).logits.argmax(axis=1).tolist()
 
 
 # ---- the compiler ----------------------------------------------------------------------------

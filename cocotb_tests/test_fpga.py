@@ -9,10 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pyosys
 import pytest
+import soundfile
 from amaranth.back import verilog as amaranth_verilog
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io
@@ -23,6 +26,7 @@ from cocotb_tests.board_tops import TOPS, TOPS_TOP, SmallCore, board_tops_verilo
 from cocotb_tests.memory_bench import wrong_words
 from cocotb_tests.runner import run_bench
 from flows import cli, fpga, fpga_boards, fpga_vivado, testbench, toolchain
+from flows.cycles import measured_figures
 from flows.errors import PlosiveError, ToolError
 from flows.fpga_boards import BOARDS, Board
 from flows.fpga_memory import (
@@ -34,11 +38,17 @@ from flows.fpga_memory import (
     spram_count,
     spram_wrapper,
 )
+from flows.host import Device, Link
+from flows.host.link import BusError
+from flows.host.ports import open_port
+from flows.host.simulated import SIMULATED_CLOCK_HZ, SimulatedBoard, build_board
+from flows.inputs import audio_features, network_file
 from flows.sram import MemoryShape, memory_shapes
 from golden_model import Network
 from hw.boards import LED_PORTS, BoardTop, XilinxPLL
 from hw.config import PRESETS, preset
 from hw.core import Core
+from hw.registers import register
 from hw.verilog import TOP, component_verilog
 
 TINY = preset("tiny")
@@ -346,6 +356,42 @@ def test_board_tops_start_run_and_show_their_state(build_root, seed):
     assert result.tests == 3
 
 
+@pytest.mark.xdist_group("host")  # its model is built there, too
+def test_leds_show_what_the_board_does(build_root):
+    def lit(wanted: int) -> int:
+        """What the LEDs show, when it is what is wanted or after a second."""
+        until = time.monotonic() + 1
+        while board.leds != wanted and time.monotonic() < until:
+            time.sleep(0.01)
+        return board.leds
+
+    idle, busy, error = 1, 2, 4
+    with SimulatedBoard(build_board(TINY, build_root)) as board:
+        port = open_port(board.terminal)
+        try:
+            link = Link(port, timeout_s=20)
+            link.connect(SIMULATED_CLOCK_HZ // 4)
+            device = Device(link)
+            device.load(Network.random(TINY, 1))
+            assert lit(idle) == idle
+            with pytest.raises(BusError):
+                link.read(0xFFFC)
+            assert lit(idle | error) == idle | error
+            device.write("ERRORS", **dict.fromkeys(device.errors(), 1))
+            assert lit(idle) == idle
+            # Results that nobody takes hold the machine up.
+            device.begin()
+            device.write("FRAME_FLAGS", start=1)
+            words = [0x55555555] * 3 * device.identity.feature_words
+            taken = link.write_fixed(register("FEATURES").offset, words)
+            assert lit(busy) == busy
+            device.reset()
+            assert lit(idle) == idle
+            assert taken == len(words)
+        finally:
+            port.close()
+
+
 def test_a_clock_out_of_range_is_refused():
     with pytest.raises(ValueError, match="divide is 3: it must be 1 or 2"):
         BoardTop(SmallCore(), clock_hz=1e6, divide=3)
@@ -401,7 +447,10 @@ def small_design(board: Board, *_: object) -> fpga.Sources:
     return fpga.Sources(fpga.FPGA_TOP, component_verilog(top, fpga.FPGA_TOP), "", ())
 
 
-@pytest.mark.parametrize("name", ["icebreaker", pytest.param("ulx3s-85f", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["icebreaker", *(pytest.param(f"ulx3s-{size}f", marks=pytest.mark.slow) for size in (45, 85))],
+)
 def test_the_tools_make_the_same_bitstream_on_every_run(name, tmp_path):
     board = BOARDS[name]
     packed = []
@@ -509,6 +558,37 @@ def test_figures_are_complete_and_add_up(figures, monkeypatch, tmp_path):
     )
     assert made["interface"]["luts"]["with"] == made["interface"]["luts"]["core_alone"]
     assert made["critical_path"]["logic_ns"] > 0
+
+
+def test_the_table_says_the_same(capsys, figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(fpga, "board_sources", small_design)
+    arguments = ("--board", "icebreaker", "--seeds", 1, "-o", tmp_path)
+    made = figures(*arguments)
+    assert cli.run(["fpga", *map(str, arguments)]) == 0
+    shown = capsys.readouterr().out
+    for name, entry in made["resources"].items():
+        label = re.escape(fpga_boards.LABELS[name])
+        assert re.search(rf"{label} +{entry['used']:,} +{entry['available']:,} ", shown), name
+    assert f"{made['real_time_factor']['at_clock']:.1f}" in shown
+    assert shown.endswith(f"the host loads the weights\n{made['bitstream']['load']}\n")
+
+
+def test_cycles_of_a_recording(figures, monkeypatch, tmp_path):
+    """With a network and a recording the cycles of a frame are this network's on it."""
+    monkeypatch.setattr(fpga, "board_sources", small_design)
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, 0.1 * np.random.default_rng(1).standard_normal(16_000), 16_000)
+    made = figures(
+        *("--board", "icebreaker", "--network", "speech-t1", "--audio", wav),
+        *("--seeds", 1, "-o", tmp_path),
+    )
+    network = Network.load(network_file("speech-t1"))
+    config = ICEBREAKER.folded(network.config)
+    counted = measured_figures(config, network.on(config), audio_features(wav, network.header))
+    assert made["densities"] == "measured"
+    assert made["cycles_per_frame"] == counted["cycles_per_frame"]["mean"]
+    assert made["configuration"] == config.to_dict()
+    assert made["network_in_bitstream"] is True  # the small design has no large memories
 
 
 def test_a_clock_that_is_missed_makes_no_bitstream(refusal, monkeypatch, tmp_path):

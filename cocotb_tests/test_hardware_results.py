@@ -40,7 +40,9 @@ def test_what_is_shown_is_no_worse_than_the_baselines(kept: list[Measurement]) -
 
 
 def measured(kind: str, figures: dict[str, float], subject: str = "tiny") -> Measurement:
-    return Measurement(kind, subject, f"plosive {kind}", {"yosys": "0.70"}, "1", figures)
+    jobs = (*preset_jobs(), *board_jobs())
+    command = next(j.command for j in jobs if (j.kind, j.subject) == (kind, subject))
+    return Measurement(kind, subject, command, {"yosys": "0.70"}, "1", figures)
 
 
 def test_a_table_shows_each_figure_and_what_is_missing() -> None:
@@ -50,7 +52,11 @@ def test_a_table_shows_each_figure_and_what_is_missing() -> None:
     assert re.search(r"^\| SRAM, kB \|( not measured \|){4} 1\.5 \|$", text, re.MULTILINE)
     assert re.search(r"^\| SRAM, mm² \|( not measured \|){4} 0\.45 \|$", text, re.MULTILINE)
     assert re.search(r"^\| highest clock, MHz \|( not measured \|){4} 89 \|$", text, re.MULTILINE)
-    assert re.search(r"^\| nJ per frame \|( not measured \|){5}$", text, re.MULTILINE)
+    assert re.search(
+        r"^\| nJ per frame, random network \|( not measured \|){5}$", text, re.MULTILINE
+    )
+    shipped = r"^\| nJ per frame, shipped network \|( - \|){3} not measured \| - \|$"
+    assert re.search(shipped, text, re.MULTILINE)
     assert text.count("not figures of a chip") == 1
     assert list(PRESETS)[-1] == "tiny"
 
@@ -69,7 +75,7 @@ def test_a_board_shows_what_is_used_of_its_chip() -> None:
 def test_the_page_names_commands_and_versions() -> None:
     area = {"logic_kge": 2.0, "memory_bits": 8, "macros_um2": 1.0, "um2": 2.0}
     text = page([measured("area", {**area, "blocks/neurons": 1.25})])
-    assert "| `plosive area` | yosys 0.70 |" in text
+    assert "| `plosive area --preset tiny --pdk ihp-sg13g2 --json` | yosys 0.70 |" in text
     assert "| `neurons` | 1.25 |" in text
 
 
@@ -89,8 +95,8 @@ def test_markers_must_be_there_once(text: str) -> None:
 def test_measuring_writes_and_keeps(tmp_path: Path, monkeypatch, capsys) -> None:
     """The command: new figures come in, what cannot be measured stays, what is unknown goes."""
     job = preset_jobs(["tiny"])[0]
-    old = measured("timing", {"fmax_mhz": 1.0})
-    stays = replace(old, command=preset_jobs(["tiny"])[3].command, inputs="x")
+    stays = measured("timing", {"fmax_mhz": 1.0})
+    old = replace(stays, command="plosive time")
     monkeypatch.setattr(hardware_results, "KEPT", tmp_path / "hardware.json")
     monkeypatch.setattr(hardware_results, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(hardware_results, "README", tmp_path / "README.md")

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Liberty files and PDKs: what is read, and what is refused in one line."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from cocotb_tests.pdks import pdk_or_skip
-from flows import cli
+from flows import cli, toolchain
 from flows.errors import PlosiveError
 from flows.liberty import read_liberty
 from flows.pdk import find_pdk
@@ -91,17 +92,51 @@ def test_command_line_without_a_pdk(tmp_path: Path, monkeypatch, capsys) -> None
     assert cli.run(["area", "--preset", "tiny", "--pdk", "gf180"]) == 2
 
 
-def test_command_line_with_half_a_library(tmp_path: Path, capsys) -> None:
-    source = pdk_or_skip("ihp-sg13g2").liberty
-    target = tmp_path / "ihp-sg13g2" / source.relative_to(source.parents[3])
-    target.parent.mkdir(parents=True)
-    target.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    arguments = ["area", "--preset", "tiny", "--pdk-root", str(tmp_path)]
+@pytest.mark.parametrize("command", ["area", "timing"])
+@pytest.mark.parametrize("broken", ["cells", "macro"])
+def test_command_line_with_half_a_library(
+    tmp_path: Path, capsys, command: str, broken: str
+) -> None:
+    pdk = pdk_or_skip("ihp-sg13g2")
+    half = pdk.liberty if broken == "cells" else pdk.macros[0].liberty
+    for source in (pdk.liberty, half):
+        target = tmp_path / "ihp-sg13g2" / source.relative_to(pdk.liberty.parents[3])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size = source.stat().st_size
+        target.write_bytes(source.read_bytes()[: size // 2 if source == half else size])
+    arguments = [command, "--preset", "tiny", "--pdk-root", str(tmp_path)]
     assert cli.run([*arguments, "--build", str(tmp_path / "build")]) == 1
-    error = capsys.readouterr().err
-    assert "cut off" in error
-    assert len(error.splitlines()) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.match(rf"plosive: \S*{re.escape(half.name)}: .*cut off", shown.err)
+    assert len(shown.err.splitlines()) == 1
     assert not (tmp_path / "build").exists()
+
+
+def test_generic_on_a_machine_without_pdks(build_root: Path, monkeypatch, capsys) -> None:
+    monkeypatch.delenv("PDK_ROOT", raising=False)
+    monkeypatch.setattr("flows.pdk._BESIDE", Path("/nowhere"))
+    arguments = ["--preset", "tiny", "--build", str(build_root), "--json"]
+    assert cli.run(["area", "--pdk", "generic", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["cells"] > 0
+    assert cli.run(["area", *arguments]) == 1
+    assert capsys.readouterr().err.startswith("plosive: the PDK ihp-sg13g2 was not found: ")
+
+
+def test_command_line_without_yosys(tmp_path: Path, monkeypatch, capsys) -> None:
+    toolchain.find.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(toolchain, "_package_folder", lambda _name: None)
+    arguments = ["area", "--preset", "tiny", "--pdk", "generic", "--build", str(tmp_path / "b")]
+    assert cli.run(arguments) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "plosive: yosys was not found: it is needed to synthesise and mutate the Verilog; "
+        "install the Python package pyosys (run `make setup`)\n"
+    )
+    assert not (tmp_path / "b").exists()
+    toolchain.find.cache_clear()
 
 
 def test_ihp() -> None:

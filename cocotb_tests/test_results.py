@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The results page says what its measurements say, and folds are summed up rightly."""
 
+import importlib.metadata
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 pytest.importorskip("torch", reason="results need the extra: pip install -e .[train]")
 pytest.importorskip("matplotlib", reason="plots need the extra: pip install -e .[train]")
 
-from model_zoo import ladder, results
+from model_zoo import ladder, results, zoo
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,47 @@ def test_the_page_follows_a_changed_measurement(measured):
     changed["ladders"]["ladder"][-1]["per"] = [0.1234, 0.0321]
     assert "12.3 ± 3.2 %" in results.page(changed)
     assert results.page(changed) != results.page(measured)
+
+
+def test_only_what_changed_is_measured_again(measured, monkeypatch):
+    ran = []
+
+    def part(name, *_):
+        ran.append(name)
+        if name in zoo.names():
+            return {"scores": [name], "noise": None, "length": None}
+        return {recipe: [name] for recipe in name.split(", ")}
+
+    def again(kept):
+        ran.clear()
+        return results.measure(report=lambda _line: None, kept=kept)
+
+    monkeypatch.setattr(results, "_measured_part", part)
+    monkeypatch.setattr(results, "ProcessPoolExecutor", lambda jobs, _: ThreadPoolExecutor(jobs))
+    here = {name: importlib.metadata.version(name) for name in results._TOOLS}
+    same = {**measured, "inputs": results.inputs(), "tools": here}
+    assert (again(same), ran) == (same, [])
+    assert (again({**same, "tools": {}})["tools"], ran) == ({}, [])  # as they were measured
+    changed = {**same, "inputs": {**same["inputs"], "speech": "0"}}
+    found = again(changed)
+    assert ran == ["speech"]
+    assert found["networks"] == {**same["networks"], "speech": ["speech"]}
+    assert found["ladders"] == same["ladders"]
+    again({**changed, "tools": {}})  # no page of figures of two versions
+    assert sorted(ran) == sorted(same["inputs"])
+    again(None)
+    assert sorted(ran) == sorted(same["inputs"])
+
+
+def test_a_recipe_is_also_what_it_is_based_on(tmp_path, monkeypatch):
+    for file in results.recipe.FOLDER.glob("*.toml"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(results.recipe, "FOLDER", tmp_path)
+    before = results.inputs()
+    (tmp_path / "ladder.toml").write_text((tmp_path / "ladder.toml").read_text() + "# other\n")
+    after = results.inputs()
+    changed = [part for part in before if before[part] != after[part]]
+    assert changed == ["ladder, sparsity", "ladder-t1, ladder-gru"]
 
 
 def rung(name, per, zeros):

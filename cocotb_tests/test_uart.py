@@ -2,41 +2,13 @@
 """The serial port against a line that is modelled in time, and the speeds that it refuses."""
 
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import Out, connect, flipped
 
-from cocotb_tests.runner import run_bench
-from hw.uart import PHASE_BITS, UartReceiver, UartTransmitter, baud_step
-from hw.verilog import component_verilog
-
-QUICK_BUILD = ("--output-split", "0", "-CFLAGS", "-O0")
-
-
-class _Uart(wiring.Component):
-    """Both directions side by side."""
-
-    def __init__(self):
-        self._parts = {"receiver": UartReceiver(), "transmitter": UartTransmitter()}
-        super().__init__({name: Out(part.signature) for name, part in self._parts.items()})
-
-    def elaborate(self, _platform):
-        m = Module()
-        for name, part in self._parts.items():
-            m.submodules[name] = part
-            connect(m, part, flipped(getattr(self, name)))
-        return m
+from cocotb_tests.serial_blocks import bench_verilog, run_serial_bench
+from hw.uart import PHASE_BITS, baud_step
 
 
 def test_uart_bench(build_root, seed):
-    result = run_bench(
-        component_verilog(_Uart(), "uart"),
-        "uart",
-        "cocotb_tests.bench_uart",
-        build_root=build_root,
-        seed=seed,
-        extra_args=QUICK_BUILD,
-    )
+    result = run_serial_bench("uart", bench_verilog("uart"), build_root=build_root, seed=seed)
     assert result.tests == 5
 
 

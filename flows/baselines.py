@@ -154,14 +154,15 @@ class Comparison:
         return [delta.line for delta in self.deltas if delta.verdict in asking]
 
 
-def load(path: Path = FILE) -> Baselines:
-    """The baselines in a file.
+def load(path: Path | None = None) -> Baselines:
+    """The baselines in a file; None: the project's.
 
     Raises
     ------
     PlosiveError
         It cannot be read, or holds something else.
     """
+    path = path or FILE
     held = read_json(path)
     try:
         tolerances = {name: float(value) for name, value in held["tolerances"].items()}
@@ -201,8 +202,8 @@ def _tools(tools: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in tools.items()) or "no tools"
 
 
-def update(baselines: Baselines, measured: Iterable[Measurement], path: Path = FILE) -> None:
-    """Make measurements the baselines of their commands and versions.
+def update(baselines: Baselines, measured: Iterable[Measurement], path: Path | None = None) -> None:
+    """Make measurements the baselines of their commands and versions, in a file or the project's.
 
     Raises
     ------
@@ -218,7 +219,7 @@ def update(baselines: Baselines, measured: Iterable[Measurement], path: Path = F
         key=lambda e: order.index(e["command"]) if e["command"] in order else -1,
     )
     held = {"tolerances": baselines.tolerances, "baselines": entries}
-    atomic_write(path, (json.dumps(held, indent=1) + "\n").encode())
+    atomic_write(path or FILE, (json.dumps(held, indent=1) + "\n").encode())
 
 
 def jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:

@@ -606,6 +606,109 @@ def timing(
 
 
 @app.command()
+def power(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    random: RandomSeed = None,
+    audio: Audio = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames",
+            metavar="N",
+            min=1,
+            help="Frames to count: of the recording [up to 200], or of random features [50].",
+        ),
+    ] = None,
+    warm_up: Annotated[
+        int, typer.Option("--warm-up", metavar="N", min=0, help="Frames before them.")
+    ] = 10,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
+    clock: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--clock",
+            metavar="HZ",
+            help="A clock that never stops. May be repeated. [the slowest that keeps up; 100 kHz; "
+            "1 MHz]",
+        ),
+    ] = None,
+    pdk: ProcessName = Process.ihp,
+    pdk_root: PdkRoot = None,
+    memory_goal: MacroGoal = MemoryGoal.area,
+    clock_gating: ClockGating = True,
+    as_json: Json = False,
+    build: BuildFolder = _BUILD,
+) -> None:
+    """Energy of a frame, and power in real time, by block and memory.
+
+    The netlist of `plosive area` runs the network; every edge of every net is counted and takes
+    its energy from the library, every row read from the SRAM macro's tables. The outputs are
+    compared with the golden model first. Real time is 100 frames a second, with the clock stopped
+    between frames and with clocks that run all the time. No wires and no clock tree: see
+    docs/area-timing-power.md.
+
+    **Examples**
+
+    - `plosive power --preset tiny --random 1`
+    - `plosive power --preset speech --network speech --audio hello.wav`
+    - `plosive power --preset paper-t2 --random 1 --frames 20 --json`
+    - `plosive power --preset speech --network speech --audio hello.wav --clock 10e6`
+    """
+    from flows.inputs import configuration
+    from flows.pdk import find_pdk
+    from flows.power import check_power, power_figures
+    from flows.progress import on_terminal
+
+    machine = configuration(preset, config, changes or (), network)
+    check_power(find_pdk(pdk.value, pdk_root))
+    held = _network(machine, network, random)
+    if audio is None:
+        features = _features(machine, held, None, warm_up + (frames or 50), seed)
+    else:
+        features = _features(machine, held, audio, None, seed)
+        if frames is not None and len(features) < warm_up + frames:
+            raise PlosiveError(
+                f"--frames is {frames}: {audio} has {len(features)} frames, {warm_up} of them to "
+                "warm up"
+            )
+        features = features[: warm_up + (frames or 200)]
+    _, netlist = _netlist(
+        (preset, config, changes, network),
+        (pdk, pdk_root),
+        bake=False,
+        clock_gating=clock_gating,
+        memory_goal=memory_goal,
+        build=build,
+        tool="sta",
+    )
+    with on_terminal() as progress:
+        measured = power_figures(
+            netlist,
+            held,
+            features,
+            warm_up=warm_up,
+            clocks_hz=clock,
+            build_dir=build,
+            progress=progress,
+        )
+    figures = {**_hashes(machine), **measured}
+    if as_json:
+        _print_json(figures)
+        return
+    from flows import tables
+
+    console = _console()
+    console.print(tables.energy_table(figures))
+    console.print(tables.real_time_table(figures))
+    console.print(tables.efficiency_table(figures))
+    for note in figures["notes"]:
+        _say(f"note: {note}")
+
+
+@app.command()
 def fpga(
     board: Annotated[
         str,

@@ -2,9 +2,8 @@
 """`plosive host`: the commands that talk to a board."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +55,7 @@ def options(
             "--baud",
             metavar="N",
             min=1200,
-            help="Speed of the line; without it 1,000,000, on a simulated board up to 3,000,000.",
+            help="Speed of the line; without it 1,000,000, for a simulated board the fastest.",
         ),
     ] = None,
     timeout: Annotated[
@@ -106,7 +105,7 @@ def probe(
 
     with _device(context) as (device, _, _):
         if expect is not None:
-            device.expect(simulated_hardware(expect)[0])
+            device.expect(simulated_hardware(expect).config)
         hello = device.link.greet()
         figures = {
             "port": device.link.name,
@@ -320,19 +319,13 @@ def stream(
 
     held = _labelled(network)
     figures: dict[str, Any] = {}
-    with _device(context) as (device, progress, _):
-        device.prepare(held, progress)
+    with _device(context, shown=False) as (device, _, _):  # a spinner would be in the phones' way
+        device.prepare(held)
         with from_stdin() if stdin else from_microphone() as chunks:
-            progress("listening")
-            try:
-                for phone in speech.stream(
-                    device, held, chunks, gain=gain, best=best, figures=figures
-                ):
-                    text = json.dumps(phone) if as_json else phone["phone"]
-                    print(text, end="\n" if as_json else " ", flush=True)
-            except KeyboardInterrupt:
-                if stdin:
-                    raise
+            say("listening; Ctrl-C ends it" if not stdin else "listening")
+            for phone in speech.stream(device, held, chunks, gain=gain, best=best, figures=figures):
+                text = json.dumps(phone) if as_json else phone["phone"]
+                print(text, end="\n" if as_json else " ", flush=True)
     if as_json:
         print(json.dumps(figures))
         return
@@ -413,6 +406,12 @@ def bench(
         bool | None,
         typer.Option("--best/--logits", help="Only the best classes, or only logits; else both."),
     ] = None,
+    speeds: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--speed", metavar="N", min=1200, help="Measure at this one. May be repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Frames a second: features to the board, results back, and compared with the golden model.
@@ -423,18 +422,28 @@ def bench(
     **Examples**
 
     - `plosive host --port /dev/ttyUSB0 bench`
-    - `plosive host --port sim:ulx3s --baud 115200 bench --best`
-    - `plosive host --port sim:ulx3s --baud 3000000 bench --logits --json`
+    - `plosive host --port sim:ulx3s bench --best --speed 115200`
+    - `plosive host --port sim:ulx3s bench --logits --speed 3000000 --json`
     """
+    from flows.host.link import LinkError
     from flows.host.throughput import throughput
+    from golden_model import Network
 
     with _device(context) as (device, progress, clock):
-        wanted = (True, False) if best is None else (best,)
-        figures = [
-            throughput(device, best=kind, frames=frames, clock=clock, progress=progress)
-            for kind in wanted
-            if best is not None or not kind or device.identity.best
-        ]
+        network = Network.random(device.config, 1)
+        device.load(network, progress)
+        # Without being asked for, what the board has.
+        kinds = (best,) if best is not None else (True, False)[not device.identity.best :]
+        figures = []
+        for speed in speeds or [device.link.baud]:
+            if not device.link.set_baud(speed):
+                raise LinkError(f"{device.link.name}: the line does not carry {speed} baud")
+            figures += [
+                throughput(
+                    device, network, best=kind, frames=frames, clock=clock, progress=progress
+                )
+                for kind in kinds
+            ]
     if as_json:
         print_json({"throughput": figures})
         return
@@ -468,16 +477,17 @@ def simulate(
     from flows.host.simulated import SimulatedBoard, build_board
     from flows.progress import on_terminal
 
-    config, clock_hz = simulated_hardware(board)
+    hardware = simulated_hardware(board)
     with on_terminal() as progress:
-        model = build_board(config, context.obj.build, clock_hz=clock_hz, progress=progress)
-    with SimulatedBoard(model, clock_hz) as running:
+        model = build_board(**hardware._asdict(), build_dir=context.obj.build, progress=progress)
+    with SimulatedBoard(model, hardware.clock_hz) as running:
         if as_json:
-            print(json.dumps({"port": running.terminal, "clock_hz": clock_hz}), flush=True)
+            print(json.dumps({"port": running.terminal}), flush=True)
         else:
             print(running.terminal, flush=True)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        # A program in the background of a script ignores Ctrl-C, unless it says otherwise.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         try:
             running.wait()
         except KeyboardInterrupt:
@@ -488,9 +498,10 @@ def simulate(
 
 
 @contextmanager
-def _connection(context: typer.Context) -> Iterator[tuple[Any, Any]]:
+def _connection(context: typer.Context, shown: bool = True) -> Iterator[tuple[Any, Any]]:
+    """The connection, and where to tell progress: nowhere unless it is shown."""
     from flows.host.ports import connect
-    from flows.progress import on_terminal
+    from flows.progress import on_terminal, silent
 
     chosen: _Options = context.obj
     if chosen.port is None:
@@ -498,7 +509,7 @@ def _connection(context: typer.Context) -> Iterator[tuple[Any, Any]]:
             "no --port is given: it is a serial port, as /dev/ttyUSB0, or sim:NAME, as sim:tiny"
         )
     with (
-        on_terminal() as progress,
+        on_terminal() if shown else nullcontext(silent) as progress,
         connect(
             chosen.port,
             chosen.baud,
@@ -513,11 +524,11 @@ def _connection(context: typer.Context) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def _device(context: typer.Context) -> Iterator[tuple[Any, Any, Any]]:
+def _device(context: typer.Context, shown: bool = True) -> Iterator[tuple[Any, Any, Any]]:
     """The device, where to tell progress, and the clock of a simulated board or None."""
     from flows.host.device import Device
 
-    with _connection(context) as (connection, progress):
+    with _connection(context, shown) as (connection, progress):
         board = connection.board
         clock = None if board is None else lambda: board.seconds
         yield Device(connection.link), progress, clock

@@ -251,7 +251,10 @@ def board_sources(board: Board, config: AcceleratorConfig, network: Network | No
     from hw.board import BoardCore
 
     core, large = _with_contents(
-        board, config, network, lambda held: BoardCore(config, held, clock_hz=board.clock_hz)
+        board,
+        config,
+        network,
+        lambda held: BoardCore(config, held, clock_hz=board.clock_hz, best=board.best),
     )
     top = BoardTop(
         core,

@@ -74,6 +74,8 @@ class Board:
         The network's shape that is built for when none is asked for: a preset, and changes to it.
     fold
         The most lanes, logits a beat and counter bits that the chip takes.
+    best
+        Entries of the best-N list: for hosts on a slow line. 0 where the chip has no room.
     loader
         The board's name for openFPGALoader.
     place
@@ -93,6 +95,7 @@ class Board:
     preset: str
     fold: dict[str, int]
     shape: dict[str, Any] = field(default_factory=dict)
+    best: int = 1
     loader: str = ""
     place: tuple[str, ...] = ()
     pll: XilinxPLL | None = None
@@ -227,6 +230,7 @@ BOARDS: dict[str, Board] = {
             "speech",
             {"lanes": 2, "output_lanes": 1, "counter_bits": 16},
             {"time_steps": 1},
+            best=0,
             loader="ice40_generic",
             place=("--up5k", "--package", "sg48"),
             divide=2,

@@ -6,13 +6,13 @@ The grammar is small, and the parsers on PyPI are under the GPL or years old, so
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.errors import PlosiveError
 
-__all__ = ["Group", "read_liberty"]
+__all__ = ["Group", "read_liberty", "truth_table"]
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 # A closing brace, `name (arguments) {`, `name (arguments);` or `name : value;`. The semicolon after
@@ -23,6 +23,8 @@ _STATEMENT = re.compile(
     | :\s*(?P<value>"[^"]*"|[^;{}\n"]+) ))""",
     re.VERBOSE,
 )
+
+_KEPT = ("values", "index_1", "index_2", "capacitive_load_unit")  # of `name (arguments);`
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Group:
     name
         What stands in the parentheses, without quotes.
     attributes
-        Values of `name : value` as text without quotes.
+        Values of `name : value` as text without quotes; of `name (arguments);` those of tables.
     groups
         The groups inside, in order.
     """
@@ -99,7 +101,7 @@ def read_liberty(path: Path) -> Group:
             opened.pop()
         elif found["value"] is not None:
             opened[-1].attributes[found["name"]] = _bare(found["value"])
-        elif found["name"] in ("values", "capacitive_load_unit"):
+        elif found["name"] in _KEPT:
             opened[-1].attributes[found["name"]] = _bare(found["arguments"])
     if len(opened) > 1:
         inside = opened[-1]
@@ -112,3 +114,85 @@ def read_liberty(path: Path) -> Group:
 
 def _bare(text: str) -> str:
     return text.strip().strip('"').strip()
+
+
+def truth_table(expression: str, names: Sequence[str]) -> int:
+    """A Boolean expression of a Liberty file as a table.
+
+    Parameters
+    ----------
+    expression
+        With `!` and `'`, `^`, `*` and `&` (or nothing between two factors), `+` and `|`.
+    names
+        Its variables, at most six that count.
+
+    Returns
+    -------
+    int
+        Bit i is the value where variable k is bit k of i.
+
+    Raises
+    ------
+    PlosiveError
+        It is no such expression, or has another variable.
+    """
+    size = 1 << len(names)
+    ones = (1 << size) - 1
+    values = {
+        name: sum(1 << index for index in range(size) if index >> place & 1)
+        for place, name in enumerate(names)
+    } | {"0": 0, "1": ones}
+    tokens = [*re.findall(r"[A-Za-z_]\w*|[01]|\S", expression), ""]
+    at = 0
+
+    def wrong() -> PlosiveError:
+        return PlosiveError(f"{expression!r} is no Boolean expression of {', '.join(names)}")
+
+    def factor() -> int:
+        nonlocal at
+        token = tokens[at]
+        at += 1
+        if token == "!":
+            return ones ^ factor()
+        if token == "(":
+            value = sums()
+            if tokens[at] != ")":
+                raise wrong()
+            at += 1
+        elif token in values:
+            value = values[token]
+        else:
+            raise wrong()
+        while tokens[at] == "'":
+            value ^= ones
+            at += 1
+        return value
+
+    def exclusive() -> int:
+        nonlocal at
+        value = factor()
+        while tokens[at] == "^":
+            at += 1
+            value ^= factor()
+        return value
+
+    def product() -> int:
+        nonlocal at
+        value = exclusive()
+        while tokens[at] in ("*", "&", "!", "(") or tokens[at] in values:
+            at += tokens[at] in ("*", "&")
+            value &= exclusive()
+        return value
+
+    def sums() -> int:
+        nonlocal at
+        value = product()
+        while tokens[at] in ("+", "|"):
+            at += 1
+            value |= product()
+        return value
+
+    table = sums()
+    if tokens[at]:
+        raise wrong()
+    return table

@@ -26,6 +26,7 @@ from flows.progress import Progress, silent
 from flows.record import read_json
 from flows.synthesis import netlist_name
 from hw.config import PRESETS, preset
+from model_zoo import data, zoo
 
 __all__ = [
     "BOARD_SHAPES",
@@ -34,6 +35,7 @@ __all__ = [
     "area_of",
     "board_jobs",
     "measure",
+    "power_of",
     "preset_jobs",
     "read",
     "timing_of",
@@ -47,6 +49,10 @@ _PDK = "ihp-sg13g2"
 _GENERIC = ("tiny", "paper-t2")
 """Presets that are also counted in yosys' own gates, for machines without a PDK."""
 _FRAMES = 20
+_SHIPPED = "speech"
+_DATA = "DATA/"  # stands for the folder of data sets: a command is the same on every machine
+_RECORDING = "arctic/bdl/arctic_a0040.flac"
+"""A sentence that the shipped network was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Measurement:
     ----------
     kind
         What it measures: "cycles", "gates" (yosys' own), "area", "timing", "state" (the Verilog
-        beside the model, all state), "fpga", "host" (a simulated board).
+        beside the model, all state), "power" (with a random network), "speech" (power with the
+        shipped network on a recording), "fpga", "host" (a simulated board).
     subject
         The preset or board.
     command
@@ -110,15 +117,19 @@ def preset_jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:
     for name in names:
         of_preset = ("--preset", name)
         on_cells = (*of_preset, "--pdk", _PDK)
-        run = (*of_preset, "--random", "1", "--frames", str(_FRAMES))
+        run = ("--random", "1", "--frames", str(_FRAMES))
         gates = ("area", *of_preset, "--pdk", "generic")
         jobs += [
             Job("cycles", name, ("cycles", *of_preset, "--densities", "published")),
             *([Job("gates", name, gates)] if name in _GENERIC else []),
             Job("area", name, ("area", *on_cells)),
             Job("timing", name, ("timing", *on_cells)),
-            Job("state", name, ("simulate", *run)),
+            Job("power", name, ("power", *on_cells, *run)),
+            Job("state", name, ("simulate", *of_preset, *run)),
         ]
+        if name == _SHIPPED:
+            speech = ("--network", _SHIPPED, "--audio", f"{_DATA}{_RECORDING}")
+            jobs.append(Job("speech", name, ("power", *on_cells, *speech)))
     return jobs
 
 
@@ -159,6 +170,20 @@ def area_of(printed: dict[str, Any]) -> dict[str, float]:
 def timing_of(printed: dict[str, Any]) -> dict[str, float]:
     """Of `plosive timing`: the highest clock."""
     return {"fmax_mhz": printed["fmax_mhz"]}
+
+
+def power_of(printed: dict[str, Any]) -> dict[str, float]:
+    """Of `plosive power`: energy of a frame, and power with the clock stopped between frames."""
+    energy, power = printed["energy_per_frame_nj"], printed["real_time"]["clock_stopped"]
+    return {
+        "nj_per_frame": energy["total"],
+        "nj/logic": energy["logic"],
+        "nj/memories": energy["memories"],
+        "real_time_uw": power["total_uw"],
+        "leakage_uw": power["leakage_uw"],
+        "cycles_per_frame": printed["cycles_per_frame"],
+        "frames": printed["frames"] + printed["warm_up_frames"],
+    }
 
 
 def _cycles_of(printed: dict[str, Any]) -> dict[str, float]:
@@ -221,6 +246,31 @@ def _timing_inputs(job: Job, root: Path | None) -> list[str]:
     return [*_area_inputs(job, root), toolchain.find("sta").version]
 
 
+def _speech_inputs(job: Job, root: Path | None) -> list[str]:
+    files = (zoo.path(job.option("--network")), Path(_place(job.option("--audio"))))
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return [*_timing_inputs(job, root), *hashes]
+
+
+def _place(argument: str) -> str:
+    """An argument with the folder of data sets in it.
+
+    Raises
+    ------
+    ToolError
+        There is no such folder, or not this file.
+    """
+    if not argument.startswith(_DATA):
+        return argument
+    try:
+        path = data.find_data() / argument.removeprefix(_DATA)
+    except data.DataError as error:
+        raise ToolError(str(error)) from error
+    if not path.is_file():
+        raise ToolError(f"{path} was not found: it is a recording of CMU ARCTIC")
+    return str(path)
+
+
 def _simulation_inputs(job: Job, _root: Path | None) -> list[str]:
     return [_netlist(job.subject, "generic", None), toolchain.find("verilator").version]
 
@@ -249,6 +299,8 @@ _KINDS = {
     "area": _Kind(area_of, _process, _area_inputs),
     "timing": _Kind(timing_of, _process, _timing_inputs),
     "state": _Kind(_simulation_of, _simulator, _simulation_inputs),
+    "power": _Kind(power_of, _process, _timing_inputs),
+    "speech": _Kind(power_of, _process, _speech_inputs),
     "fpga": _Kind(_fpga_of, lambda printed: printed["versions"], _board_inputs),
     "host": _Kind(_selftest_of, _simulator, _board_inputs),
 }
@@ -332,7 +384,7 @@ def _run(job: Job, build_dir: Path, pdk_root: Path | None) -> dict[str, Any]:
     if pdk_root is not None and job.option("--pdk"):
         places += ["--pdk-root", str(pdk_root)]
     result = subprocess.run(
-        [sys.executable, "-m", "flows.cli", name, *places, *rest, "--json"],
+        [sys.executable, "-m", "flows.cli", name, *places, *map(_place, rest), "--json"],
         capture_output=True,
         text=True,
         check=False,

@@ -19,6 +19,8 @@ __all__ = [
     "conversion_table",
     "cycle_table",
     "delta_table",
+    "efficiency_table",
+    "energy_table",
     "evaluation_table",
     "facts_table",
     "ladder_table",
@@ -27,6 +29,7 @@ __all__ = [
     "networks_table",
     "path_table",
     "phone_table",
+    "real_time_table",
     "register_table",
     "rows_table",
     "simulation_table",
@@ -341,6 +344,79 @@ def path_table(path: dict[str, Any]) -> Table:
     for step in path["steps"]:
         delay, at = (f"{step[key]:.3f}" for key in ("delay_ns", "at_ns"))
         table.add_row(step["pin"], step["cell"], delay, at)
+    return table
+
+
+def energy_table(figures: dict[str, Any]) -> Table:
+    """What blocks and memories take for a frame, and in real time with the clock stopped."""
+    table = _table(
+        f"A frame, {figures['library']}, {figures['frames']} frames",
+        *("", "inside cells nJ", "wires' pins nJ", "nJ a frame", "leakage uW", "real time uW"),
+    )
+    for row in figures["blocks"]:
+        values = (row[key] for key in ("internal_nj", "switching_nj", "nj"))
+        table.add_row(row["block"], *map(_small, values), *_uw(row))
+    energy, leakage = figures["energy_per_frame_nj"], figures["leakage_uw"]
+    rate = figures["real_time"]["frames_per_s"] * 1e-3
+    clock = energy["clock_pins"]
+    table.add_row("pins on the clock", "-", _small(clock), _small(clock), "-", _small(clock * rate))
+    table.add_section()
+    for row in figures["memories"]:
+        table.add_row(f"{row['memory']}, macros", "-", "-", _small(row["nj"]), *_uw(row))
+    table.add_section()
+    for name, leaks in (("logic", leakage["logic"]), ("memories", leakage["memories"])):
+        real_time = energy[name] * rate + leaks
+        table.add_row(name, "-", "-", *map(_small, (energy[name], leaks, real_time)))
+    stopped = figures["real_time"]["clock_stopped"]
+    whole = (energy["total"], stopped["leakage_uw"], stopped["total_uw"])
+    table.add_row("total", "-", "-", *map(_small, whole))
+    return table
+
+
+def _uw(row: dict[str, Any]) -> list[str]:
+    return [_small(row["leakage_uw"]), _small(row["real_time_uw"])]
+
+
+def _small(value: float) -> str:
+    """Three digits that count, more before the point if need be."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def real_time_table(figures: dict[str, Any]) -> Table:
+    """Power at the frame rate, with the clock stopped between frames and not."""
+    real_time = figures["real_time"]
+    table = _table(
+        f"Real time, {real_time['frames_per_s']} frames a second",
+        *("clock", "logic uW", "memories uW", "idle clock uW", "leakage uW", "total uW"),
+    )
+    rows = [("stopped between frames", real_time["clock_stopped"])]
+    for row in real_time["clock_running"]:
+        rows.append((f"{row['clock_hz'] / 1e3:,.4g} kHz, running", row))
+    for name, row in rows:
+        keys = ("logic_uw", "memories_uw", "idle_clock_uw", "leakage_uw", "total_uw")
+        table.add_row(name, *(_small(row[key]) for key in keys))
+    return table
+
+
+def efficiency_table(figures: dict[str, Any]) -> Table:
+    """Operations a second and watt, beside the reference."""
+    operations, reference = figures["operations"], figures["reference"]
+    table = _table(
+        "Efficiency",
+        *("", "operations a frame", "TOPS/W in real time", "TOPS/W without leakage"),
+    )
+    for name, key in (("done", "done"), ("of a dense machine", "dense")):
+        table.add_row(
+            name,
+            f"{operations[f'{key}_per_frame']:,.0f}",
+            _small(operations[f"tops_per_w_{key}"]),
+            _small(operations[f"tops_per_w_{key}_without_leakage"]),
+        )
+    table.caption = (
+        f"The reference, {reference['process']}: {reference['real_time_uw']} uW in real time, "
+        f"{reference['tops_per_w']} TOPS/W at {reference['tops_per_w_hz'] / 1e6:g} MHz."
+    )
+    table.caption_justify = "left"
     return table
 
 

@@ -44,7 +44,7 @@ def timing_figures(netlist: Netlist) -> dict[str, Any]:
     path = _path(checks)
     period = PERIOD_NS - path["slack_ns"]
     without = [m.name for m in netlist.memories if m.name not in netlist.tilings]
-    notes = ["the clock is ideal and wires cost nothing: a layout is slower"]
+    notes = ["the clock is ideal and wires are the library's guess by fanout: a layout is slower"]
     if without:
         notes.append(
             f"{len(without)} memories have no macros here: paths from and to them are not timed"
@@ -73,8 +73,17 @@ def timing_figures(netlist: Netlist) -> dict[str, Any]:
     }
 
 
-def run_sta(netlist: Netlist, commands: list[str]) -> str:
+def run_sta(netlist: Netlist, commands: list[str], *, messages: Path | None = None) -> str:
     """What OpenSTA prints for commands on a netlist with its libraries and constraints.
+
+    Parameters
+    ----------
+    netlist
+        Mapped to a PDK's cells.
+    commands
+        Tcl, a line each.
+    messages
+        Receives standard error, where `set_debug` writes: it may be too large for a text.
 
     Raises
     ------
@@ -96,12 +105,19 @@ def run_sta(netlist: Netlist, commands: list[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="plosive-sta-") as folder:
         file = Path(folder, "timing.tcl")
         file.write_text("\n".join(script) + "\n")
-        result = subprocess.run(
-            [sta.path, "-no_init", "-exit", file], capture_output=True, text=True, check=False
-        )
+        log = messages or Path(folder, "messages")
+        with open(log, "w") as file_of_messages:
+            result = subprocess.run(
+                [sta.path, "-no_init", "-exit", file],
+                stdout=subprocess.PIPE,
+                stderr=file_of_messages,
+                text=True,
+                check=False,
+            )
+        told = "" if messages else log.read_text(errors="replace")
     before, begun, rest = result.stdout.partition("BEGIN\n")
     shown, done, _ = rest.partition("DONE\n")
-    lines = (before + rest + result.stderr).splitlines()
+    lines = (before + rest + told).splitlines()
     error = next((line for line in lines if line.startswith("Error:")), None)
     if error or result.returncode != 0 or not begun or not done:
         raise PlosiveError(f"OpenSTA fails: {error or 'no output'}")

@@ -55,7 +55,7 @@ class SerialBridge(wiring.Component):
     ----------
     clock_hz : of the clock, reported to the host.
     baud : speed of the line after a reset, and again when the host has been silent.
-    hold_bits : another speed is left after 2**hold_bits clocks without a valid packet.
+    hold_bits : another speed is left after 2**hold_bits clocks without a valid packet or answer.
     patience_bits : WRITE_FIXED tries a word that is refused for 2**patience_bits clocks.
 
     Attributes
@@ -128,7 +128,7 @@ class SerialBridge(wiring.Component):
             self.bus.request.payload.data.eq(word),
         ]
 
-        # The time since the last valid packet, or since the last word that it wrote.
+        # The time since the last valid packet, the last word that it wrote, or its answer.
         timer = Signal(self._hold_bits + 1)
         with m.If(timer[self._hold_bits]):
             m.d.sync += step.eq(self._default_step)
@@ -366,7 +366,13 @@ class SerialBridge(wiring.Component):
             with m.State("LEAVE"):  # the last byte, before the speed may change
                 with m.If(send.ready):
                     with m.If((op == Op.BAUD) & (status == Status.OK)):
-                        m.d.sync += [step.eq(address), timer.eq(0)]
-                    m.d.sync += [write_pointer.eq(0), crc.eq(-1), crc_out.eq(0), bit.eq(8)]
+                        m.d.sync += step.eq(address)
+                    m.d.sync += [
+                        timer.eq(0),
+                        write_pointer.eq(0),
+                        crc.eq(-1),
+                        crc_out.eq(0),
+                        bit.eq(8),
+                    ]
                     m.next = "RECEIVE"
         return m

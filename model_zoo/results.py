@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The results page: every table and plot of `docs/results.md`, from measurements kept as JSON.
 
-`python -m model_zoo.results` measures and writes; what is kept in the build folder is not trained
-again. `--draw` writes the page and its plots again from `docs/results/results.json` alone.
+`python -m model_zoo.results` measures and writes. What `docs/results/results.json` holds is not
+measured again while the recipes and networks that it is of are the same files, unless `--again`
+asks for it; what is kept in the build folder is not trained again. `--draw` writes the page and its
+plots from the JSON alone.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import multiprocessing
 import os
+import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +22,9 @@ from rich.console import Console
 
 from golden_model import Network
 from hw.config import preset
-from model_zoo import command, costs, data, evaluate, plots, robustness, zoo
+from model_zoo import command, costs, data, evaluate, plots, recipe, robustness, zoo
 
-__all__ = ["FOLDER", "PAGE", "draw", "measure", "page"]
+__all__ = ["FOLDER", "PAGE", "draw", "inputs", "measure", "page"]
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "results.md"
@@ -36,7 +40,33 @@ CORPUS = "timit-sample"
 _TOOLS = ("torch", "numpy", "kaldi-native-fbank")
 
 
-def measure(folder=None, build="build/model_zoo", report=print, jobs=2):
+def inputs():
+    """What the measurements are of: by part a hash of its recipes' or its network's files.
+
+    Returns
+    -------
+    dict
+        By "ladder, sparsity" and so on (`CHAINS`), and by the names of the zoo.
+    """
+    files = {
+        ", ".join(chain): [file for name in chain for file in _recipe_files(name)]
+        for chain in CHAINS
+    }
+    files |= {name: [zoo.path(name)] for name in zoo.names()}
+    return {
+        part: hashlib.sha256(b"".join(file.read_bytes() for file in of)).hexdigest()[:16]
+        for part, of in files.items()
+    }
+
+
+def _recipe_files(name):
+    """The file of a shipped recipe, and of those that it is based on."""
+    file = recipe.FOLDER / f"{name}.toml"
+    base = tomllib.loads(file.read_text(encoding="utf-8")).get("base")
+    return [file, *(_recipe_files(base) if base else [])]
+
+
+def measure(folder=None, build="build/model_zoo", report=print, jobs=2, kept=None):
     """Everything on the page, JSON-able.
 
     Parameters
@@ -49,33 +79,63 @@ def measure(folder=None, build="build/model_zoo", report=print, jobs=2):
         Takes lines on how far it is.
     jobs : int
         Processes side by side.
+    kept : dict or None
+        Earlier results; parts of them whose `inputs` are the same are taken, unless others are
+        measured with other versions of the tools: a page has one set of them.
 
     Returns
     -------
     dict
-        `tools`, `ladders` (by recipe the rungs of `ladder.summary`), `networks` (by name the
-        figures of `evaluate.evaluate`), `noise` and `length` (by name, see `robustness`).
+        `inputs`, `tools`, `ladders` (by recipe the rungs of `ladder.summary`), `networks` (by name
+        the figures of `evaluate.evaluate`), `noise` and `length` (by name, see `robustness`).
 
     Raises
     ------
     DataError, AudioError, TrainError
     """
-    ladders = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(_ladders, chain, folder, build) for chain in CHAINS]
-        waiting += [pool.submit(_network, name, folder, build) for name in zoo.names()]
-        found = [future.result() for future in waiting]
-    for chain in found[: len(CHAINS)]:
-        ladders |= chain
-    networks = dict(zip(zoo.names(), found[len(CHAINS) :], strict=True))
-    report("measured: ladders, networks, noise, length")
+    asked = inputs()
+    before = (kept or {}).get("inputs", {})
+    same = {part for part in asked if before.get(part) == asked[part]}
+    tools = {name: importlib.metadata.version(name) for name in _TOOLS}
+    if same != set(asked) and tools != (kept or {}).get("tools"):
+        same = set()
+    found = {part: _kept_part(kept, part) for part in same}
+    if same == set(asked):
+        report("nothing to measure: recipes and networks are those of the kept results")
+        tools = kept["tools"]
+    else:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            waiting = {
+                part: pool.submit(_measured_part, part, folder, build)
+                for part in asked
+                if part not in same
+            }
+            found |= {part: future.result() for part, future in waiting.items()}
+        report(f"measured: {'; '.join(waiting)}")
+    networks = {name: found[name] for name in zoo.names()}
     return {
-        "tools": {name: importlib.metadata.version(name) for name in _TOOLS},
-        "ladders": {name: ladders[name] for chain in CHAINS for name in chain},
+        "inputs": asked,
+        "tools": tools,
+        "ladders": {name: found[", ".join(chain)][name] for chain in CHAINS for name in chain},
         "networks": {name: of["scores"] for name, of in networks.items()},
         "noise": {name: of["noise"] for name, of in networks.items() if of["noise"]},
         "length": {name: of["length"] for name, of in networks.items() if of["length"]},
     }
+
+
+def _kept_part(kept, part):
+    """As `_measured_part`, of earlier results."""
+    if part in kept["networks"]:
+        parts = {name: kept[name].get(part) for name in ("noise", "length")}
+        return {"scores": kept["networks"][part], **parts}
+    return {name: kept["ladders"][name] for name in part.split(", ")}
+
+
+def _measured_part(part, folder, build):
+    """A chain of recipes or a network, measured."""
+    if part in zoo.names():
+        return _network(part, folder, build)
+    return _ladders(part.split(", "), folder, build)
 
 
 def _ladders(names, folder, build):
@@ -386,6 +446,9 @@ def main(
     ] = None,
     build: Annotated[Path, typer.Option(help="Keeps what took long.")] = Path("build/model_zoo"),
     jobs: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 2,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure what is kept in docs/results again, too.")
+    ] = False,
     only_draw: Annotated[
         bool, typer.Option("--draw", help="Measure nothing: write the page from its JSON.")
     ] = False,
@@ -393,10 +456,10 @@ def main(
     """Measure what docs/results.md shows, and write it."""
     console = Console(stderr=True, markup=False, soft_wrap=True)
     kept = FOLDER / "results.json"
-    if only_draw:
-        results = json.loads(kept.read_text(encoding="utf-8"))
-    else:
-        results = json.loads(json.dumps(measure(data_folder, build, console.print, jobs)))
+    results = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+    if not only_draw:
+        earlier = None if again else results
+        results = json.loads(json.dumps(measure(data_folder, build, console.print, jobs, earlier)))
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     draw(results)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.contents import contents, parameter_word
+from flows.contents import contents, window_words
 from flows.errors import PlosiveError
 from flows.host.link import BusError, Link
 from flows.progress import Progress, silent
@@ -32,7 +32,6 @@ from hw.registers import (
     result_words,
 )
 from hw.shell import build_hash
-from hw.weight_port import WORD_BITS
 
 __all__ = ["Device", "DeviceError", "Identity", "best_of"]
 
@@ -324,18 +323,8 @@ class Device:
 
     def _regions(self, network: Network) -> Iterator[_Region]:
         """What the weight window holds."""
-        config = self.config
-        held = contents(config, network)
-        per_row = -(-config.row_bits // WORD_BITS)
-        mask = (1 << WORD_BITS) - 1
-        for memory, banks in held.rows.items():
-            for bank, rows in enumerate(banks):
-                name = f"{memory}_{bank}" if len(banks) > 1 else memory
-                words = [row >> WORD_BITS * i & mask for row in rows for i in range(per_row)]
-                yield _Region(name, per_row, words)
-        thresholds = [value for row in held.thresholds for value in row]
-        yield _Region("threshold", config.lanes, thresholds)
-        yield _Region("parameter", 1, [parameter_word(config, layer) for layer in held.parameters])
+        for region, row_words, words in window_words(self.config, network):
+            yield _Region(region.name.lower(), row_words, words)
 
     # ---- frames ----------------------------------------------------------------------------
 

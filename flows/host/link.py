@@ -233,7 +233,7 @@ class Link:
             if answer is not None:
                 break
             if self.clock.monotonic() > deadline and attempt >= len(speeds):
-                raise LinkError(f"{self.name}: {self._silence()}")
+                raise LinkError(f"{self.name}: {self._silence(self.statistics.broken)}")
         self.hello = self._read_hello(answer)
         self._wanted = self.baud
         if baud != self.baud:
@@ -405,6 +405,7 @@ class Link:
         LinkError : no answer in all tries; the board was reset.
         """
         request = self._request(op, address, words)
+        broken = self.statistics.broken
         speeds = tuple(dict.fromkeys(speeds or (self.baud, DEFAULT_BAUD)))
         for attempt in range(_TRIES):
             if attempt:
@@ -415,7 +416,7 @@ class Link:
             if answer is not None:
                 break
         else:
-            raise LinkError(f"{self.name}: {self._silence()}")
+            raise LinkError(f"{self.name}: {self._silence(self.statistics.broken - broken)}")
         if answer.status == _NO_SESSION:
             raise LinkError(
                 f"{self.name}: the board was reset or lost power in the middle of the work; "
@@ -469,16 +470,16 @@ class Link:
         words = struct.unpack(f"<{len(content) // 4 - 2}I", content[4:-4])
         return _Answer(sequence, op & 0x7F, status, count, words)
 
-    def _silence(self) -> str:
-        """Why nothing may have come, from what did come."""
+    def _silence(self, broken: int) -> str:
+        """Why nothing may have come, from what did come: so many damaged packets among others."""
         if self._own_echo:
             return (
                 "the port returns what is sent: its receive and transmit lines are joined, or "
                 "crossed at the board"
             )
-        if self.statistics.broken:
+        if broken:
             return (
-                f"no answer that can be read ({self.statistics.broken} damaged packets): a bad "
+                f"no answer that can be read ({broken} damaged packets): a bad "
                 "cable, or another speed; try a lower --baud"
             )
         if self.hello is not None:

@@ -31,7 +31,7 @@ class Quality:
     seconds : of the measurement. packets : echoed right.
     bits : on the line, in both directions, start and stop bits too.
     errors : packets that had to be sent again, each for one wrong bit or more.
-    dropped, broken : of those, found damaged by the board and by the host; the rest was lost whole.
+    dropped, broken : what the board and the host found damaged: packets, and noise between them.
     payload_bytes : data words there and back.
     """
 
@@ -128,8 +128,8 @@ def best_speed(
         except SpeedError:
             continue
         qualities.append(measure(link, seconds) if carried else Quality(baud, carried=False))
-    carried = [quality for quality in qualities if quality.carried]
-    best = max(carried, key=lambda quality: quality.bytes_per_s, default=qualities[0])
+    usable = [quality for quality in qualities if quality.carried]
+    best = max(usable, key=lambda quality: quality.bytes_per_s, default=qualities[0])
     if not link.set_baud(best.baud):
         raise LinkError(f"{link.name}: the cable carries {best.baud} baud only now and then")
     return best.baud, qualities

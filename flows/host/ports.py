@@ -10,10 +10,10 @@ import errno
 import stat
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.errors import PlosiveError, ToolError
 from flows.host.device import Device
@@ -28,6 +28,7 @@ __all__ = [
     "SIMULATED",
     "SPEED",
     "Connection",
+    "Hardware",
     "connect",
     "connect_device",
     "open_port",
@@ -38,7 +39,6 @@ SPEED = 1_000_000
 """The speed if none is asked for: every USB adapter and every board can do it."""
 SIMULATED = "sim:"
 """What names of simulated boards begin with."""
-_FASTEST = 3_000_000  # of the USB adapters on the boards
 # A simulated board takes seconds for what a real one does in milliseconds.
 _TIMEOUT_S, _SIMULATED_TIMEOUT_S = 1.0, 20.0
 
@@ -68,8 +68,8 @@ def connect(
         A serial port, `sim:PRESET`, `sim:BOARD`, or `sim:BOARD:PRESET` for a board with another
         shape than its usual one. A board's name may be shortened.
     baud
-        The speed that is tried; without it one that all adapters can do, or that is quick to
-        simulate. Where the cable does not carry it the link is slower: see `Link.baud`.
+        The speed that is tried; without it one that all adapters can do, or the fastest of a
+        simulated board. Where the cable does not carry it the link is slower: see `Link.baud`.
     timeout_s
         Seconds without an answer after which a request is sent again; by default one, and more
         for simulated boards.
@@ -90,12 +90,13 @@ def connect(
         return
     from flows.host.simulated import SimulatedBoard, build_board
 
-    config, clock_hz = simulated_hardware(name.removeprefix(SIMULATED))
-    model = build_board(config, build_dir, clock_hz=clock_hz, progress=progress)
+    hardware = simulated_hardware(name.removeprefix(SIMULATED))
+    model = build_board(**hardware._asdict(), build_dir=build_dir, progress=progress)
+    clock_hz = hardware.clock_hz
     with SimulatedBoard(model, clock_hz) as board, open_port(board.terminal) as port:
         link = Link(port, timeout_s=timeout_s or _SIMULATED_TIMEOUT_S)
         progress("greeting the board")
-        link.connect(baud or min(_FASTEST, clock_hz // 4))
+        link.connect(baud or clock_hz // 4)  # the fastest
         yield Connection(link, board)
 
 
@@ -112,8 +113,16 @@ def connect_device(name: str, baud: int | None = None, **options: Any) -> Iterat
         yield Device(connection.link)
 
 
-def simulated_hardware(name: str) -> tuple[AcceleratorConfig, int]:
-    """Configuration and clock of a simulated board: PRESET, BOARD or BOARD:PRESET.
+class Hardware(NamedTuple):
+    """What a simulated board is built of: configuration, clock, entries of the best-N list."""
+
+    config: AcceleratorConfig
+    clock_hz: int
+    best: int
+
+
+def simulated_hardware(name: str) -> Hardware:
+    """What PRESET, BOARD or BOARD:PRESET is, to be simulated.
 
     Raises
     ------
@@ -124,12 +133,12 @@ def simulated_hardware(name: str) -> tuple[AcceleratorConfig, int]:
     from flows.host.simulated import SIMULATED_CLOCK_HZ
 
     if name in PRESETS:
-        return PRESETS[name], SIMULATED_CLOCK_HZ
+        return Hardware(PRESETS[name], SIMULATED_CLOCK_HZ, best=1)
     wanted, _, shape = name.partition(":")
     for board in BOARDS.values():
         if wanted and board.name.startswith(wanted):
             config = board.folded(preset(shape)) if shape else board.config
-            return config, board.clock_hz
+            return Hardware(config, board.clock_hz, board.best)
     raise PlosiveError(
         f"there is no board {name!r} to simulate: there are {', '.join([*BOARDS, *PRESETS])}, and "
         "BOARD:PRESET"
@@ -161,7 +170,7 @@ def open_port(name: str) -> Any:
     if not stat.S_ISCHR(mode):
         raise PlosiveError(f"--port is {name}: it is no serial port; {_present()}")
     try:
-        return serial.Serial(name, DEFAULT_BAUD, timeout=0.05, write_timeout=5, exclusive=True)
+        port = serial.Serial(name, DEFAULT_BAUD, timeout=0.05, write_timeout=5, exclusive=True)
     except (OSError, ValueError, termios.error) as error:
         number = getattr(error, "errno", None)
         if number in (errno.EACCES, errno.EPERM):
@@ -171,6 +180,10 @@ def open_port(name: str) -> Any:
         if number in (errno.EAGAIN, errno.EBUSY):
             raise PlosiveError(f"--port is {name}: another program is using it") from error
         raise LinkError(f"--port is {name}: it does not open as a serial port ({error})") from error
+    # Else an FTDI adapter keeps the end of each answer for 16 ms. What is no adapter cannot do it.
+    with suppress(AttributeError, OSError, ValueError):
+        port.set_low_latency_mode(True)
+    return port
 
 
 def _present() -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def from_stdin() -> Iterator[Iterator[np.ndarray]]:
 
 @contextmanager
 def from_microphone() -> Iterator[Iterator[np.ndarray]]:
-    """Samples of the microphone, until the program is interrupted.
+    """Samples of the microphone until Ctrl-C, which ends the recording and not the program.
 
     Raises
     ------
@@ -55,14 +56,29 @@ def from_microphone() -> Iterator[Iterator[np.ndarray]]:
     PlosiveError
         It does not record.
     """
-    program = toolchain.find("arecord").path
+    command = [toolchain.find("arecord").path, *_RECORD]
+    interrupted = False
+    # In a session of its own, so that Ctrl-C comes here and not to arecord.
     with subprocess.Popen(
-        [program, *_RECORD], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
+
+        def stop(*_: object) -> None:
+            nonlocal interrupted
+            interrupted = True
+            process.terminate()
+            signal.signal(signal.SIGINT, before)  # a second one is not waited for
+
+        def chunks() -> Iterator[np.ndarray]:
+            yield from samples_of(process.stdout.fileno())
+            if not interrupted:
+                said = process.stderr.read().decode(errors="replace").strip().splitlines()
+                reason = said[-1] if said else "no sound"
+                raise PlosiveError(f"the microphone: arecord ended: {reason}")
+
+        before = signal.signal(signal.SIGINT, stop)
         try:
-            yield samples_of(process.stdout.fileno())
-            if process.wait():
-                reason = process.stderr.read().decode(errors="replace").strip().splitlines()
-                raise PlosiveError(f"the microphone cannot be recorded: {(reason or ['?'])[-1]}")
+            yield chunks()
         finally:
+            signal.signal(signal.SIGINT, before)
             process.terminate()

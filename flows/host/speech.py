@@ -120,13 +120,14 @@ class BestPhones:
         self._phone: str | None = None
 
     def add(self, best: Iterable[np.ndarray]) -> list[dict[str, Any]]:
-        """Phones that end with these results."""
+        """Phones that end with these results, each class, score, class, ..."""
         found = []
         for entries in best:
             frame, self._frame = self._frame, self._frame + 1
             if frame < 0:
                 continue
-            label = next((int(e[0]) for e in entries if e[0] < len(self._phones)), None)
+            classes = np.reshape(entries, (-1, 2))[:, 0]
+            label = next((int(c) for c in classes if c < len(self._phones)), None)
             phone = self._phones[label] if label is not None else self._phone
             if phone == self._phone or phone is None:
                 self._run = None

@@ -18,6 +18,7 @@ __all__ = ["throughput"]
 
 def throughput(
     device: Device,
+    network: Network,
     *,
     best: bool,
     frames: int = 48,
@@ -25,10 +26,11 @@ def throughput(
     clock: Callable[[], float] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Frames a second: features to the board and its results back, compared with the golden model.
+    """Frames a second: random features to the board and its results back, which are compared.
 
     Parameters
     ----------
+    network : that the board has.
     best : the best-N list is read, otherwise all logits.
     clock : the board's own time in seconds, of a simulated one.
 
@@ -36,8 +38,6 @@ def throughput(
     ------
     DeviceError : the board has no best-N list, stops, or its results are wrong.
     """
-    network = Network.random(device.config, seed)
-    device.prepare(network, progress)
     features = random_features(device.config, frames, seed)
     logits = network.run(features).logits
     expected = best_of(logits, device.identity.best) if best else logits
