@@ -55,9 +55,7 @@ async def starts_after_its_reset(dut) -> None:
             assert least <= seen.index(1) <= least + 6 * top["divide"], (name, seen.index(1), least)
             assert all(seen[seen.index(1) :]), f"{name}: reset in mid-run"
         for (_, lost), (locked, _) in zip(top["locked"], top["locked"][1:], strict=False):
-            assert not any(running[name][lost + 6 * top["divide"] : locked]), (
-                f"{name}: ran without a lock"
-            )
+            assert not any(running[name][lost + 6 * top["divide"] : locked]), f"{name}: ran without a lock"
 
 
 @cocotb.test()
