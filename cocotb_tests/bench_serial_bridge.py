@@ -285,10 +285,15 @@ async def drops_what_is_broken(dut) -> None:
     bench.board.dropped += 1
     await bench.hello()
     bench.same_registers()
-    # ENDs alone are nothing.
-    await bench.send(b"\xc0" * 9)
+    # ENDs alone are nothing, with a lone ESC before one neither; behind a whole packet an ESC
+    # makes its END a broken one.
+    await bench.send(b"\xc0" * 9 + b"\xdb\xc0\xdb\xc0")
     await bench.silence()
     await bench.hello()
+    await bench.send(good[:-1] + b"\xdb\xc0")
+    bench.board.dropped += 1
+    await bench.hello()
+    bench.same_registers()
 
 
 @cocotb.test()

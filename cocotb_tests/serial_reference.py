@@ -28,9 +28,11 @@ def frame(content: bytes) -> bytes:
 
 
 def unframe(line: bytes) -> Iterator[bytes | None]:
-    """What is between ENDs; None where an ESC stands before a wrong byte. Empty ones left out."""
+    """What is between ENDs; None where an ESC stands before a wrong byte. Left out: nothing, and
+    a lone ESC.
+    """
     for chunk in line.split(bytes([END]))[:-1]:
-        if not chunk:
+        if chunk in (b"", bytes([ESC])):
             continue
         content, rest = bytearray(), iter(chunk)
         broken = False

@@ -14,7 +14,7 @@ import termios
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from flows.errors import PlosiveError
@@ -38,6 +38,8 @@ _HELLO, _ECHO, _READ, _WRITE, _BAUD, _READ_FIXED, _WRITE_FIXED = 0, 1, 2, 3, 4, 
 _OK, _BUS_ERROR, _BAD_REQUEST, _NO_SESSION = range(4)
 _ANSWER = 0x80
 _SAME_SESSION = 1  # HELLO's address: begin no session
+# Makes the board drop a packet that another host left without its END: an END would carry it out.
+_FORGET = bytes([_ESC, _END])
 _TRIES = 10
 _GREETING_S = 2.0  # at most, before the other speed is tried
 _FRAME_BYTES = 2 * 512 + 2  # the longest packet with every byte escaped
@@ -228,7 +230,9 @@ class Link:
         attempt = 0
         while True:
             self._speed(speeds[attempt % len(speeds)])
-            answer = self._try(self._request(_HELLO), min(self.timeout_s, _GREETING_S))
+            request = self._request(_HELLO)
+            request = replace(request, packet=_FORGET + request.packet)
+            answer = self._try(request, min(self.timeout_s, _GREETING_S))
             attempt += 1
             if answer is not None:
                 break
