@@ -79,7 +79,7 @@ clockgate -pos {gate} {pins} {test} -min_net_size {least}
 # For abc: yosys' own script restructures once and maps for speed; this one restructures more and
 # maps for area, and then sizes gates for the period as yosys' does.
 _ABC = (
-    "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dc2;dch;dch;amap,-m;buffer,-c;topo;"
+    "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dc2;dch;dch;amap,-m;buffer;"
     "upsize,{D};dnsize,{D};stime,-p"
 )
 # Registers are named after the signals that they drive.
