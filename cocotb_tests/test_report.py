@@ -24,6 +24,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from cocotb_tests.pdks import pdk_or_skip
 from flows import cli, demo, drawings, record, report
 from flows.cosimulate import Cosimulation
 from flows.errors import PlosiveError
@@ -683,16 +684,107 @@ def test_a_demo_that_fails_leaves_nothing_running(monkeypatch, tmp_path, network
         os.kill(int((tmp_path / "running").read_text()), 0)
 
 
+def _power(hashes: dict[str, str]) -> dict:
+    """What `plosive power --json` prints, as far as the page shows it."""
+    stopped = {"logic_uw": 3.0, "memories_uw": 2.0, "idle_clock_uw": 0.0}
+    stopped |= {"dynamic_uw": 5.0, "leakage_uw": 4.25, "total_uw": 9.25}
+    running = {**stopped, "clock_hz": 1e6, "idle_clock_uw": 120.0}
+    running |= {"dynamic_uw": 125.0, "total_uw": 129.25}
+    operations = {"done_per_frame": 20_000.0, "dense_per_frame": 100_000.0}
+    for key, value in (("done", 0.216), ("dense", 1.08)):
+        operations[f"tops_per_w_{key}"] = value
+        operations[f"tops_per_w_{key}_without_leakage"] = 2 * value
+    return {
+        "pdk": "ihp-sg13g2",
+        "library": "sg13g2_stdcell_typ_1p20V_25C",
+        "frames": 40,
+        "warm_up_frames": 10,
+        "blocks": [
+            {"block": "own", "nj": 1.0, "leakage_uw": 0.5},
+            {"block": "pe_set_0", "nj": 24.0, "leakage_uw": 2.0},
+            {"block": "readout_memory_0", "nj": 4.0, "leakage_uw": 0.25},
+        ],
+        "memories": [{"memory": "readout_memory_0", "nj": 20.0, "leakage_uw": 1.5}],
+        "energy_per_frame_nj": {"clock_pins": 1.0, "total": 50.0},
+        "real_time": {
+            "frames_per_s": 100,
+            "clock_stopped": stopped,
+            "clock_running": [running],
+        },
+        "operations": operations,
+        "reference": {
+            "process": "28 nm",
+            "real_time_uw": 71.2,
+            "real_time_hz": 100e3,
+            "tops_per_w": 28.41,
+            "tops_per_w_hz": 500e6,
+        },
+        "notes": ["an estimate", "not comparable"],
+        **hashes,
+    }
+
+
 def test_power_is_drawn_where_it_was_measured(build):
     assert "plosive power" in _read(build).text
-    blocks = [
-        {"block": "pe_set_0", "dynamic_uw": 12.0, "leakage_uw": 4.0},
-        {"block": "readout_memory_0", "dynamic_uw": 20.0, "leakage_uw": 1.25},
-    ]
-    (build / "power.json").write_text(json.dumps({"blocks": blocks}))
+    run = record.read(build).figures["simulation"]
+    hashes = {name: run[name] for name in ("configuration_hash", "network_hash")}
+    (build / "power.json").write_text(json.dumps(_power(hashes)))
     page = _read(build)
-    assert "figure-power" in page.figures
-    assert page.rows("Power by block")["readout memory 0"] == ["20.000", "1.250"]
+    assert {"figure-power", "figure-clocks"} <= page.figures.keys()
+    assert page.rows("Power by block") == {
+        "Block": ["nJ a frame", "Dynamic, uW", "Leakage, uW", "Total, uW"],
+        "pe set 0": ["24", "2.4", "2", "4.4"],
+        "readout memory 0": ["24", "2.4", "1.75", "4.15"],  # its macros and what is around them
+        "top level": ["1", "0.1", "0.5", "0.6"],
+        "pins on the clock": ["1", "0.1", "0", "0.1"],
+        "total": ["50", "5", "4.25", "9.25"],
+    }
+    assert page.rows("Power in real time") == {
+        "Clock": ["Logic", "Memories", "Clock without work", "Leakage", "Total"],
+        "Stopped between frames": ["3", "2", "0", "4.25", "9.25"],
+        "1,000 kHz, always running": ["3", "2", "120", "4.25", "129"],
+    }
+    assert page.rows("Accumulations")["of a dense machine"] == ["100,000", "1.08", "2.16"]
+    assert "Mind: an estimate; not comparable." in page.text
+    assert "of another configuration" not in page.text.lower()
+    # Its run is one of the netlist, whose logits were compared.
+    rung = page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"]
+    assert rung == ["50 frames, all logits", "0: equal"]
+    figure = report.write(build).read_text().split('id="figure-clocks"')[1].split("</figure>")[0]
+    ends = [
+        float(x) + float(width)
+        for x, width in re.findall(
+            r'<rect class="part \w+" x="(\S+)%" y="\S+" width="(\S+)%"', figure
+        )
+    ]
+    assert ends[3] == pytest.approx(100 * 9.25 / 129.25, rel=1e-3)
+    assert ends[7] == pytest.approx(100, rel=1e-3)
+    assert ends[8] == pytest.approx(100 * 71.2 / 129.25, rel=1e-3)
+
+
+def test_power_of_another_machine_is_said_to_be_one(build):
+    (build / "power.json").write_text(
+        json.dumps(_power({"configuration_hash": "0123", "network_hash": "4567"}))
+    )
+    text = _read(build).text
+    assert "Of another configuration than this run's: 0123" in text
+    assert "It is of another configuration" in text
+
+
+def test_what_the_power_command_prints_is_drawn(build, build_root, capsys):
+    pdk_or_skip("ihp-sg13g2")
+    if shutil.which("sta") is None:
+        pytest.skip("sta is missing: install Debian's package opensta")
+    command = ["power", "--preset", "tiny", "--random", "1", "--frames", "2", "--warm-up", "1"]
+    assert cli.run([*command, "--build", str(build_root), "--json"]) == 0
+    text = capsys.readouterr().out
+    (build / "power.json").write_text(text)
+    rows = _read(build).rows("Power by block")
+    found = json.loads(text)
+    whole = found["real_time"]["clock_stopped"]["total_uw"]
+    assert float(rows["total"][-1]) == pytest.approx(whole, rel=0.01)
+    parts = [float(row[-1]) for name, row in rows.items() if name not in ("Block", "total")]
+    assert sum(parts) == pytest.approx(whole, rel=0.01)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
