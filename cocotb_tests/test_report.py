@@ -9,7 +9,6 @@ import dataclasses
 import html
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,14 +24,14 @@ import soundfile
 from PIL import Image
 
 from cocotb_tests.pdks import pdk_or_skip
-from flows import cli, demo, drawings, record, report
+from flows import cli, demo, drawings, machine_costs, record, report
 from flows.cosimulate import Cosimulation
 from flows.errors import PlosiveError
 from flows.figures import cycle_figures, laws_counters, sparsity
 from flows.inputs import default_network
 from flows.reference import forced_alignment, reference_phones
-from golden_model import Network, cycle_laws
-from hw.config import AcceleratorConfig
+from golden_model import Network, cycle_laws, random_features
+from hw.config import AcceleratorConfig, preset
 from model_zoo import phones
 
 SMALL = AcceleratorConfig(
@@ -627,31 +626,56 @@ def _demo(folder, network_file, **options) -> demo.Demo:
     )
 
 
-def test_the_demo_leaves_the_area_of_its_machine(monkeypatch, tmp_path, network_files):
-    """Without a PDK it counts gates."""
+def test_without_a_pdk_the_demo_counts_gates(monkeypatch, tmp_path, network_files):
     monkeypatch.setattr(demo, "cosimulate", _golden)
     monkeypatch.setenv("PDK_ROOT", str(tmp_path / "none"))
-    shown = _demo(tmp_path / "build", network_files[2], area=True)
-    page = _read(tmp_path / "build")
+    folder = tmp_path / "build"
+    folder.mkdir()
+    (folder / "power.json").write_text("of an earlier run")
+    shown = _demo(folder, network_files[2], costs=True)
+    page = _read(folder)
     assert "figure-area" in page.figures
+    assert "figure-power" not in page.figures
     assert "Of another configuration" not in page.text
-    cells = shown.figures["area"]["total"]["cells"]
+    cells = shown.figures["costs"]["area"]["total"]["cells"]
     assert f"{cells:,} gates of no process" in page.text
-    assert any(f"area       {cells:,} gates" in str(line) for line in demo.report(shown))
+    lines = demo.report(shown)
+    assert any(f"area       {cells:,} gates" in str(line) for line in lines)
+    assert any("power      not measured: --pdk is 'generic'" in str(line) for line in lines)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("area.json", "demo.json", "demo.npz", "report.html", "synthesis")
+    ]
 
 
-def test_a_demo_whose_area_fails_says_so_and_keeps_no_old_one(monkeypatch, tmp_path, network_files):
+def test_with_a_pdk_the_demo_measures_area_and_power(build_root):
+    pdk_or_skip("ihp-sg13g2")
+    if shutil.which("sta") is None:
+        pytest.skip("sta is missing: install Debian's package opensta")
+    network = Network.random(preset("tiny"), 1)
+    features = random_features(network.config, 6, 1)
+    found = machine_costs.measure(network, features, build_root)
+    area, power = (json.loads((build_root / f"{n}.json").read_text()) for n in ("area", "power"))
+    assert area["configuration_hash"] == power["configuration_hash"] == network.config.config_hash
+    assert (power["warm_up_frames"], power["frames"]) == (3, 3)
+    words = machine_costs.words(found)
+    assert words[0].startswith(f"{area['total']['um2'] / 1e6:.2f} mm2 in ihp-sg13g2: ")
+    total = power["real_time"]["clock_stopped"]["total_uw"]
+    assert words[1].startswith(f"{total:.3g} uW in real time")
+
+
+def test_a_demo_whose_costs_fail_says_so(monkeypatch, tmp_path, network_files):
     monkeypatch.setattr(demo, "cosimulate", _golden)
-    failing = [sys.executable, "-c", "import sys; sys.exit('plosive: yosys fails')"]
-    monkeypatch.setattr(demo, "_area_command", lambda *_: failing)
+    broken = tmp_path / "ihp-sg13g2/libs.ref/sg13g2_stdcell/lib/sg13g2_stdcell_typ_1p20V_25C.lib"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("library (cut")
+    monkeypatch.setenv("PDK_ROOT", str(tmp_path))
     folder = tmp_path / "build"
     folder.mkdir()
     (folder / "area.json").write_text(json.dumps(_area()))
-    shown = _demo(folder, network_files[2], area=True)
+    shown = _demo(folder, network_files[2], costs=True)
     assert shown.passed
-    assert shown.figures["area"] == {"missing": "yosys fails"}
-    assert "area       not measured: yosys fails" in demo.report(shown)
-    assert not (folder / "area.json").exists()
+    assert str(broken) in shown.figures["costs"]["area"]["missing"]
+    assert any(f"area       not measured: {broken}" in str(line) for line in demo.report(shown))
     assert "figure-area" not in _read(folder).figures
 
 
@@ -659,29 +683,25 @@ def test_a_demo_that_fails_leaves_nothing_running(monkeypatch, tmp_path, network
     class Failure(Exception):
         pass
 
-    started = []
-
     def cosimulate(*_arguments, **_options):
-        while not (tmp_path / "running").exists():
-            time.sleep(0.05)
+        time.sleep(0.5)
         raise Failure
 
-    def command(*_arguments):
-        code = (
-            "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
-        )
-        started.append(True)
-        return [sys.executable, "-c", code, str(tmp_path / "running")]
+    started = []
+    popen = subprocess.Popen
+
+    def sleeping(_command, **options):
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(300)"], **options))
+        return started[0]
 
     monkeypatch.setattr(demo, "cosimulate", cosimulate)
-    monkeypatch.setattr(demo, "_area_command", command)
+    monkeypatch.setattr(machine_costs.subprocess, "Popen", sleeping)
     began = time.monotonic()
     with pytest.raises(Failure):
-        _demo(tmp_path / "build", network_files[2], area=True)
-    assert started
-    assert time.monotonic() - began < 30  # it was not waited for
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "running").read_text()), 0)
+        _demo(tmp_path / "build", network_files[2], costs=True)
+    assert time.monotonic() - began < 60  # it was not waited for
+    assert started[0].returncode is not None
+    assert list((tmp_path / "build").iterdir()) == []
 
 
 def _power(hashes: dict[str, str]) -> dict:
