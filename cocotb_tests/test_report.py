@@ -762,7 +762,7 @@ def test_power_is_drawn_where_it_was_measured(build):
     assert page.rows("Power in real time") == {
         "Clock": ["Logic", "Memories", "Clock without work", "Leakage", "Total"],
         "Stopped between frames": ["3", "2", "0", "4.25", "9.25"],
-        "1,000 kHz, always running": ["3", "2", "120", "4.25", "129"],
+        "1 MHz, always running": ["3", "2", "120", "4.25", "129"],
     }
     assert page.rows("Accumulations")["of a dense machine"] == ["100,000", "1.08", "2.16"]
     assert "Mind: an estimate; not comparable." in page.text

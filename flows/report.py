@@ -126,6 +126,10 @@ def _small(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _frequency(hertz: float) -> str:
+    return f"{hertz / 1e6:.4g} MHz" if hertz >= 1e6 else f"{hertz / 1e3:.4g} kHz"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
@@ -450,7 +454,7 @@ def _power(power: dict[str, Any]) -> dict[str, Any]:
     ]
     stopped = power["real_time"]["clock_stopped"]
     clocks = [("Stopped between frames", stopped)] + [
-        (f"{clock['clock_hz'] / 1e3:,.4g} kHz, always running", clock)
+        (f"{_frequency(clock['clock_hz'])}, always running", clock)
         for clock in power["real_time"]["clock_running"]
     ]
     return {
@@ -487,7 +491,7 @@ def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[s
         bars.append(Bar(name, f"{_small(row['total_uw'])} uW", parts))
     name = (
         f"Published: {reference['process']}, 40-128-128-1920, "
-        f"{reference['real_time_hz'] / 1e3:g} kHz"
+        f"{_frequency(reference['real_time_hz'])}"
     )
     bars.append(Bar(name, f"{published:g} uW", [Part(0, published / most, "if")]))
     return drawings.bars("Power in real time by clock", bars)
