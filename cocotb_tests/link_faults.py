@@ -431,6 +431,7 @@ class Campaign:
         self._seen = 0  # faults accounted for
         self._harmless = 0  # of the last try that was answered
         self._open = 0  # faults of tries of this call that were not answered
+        self._repeating = False
         # Tries may fail without a new fault: an event lasts, or it has left the board at another
         # speed, until there is an answer again.
         self.excused = False
@@ -444,11 +445,14 @@ class Campaign:
             self.outcomes["no effect"] += new
             self._harmless = new or (self._harmless if self.excused else 0)
             self.excused &= self.cable.planned
+            # An answer whose last END was lost is whole with the first byte of its repetition, and
+            # the board hears nothing of the next request while it repeats the rest.
+            self._repeating = self._open > 0
             return
         if not new and not self._open:
             # What fell behind the answer before, on the idle line, may have spoilt this try.
-            self.unexplained += not self._harmless and not self.excused
-            new, self._harmless = self._harmless, 0
+            self.unexplained += not (self._harmless or self.excused or self._repeating)
+            new, self._harmless, self._repeating = self._harmless, 0, False
             self.outcomes["no effect"] -= new
         self._open += new
 

@@ -317,7 +317,7 @@ def test_both_engines_hear_the_same(figures, speech, models):
 
 @pytest.mark.slow
 def test_demo_compares_everything(figures, speech, models):
-    found = figures("demo", "--audio", speech, "--no-area", "--build", models)
+    found = figures("demo", "--audio", speech, "--no-costs", "--build", models)
     assert found["simulation"]["mismatches"] == 0
     assert found["simulation"]["compared_clocks"] == found["simulation"]["clocks"]
     assert found["torch"]["mismatches"] == 0

@@ -82,7 +82,7 @@ def test_unknown_and_missing_pdks(tmp_path: Path) -> None:
 
 def test_command_line_without_a_pdk(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("PDK_ROOT", str(tmp_path))
-    for command in ("area", "timing"):
+    for command in ("area", "timing", "power"):
         assert cli.run([command, "--preset", "tiny", "--build", str(tmp_path / "build")]) == 1
         shown = capsys.readouterr()
         assert shown.out == ""
@@ -92,7 +92,7 @@ def test_command_line_without_a_pdk(tmp_path: Path, monkeypatch, capsys) -> None
     assert cli.run(["area", "--preset", "tiny", "--pdk", "gf180"]) == 2
 
 
-@pytest.mark.parametrize("command", ["area", "timing"])
+@pytest.mark.parametrize("command", ["area", "timing", "power"])
 @pytest.mark.parametrize("broken", ["cells", "macro"])
 def test_command_line_with_half_a_library(
     tmp_path: Path, capsys, command: str, broken: str

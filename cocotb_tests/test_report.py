@@ -9,7 +9,6 @@ import dataclasses
 import html
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,14 +23,15 @@ import pytest
 import soundfile
 from PIL import Image
 
-from flows import cli, demo, drawings, record, report
+from cocotb_tests.pdks import pdk_or_skip
+from flows import cli, demo, drawings, machine_costs, record, report
 from flows.cosimulate import Cosimulation
 from flows.errors import PlosiveError
 from flows.figures import cycle_figures, laws_counters, sparsity
 from flows.inputs import default_network
 from flows.reference import forced_alignment, reference_phones
-from golden_model import Network, cycle_laws
-from hw.config import AcceleratorConfig
+from golden_model import Network, cycle_laws, random_features
+from hw.config import AcceleratorConfig, preset
 from model_zoo import phones
 
 SMALL = AcceleratorConfig(
@@ -626,31 +626,56 @@ def _demo(folder, network_file, **options) -> demo.Demo:
     )
 
 
-def test_the_demo_leaves_the_area_of_its_machine(monkeypatch, tmp_path, network_files):
-    """Without a PDK it counts gates."""
+def test_without_a_pdk_the_demo_counts_gates(monkeypatch, tmp_path, network_files):
     monkeypatch.setattr(demo, "cosimulate", _golden)
     monkeypatch.setenv("PDK_ROOT", str(tmp_path / "none"))
-    shown = _demo(tmp_path / "build", network_files[2], area=True)
-    page = _read(tmp_path / "build")
+    folder = tmp_path / "build"
+    folder.mkdir()
+    (folder / "power.json").write_text("of an earlier run")
+    shown = _demo(folder, network_files[2], costs=True)
+    page = _read(folder)
     assert "figure-area" in page.figures
+    assert "figure-power" not in page.figures
     assert "Of another configuration" not in page.text
-    cells = shown.figures["area"]["total"]["cells"]
+    cells = shown.figures["costs"]["area"]["total"]["cells"]
     assert f"{cells:,} gates of no process" in page.text
-    assert any(f"area       {cells:,} gates" in str(line) for line in demo.report(shown))
+    lines = demo.report(shown)
+    assert any(f"area       {cells:,} gates" in str(line) for line in lines)
+    assert any("power      not measured: --pdk is 'generic'" in str(line) for line in lines)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("area.json", "demo.json", "demo.npz", "report.html", "synthesis")
+    ]
 
 
-def test_a_demo_whose_area_fails_says_so_and_keeps_no_old_one(monkeypatch, tmp_path, network_files):
+def test_with_a_pdk_the_demo_measures_area_and_power(build_root):
+    pdk_or_skip("ihp-sg13g2")
+    if shutil.which("sta") is None:
+        pytest.skip("sta is missing: install Debian's package opensta")
+    network = Network.random(preset("tiny"), 1)
+    features = random_features(network.config, 6, 1)
+    found = machine_costs.measure(network, features, build_root)
+    area, power = (json.loads((build_root / f"{n}.json").read_text()) for n in ("area", "power"))
+    assert area["configuration_hash"] == power["configuration_hash"] == network.config.config_hash
+    assert (power["warm_up_frames"], power["frames"]) == (3, 3)
+    words = machine_costs.words(found)
+    assert words[0].startswith(f"{area['total']['um2'] / 1e6:.2f} mm2 in ihp-sg13g2: ")
+    total = power["real_time"]["clock_stopped"]["total_uw"]
+    assert words[1].startswith(f"{total:.3g} uW in real time")
+
+
+def test_a_demo_whose_costs_fail_says_so(monkeypatch, tmp_path, network_files):
     monkeypatch.setattr(demo, "cosimulate", _golden)
-    failing = [sys.executable, "-c", "import sys; sys.exit('plosive: yosys fails')"]
-    monkeypatch.setattr(demo, "_area_command", lambda *_: failing)
+    broken = tmp_path / "ihp-sg13g2/libs.ref/sg13g2_stdcell/lib/sg13g2_stdcell_typ_1p20V_25C.lib"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("library (cut")
+    monkeypatch.setenv("PDK_ROOT", str(tmp_path))
     folder = tmp_path / "build"
     folder.mkdir()
     (folder / "area.json").write_text(json.dumps(_area()))
-    shown = _demo(folder, network_files[2], area=True)
+    shown = _demo(folder, network_files[2], costs=True)
     assert shown.passed
-    assert shown.figures["area"] == {"missing": "yosys fails"}
-    assert "area       not measured: yosys fails" in demo.report(shown)
-    assert not (folder / "area.json").exists()
+    assert str(broken) in shown.figures["costs"]["area"]["missing"]
+    assert any(f"area       not measured: {broken}" in str(line) for line in demo.report(shown))
     assert "figure-area" not in _read(folder).figures
 
 
@@ -658,41 +683,128 @@ def test_a_demo_that_fails_leaves_nothing_running(monkeypatch, tmp_path, network
     class Failure(Exception):
         pass
 
-    started = []
-
     def cosimulate(*_arguments, **_options):
-        while not (tmp_path / "running").exists():
-            time.sleep(0.05)
+        time.sleep(0.5)
         raise Failure
 
-    def command(*_arguments):
-        code = (
-            "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
-        )
-        started.append(True)
-        return [sys.executable, "-c", code, str(tmp_path / "running")]
+    started = []
+    popen = subprocess.Popen
+
+    def sleeping(_command, **options):
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(300)"], **options))
+        return started[0]
 
     monkeypatch.setattr(demo, "cosimulate", cosimulate)
-    monkeypatch.setattr(demo, "_area_command", command)
+    monkeypatch.setattr(machine_costs.subprocess, "Popen", sleeping)
     began = time.monotonic()
     with pytest.raises(Failure):
-        _demo(tmp_path / "build", network_files[2], area=True)
-    assert started
-    assert time.monotonic() - began < 30  # it was not waited for
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "running").read_text()), 0)
+        _demo(tmp_path / "build", network_files[2], costs=True)
+    assert time.monotonic() - began < 60  # it was not waited for
+    assert started[0].returncode is not None
+    assert list((tmp_path / "build").iterdir()) == []
+
+
+def _power(hashes: dict[str, str]) -> dict:
+    """What `plosive power --json` prints, as far as the page shows it."""
+    stopped = {"logic_uw": 3.0, "memories_uw": 2.0, "idle_clock_uw": 0.0}
+    stopped |= {"dynamic_uw": 5.0, "leakage_uw": 4.25, "total_uw": 9.25}
+    running = {**stopped, "clock_hz": 1e6, "idle_clock_uw": 120.0}
+    running |= {"dynamic_uw": 125.0, "total_uw": 129.25}
+    operations = {"done_per_frame": 20_000.0, "dense_per_frame": 100_000.0}
+    for key, value in (("done", 0.216), ("dense", 1.08)):
+        operations[f"tops_per_w_{key}"] = value
+        operations[f"tops_per_w_{key}_without_leakage"] = 2 * value
+    return {
+        "pdk": "ihp-sg13g2",
+        "library": "sg13g2_stdcell_typ_1p20V_25C",
+        "frames": 40,
+        "warm_up_frames": 10,
+        "blocks": [
+            {"block": "own", "nj": 1.0, "leakage_uw": 0.5},
+            {"block": "pe_set_0", "nj": 24.0, "leakage_uw": 2.0},
+            {"block": "readout_memory_0", "nj": 4.0, "leakage_uw": 0.25},
+        ],
+        "memories": [{"memory": "readout_memory_0", "nj": 20.0, "leakage_uw": 1.5}],
+        "energy_per_frame_nj": {"clock_pins": 1.0, "total": 50.0},
+        "real_time": {
+            "frames_per_s": 100,
+            "clock_stopped": stopped,
+            "clock_running": [running],
+        },
+        "operations": operations,
+        "reference": {
+            "process": "28 nm",
+            "real_time_uw": 71.2,
+            "real_time_hz": 100e3,
+            "tops_per_w": 28.41,
+            "tops_per_w_hz": 500e6,
+        },
+        "notes": ["an estimate", "not comparable"],
+        **hashes,
+    }
 
 
 def test_power_is_drawn_where_it_was_measured(build):
     assert "plosive power" in _read(build).text
-    blocks = [
-        {"block": "pe_set_0", "dynamic_uw": 12.0, "leakage_uw": 4.0},
-        {"block": "readout_memory_0", "dynamic_uw": 20.0, "leakage_uw": 1.25},
-    ]
-    (build / "power.json").write_text(json.dumps({"blocks": blocks}))
+    run = record.read(build).figures["simulation"]
+    hashes = {name: run[name] for name in ("configuration_hash", "network_hash")}
+    (build / "power.json").write_text(json.dumps(_power(hashes)))
     page = _read(build)
-    assert "figure-power" in page.figures
-    assert page.rows("Power by block")["readout memory 0"] == ["20.000", "1.250"]
+    assert {"figure-power", "figure-clocks"} <= page.figures.keys()
+    assert page.rows("Power by block") == {
+        "Block": ["nJ a frame", "Dynamic, uW", "Leakage, uW", "Total, uW"],
+        "pe set 0": ["24", "2.4", "2", "4.4"],
+        "readout memory 0": ["24", "2.4", "1.75", "4.15"],  # its macros and what is around them
+        "top level": ["1", "0.1", "0.5", "0.6"],
+        "pins on the clock": ["1", "0.1", "0", "0.1"],
+        "total": ["50", "5", "4.25", "9.25"],
+    }
+    assert page.rows("Power in real time") == {
+        "Clock": ["Logic", "Memories", "Clock without work", "Leakage", "Total"],
+        "Stopped between frames": ["3", "2", "0", "4.25", "9.25"],
+        "1 MHz, always running": ["3", "2", "120", "4.25", "129"],
+    }
+    assert page.rows("Accumulations")["of a dense machine"] == ["100,000", "1.08", "2.16"]
+    assert "Mind: an estimate; not comparable." in page.text
+    assert "of another configuration" not in page.text.lower()
+    # Its run is one of the netlist, whose logits were compared.
+    rung = page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"]
+    assert rung == ["50 frames, all logits", "0: equal"]
+    figure = report.write(build).read_text().split('id="figure-clocks"')[1].split("</figure>")[0]
+    ends = [
+        float(x) + float(width)
+        for x, width in re.findall(
+            r'<rect class="part \w+" x="(\S+)%" y="\S+" width="(\S+)%"', figure
+        )
+    ]
+    assert ends[3] == pytest.approx(100 * 9.25 / 129.25, rel=1e-3)
+    assert ends[7] == pytest.approx(100, rel=1e-3)
+    assert ends[8] == pytest.approx(100 * 71.2 / 129.25, rel=1e-3)
+
+
+def test_power_of_another_machine_is_said_to_be_one(build):
+    (build / "power.json").write_text(
+        json.dumps(_power({"configuration_hash": "0123", "network_hash": "4567"}))
+    )
+    text = _read(build).text
+    assert "Of another configuration than this run's: 0123" in text
+    assert "It is of another configuration" in text
+
+
+def test_what_the_power_command_prints_is_drawn(build, build_root, capsys):
+    pdk_or_skip("ihp-sg13g2")
+    if shutil.which("sta") is None:
+        pytest.skip("sta is missing: install Debian's package opensta")
+    command = ["power", "--preset", "tiny", "--random", "1", "--frames", "2", "--warm-up", "1"]
+    assert cli.run([*command, "--build", str(build_root), "--json"]) == 0
+    text = capsys.readouterr().out
+    (build / "power.json").write_text(text)
+    rows = _read(build).rows("Power by block")
+    found = json.loads(text)
+    whole = found["real_time"]["clock_stopped"]["total_uw"]
+    assert float(rows["total"][-1]) == pytest.approx(whole, rel=0.01)
+    parts = [float(row[-1]) for name, row in rows.items() if name not in ("Block", "total")]
+    assert sum(parts) == pytest.approx(whole, rel=0.01)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20])

@@ -854,10 +854,10 @@ def demo(
     audio: Audio = None,
     network: NetworkFile = None,
     data: DataFolder = None,
-    area: Annotated[
+    costs: Annotated[
         bool,
         typer.Option(
-            "--area/--no-area", help="Also synthesise the machine and keep its area.json."
+            "--costs/--no-costs", help="Also measure the machine's area and power, beside the run."
         ),
     ] = True,
     as_json: Json = False,
@@ -868,14 +868,15 @@ def demo(
     Takes a sentence that the shipped network was not trained on (or `--audio`), computes its
     features, runs the network in the golden model and in the generated Verilog, compares all
     state at every clock, prints what was heard and what a frame costs, and leaves pictures of it
-    in `report.html` of the build folder. Beside that the machine is synthesised, for IHP SG13G2
-    where that is installed, else in generic gates.
+    in `report.html` of the build folder. Beside that the machine is synthesised and its power
+    measured on the sentence's beginning: for IHP SG13G2 where that is installed, else only its
+    gates are counted.
 
     **Examples**
 
     - `plosive demo`
     - `plosive demo --audio hello.wav`
-    - `plosive demo --no-area`
+    - `plosive demo --no-costs`
     """
     from flows import demo as flow
     from flows import report as reports
@@ -887,7 +888,7 @@ def demo(
             audio=audio,
             network_file=network,
             data=data,
-            area=area,
+            costs=costs,
             progress=progress,
         )
     page = reports.write(build)
@@ -920,7 +921,7 @@ def report(
 
     The page needs no network and no other file. It also shows `netlist.json`, `area.json` and
     `power.json` of the folder, where what `plosive simulate --netlist`, `area` and `power` print
-    with `--json` has been kept; `plosive demo` keeps the area.
+    with `--json` has been kept; `plosive demo` keeps the last two.
 
     **Examples**
 

@@ -2,12 +2,8 @@
 """`plosive demo`: a spoken sentence through features, network, golden model and Verilog."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,13 +13,12 @@ from typing import Any
 import numpy as np
 from rich.console import RenderableType
 
-from flows import record, tables, toolchain
+from flows import machine_costs, record, tables, toolchain
 from flows.cosimulate import cosimulate
 from flows.cycles import expected_figures
-from flows.errors import PlosiveError, atomic_write
+from flows.errors import PlosiveError
 from flows.figures import ladder
 from flows.inputs import audio_features, default_network, fitting_features
-from flows.pdk import is_installed
 from flows.progress import Progress, silent
 from flows.reference import reference_phones
 from flows.simulate import Simulation
@@ -37,9 +32,6 @@ __all__ = ["Demo", "demo", "report"]
 _MOST_FRAMES = 300
 _CORPORA = ("kathleen", "slt", "bdl")  # may be redistributed, the first one there is taken
 _SECONDS = (1.5, 2.8)
-_PDK = "ihp-sg13g2"  # where it is not installed, gates are counted
-_PLOSIVE = "from flows.cli import main; main()"
-_PATIENCE_S = 5
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ def demo(
     audio: Path | None = None,
     network_file: Path | None = None,
     data: Path | None = None,
-    area: bool = False,
+    costs: bool = False,
     progress: Progress = silent,
 ) -> Demo:
     """Run a sentence through the whole ladder, and leave what a report needs in the folder.
@@ -72,9 +64,9 @@ def demo(
         None takes the shipped network.
     data
         Folder of the data sets, see `model_zoo.data.find_data`.
-    area
-        Also leave `area.json`, what `plosive area --json` says of the machine. It is synthesised
-        beside the simulation, for IHP's process where that is installed, else in generic gates.
+    costs
+        Also leave `area.json` and `power.json` of the machine, see `flows.machine_costs`; they
+        are measured beside the simulation.
 
     Raises
     ------
@@ -94,7 +86,8 @@ def demo(
     features = fitting_features(network.config, audio_features(recording, network.header, gain))
     all_frames = len(features)
     features = features[:_MOST_FRAMES]
-    with _beside(_area_command(network_file, build_dir) if area else None) as synthesis:
+    measuring = machine_costs.beside(network_file, features, build_dir) if costs else nullcontext()
+    with measuring as measured:
         run = cosimulate(
             network.config,
             network,
@@ -104,7 +97,7 @@ def demo(
             keep_logits=True,
             progress=progress,
         )
-        measured = _area(synthesis, build_dir, progress)
+        found = measured.result(progress) if measured else None
     heard = phones_of(run.simulation.logits, network) if run.passed else []
     config = network.config
     arrays, posteriors = _arrays(recording, network, run.simulation)
@@ -137,7 +130,7 @@ def demo(
             name: expected_figures(PRESETS[name])
             for name in ("paper-t2", "paper-t2-unmerged", "paper-t1")
         },
-        "area": measured,
+        "costs": found,
         "seconds": round(time.perf_counter() - started, 1),
     }
     messages = list(run.messages)
@@ -146,59 +139,6 @@ def demo(
     figures |= {"passed": not messages, "messages": messages}
     record.write(build_dir, record.Record(figures, arrays))
     return Demo(not messages, messages, figures)
-
-
-def _area_command(network_file: str | os.PathLike[str], build_dir: Path) -> list[str]:
-    pdk = _PDK if is_installed(_PDK) else "generic"
-    command = ["area", "--network", str(network_file), "--pdk", pdk, "--build", str(build_dir)]
-    return [sys.executable, "-c", _PLOSIVE, *command, "--json"]
-
-
-@contextmanager
-def _beside(command: list[str] | None) -> Iterator[subprocess.Popen[str] | None]:
-    """A command that runs during the block, and ends with it."""
-    if command is None:
-        yield None
-        return
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a group of its own, with all that it starts
-    ) as process:
-        try:
-            yield process
-        finally:
-            # Interrupted, it removes what it has half written.
-            for number in (signal.SIGINT, signal.SIGKILL):
-                if process.poll() is None:
-                    os.killpg(process.pid, number)
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(_PATIENCE_S)
-
-
-def _area(
-    synthesis: subprocess.Popen[str] | None, build_dir: Path, progress: Progress
-) -> dict[str, Any] | None:
-    """Keep what the command of `_area_command` found, in place of an earlier `area.json`.
-
-    Returns
-    -------
-    dict
-        Its process and total, or `missing`: why there is none. None if it was not asked for.
-    """
-    if synthesis is None:
-        return None
-    progress("synthesising the machine, for its area")
-    figures, problem = synthesis.communicate()
-    path = build_dir / "area.json"
-    if synthesis.returncode != 0:
-        path.unlink(missing_ok=True)
-        return {"missing": problem.strip().splitlines()[-1].removeprefix("plosive: ")}
-    atomic_write(path, figures.encode())
-    held = record.read_json(path)
-    return {name: held[name] for name in ("pdk", "total", "memory_bits")}
 
 
 def _date() -> str:
@@ -292,21 +232,10 @@ def report(shown: Demo) -> list[RenderableType]:
     lines.append(f"heard      {phones or '(nothing: the Verilog differs)'}")
     if figures["words"]:
         lines.append(f"said       {figures['words']}")
-    if figures["area"]:
-        lines.append(f"area       {_area_words(figures['area'])}")
+    if figures["costs"]:
+        area, power = machine_costs.words(figures["costs"])
+        lines += [f"area       {area}", f"power      {power}"]
     lines.append("")
     lines.append(tables.comparison_table(run, figures["reference"]))
     lines.append(f"{figures['seconds']} s in all.")
     return lines
-
-
-def _area_words(area: dict[str, Any]) -> str:
-    if "missing" in area:
-        return f"not measured: {area['missing']}"
-    total = area["total"]
-    if "um2" not in total:
-        return f"{total['cells']:,} gates without a process, and {area['memory_bits']:,} bits"
-    return (
-        f"{total['um2'] / 1e6:.2f} mm2 in {area['pdk']}: {total['logic_kge']:.0f} kGE of logic and "
-        f"{total['macros']} SRAM macros, unrouted"
-    )

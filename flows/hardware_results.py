@@ -266,7 +266,7 @@ def main() -> None:
                     again=options.again,
                     progress=progress,
                 )
-            held |= {one.command: one for one in found}
+            held = {one.command: one for one in (*measurements.read(KEPT), *found)}
             for command, why in skipped.items():
                 state = "kept as it was" if command in held else _NOT_MEASURED
                 print(f"`{command}`: {state}: {why}", file=sys.stderr)

@@ -346,8 +346,7 @@ def measure(
         A command fails, or the file in the build folder is broken.
     """
     file = build_dir / "measurements.json"
-    own = {one.command: one for one in read(file)}
-    known = {} if again else {(one.command, one.inputs): one for one in (*kept, *own.values())}
+    known = {} if again else {(one.command, one.inputs): one for one in (*kept, *read(file))}
     found, skipped = [], {}
     for job in jobs:
         kind = _KINDS[job.kind]
@@ -364,8 +363,8 @@ def measure(
         figures = {name: _rounded(value) for name, value in kind.figures(printed).items()}
         one = Measurement(job.kind, job.subject, job.command, kind.tools(printed), inputs, figures)
         found.append(one)
-        own[job.command] = one
-        write(file, own.values())
+        # Read again: another process may measure other things.
+        write(file, [*(other for other in read(file) if other.command != job.command), one])
     return found, skipped
 
 

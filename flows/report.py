@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from flows import drawings, record
 from flows.drawings import Bar, Cell, Part
@@ -57,6 +58,8 @@ def write(folder: Path, output: Path | None = None) -> Path:
         if path.exists():
             with _complete(path, writer):
                 sections[name] = section(record.read_json(path))
+    if "power" in sections and "netlist" not in sections:
+        sections["netlist"] = _power_rung(sections["power"]["figures"])
     with _complete(folder, "plosive demo"):
         text = page(held, **sections)
     path = output if output is not None else folder / PAGE
@@ -93,7 +96,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "percent": _percent}
+    environment.filters |= {"number": _number, "percent": _percent, "small": _small}
     axis = _Axis(run["frames"])
     phones = _phones(figures)
     return environment.get_template("report.html.j2").render(
@@ -116,6 +119,15 @@ def page(
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}".removesuffix(".0")
+
+
+def _small(value: float) -> str:
+    """Three digits that count, more before the point if need be."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _frequency(hertz: float) -> str:
+    return f"{hertz / 1e6:.4g} MHz" if hertz >= 1e6 else f"{hertz / 1e3:.4g} kHz"
 
 
 def _percent(share: float) -> str:
@@ -412,22 +424,81 @@ def _block_name(block: dict[str, Any]) -> str:
 
 
 def _power(power: dict[str, Any]) -> dict[str, Any]:
-    """What `plosive power --json` found, by block."""
-    rows = [(_block_name(part), part["dynamic_uw"], part["leakage_uw"]) for part in power["blocks"]]
-    most = max(dynamic + leakage for _, dynamic, leakage in rows)
+    """What `plosive power --json` found: by block and memory, and by clock."""
+    per_uw = power["real_time"]["frames_per_s"] * 1e-3  # uW for a nJ a frame
+    spent: dict[str, tuple[float, float]] = {}
+    parts = [
+        *((_block_name(block), block) for block in power["blocks"]),
+        ("pins on the clock", {"nj": power["energy_per_frame_nj"]["clock_pins"], "leakage_uw": 0}),
+        # A memory is its macros and what the block of its name has around them.
+        *((memory["memory"].replace("_", " "), memory) for memory in power["memories"]),
+    ]
+    for name, part in parts:
+        energy, leakage = spent.get(name, (0.0, 0.0))
+        spent[name] = (energy + part["nj"], leakage + part["leakage_uw"])
+    rows = sorted(
+        ((name, nj, nj * per_uw, leakage) for name, (nj, leakage) in spent.items()),
+        key=lambda row: -(row[2] + row[3]),
+    )
+    most = max(dynamic + leakage for _, _, dynamic, leakage in rows)
     bars = [
         Bar(
             name,
-            f"{dynamic + leakage:,.2f} uW",
+            f"{_small(dynamic + leakage)} uW",
             [
                 Part(0, dynamic / most, "dynamic"),
                 Part(dynamic / most, (dynamic + leakage) / most, "leakage"),
             ],
         )
-        for name, dynamic, leakage in rows
+        for name, _, dynamic, leakage in rows
+    ]
+    stopped = power["real_time"]["clock_stopped"]
+    clocks = [("Stopped between frames", stopped)] + [
+        (f"{_frequency(clock['clock_hz'])}, always running", clock)
+        for clock in power["real_time"]["clock_running"]
     ]
     return {
+        "figures": power,
         "rows": rows,
-        "total": sum(dynamic + leakage for _, dynamic, leakage in rows),
+        "stopped": stopped,
+        "clocks": clocks,
         "picture": drawings.bars("Power by block", bars),
+        "clock_picture": _clock_picture(clocks, power["reference"]),
+        "kinds": [(kind, words) for kind, _, words in _CLOCK_PARTS],
     }
+
+
+_CLOCK_PARTS = (
+    ("logic", "logic_uw", "logic, working"),
+    ("sram", "memories_uw", "memories, working"),
+    ("idle", "idle_clock_uw", "clock without work"),
+    ("leakage", "leakage_uw", "leakage"),
+)
+"""What a clock's power is made of: colour, key of the JSON, words."""
+
+
+def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[str, Any]) -> Markup:
+    """Power in real time by clock, with what the reference publishes below."""
+    published = reference["real_time_uw"]
+    most = max(published, *(row["total_uw"] for _, row in clocks))
+    bars = []
+    for name, row in clocks:
+        parts, start = [], 0.0
+        for kind, key, _ in _CLOCK_PARTS:
+            end = start + row[key] / most
+            parts.append(Part(start, end, kind))
+            start = end
+        bars.append(Bar(name, f"{_small(row['total_uw'])} uW", parts))
+    name = (
+        f"Published: {reference['process']}, 40-128-128-1920, "
+        f"{_frequency(reference['real_time_hz'])}"
+    )
+    bars.append(Bar(name, f"{published:g} uW", [Part(0, published / most, "if")]))
+    return drawings.bars("Power in real time by clock", bars)
+
+
+def _power_rung(power: dict[str, Any]) -> dict[str, Any]:
+    """The netlist as `plosive power` ran it: it gives no figures unless every logit is right."""
+    what = f"golden model = netlist in {power['pdk']} cells"
+    frames = power["warm_up_frames"] + power["frames"]
+    return {"rung": (what, f"{frames:,} frames, all logits", 0), "figures": power}
