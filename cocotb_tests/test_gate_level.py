@@ -13,7 +13,7 @@ from cocotb_tests.pdks import pdk_or_skip
 from flows import cli, verilator
 from flows.errors import PlosiveError
 from flows.figures import laws_counters
-from flows.gate_level import build_netlist, models
+from flows.gate_level import MAKE_ARGS, build_netlist, models
 from flows.inputs import audio_features, default_network
 from flows.pdk import find_pdk
 from flows.simulate import CoreModel, Simulation, simulate
@@ -107,7 +107,9 @@ def test_mutants_are_found(ihp: Netlist, build_root: Path, seed: int, tmp_path: 
     text = replaced(text, "plosive.output_buffer", "sg13g2_lgcp_1", "wrong_gate")
     source = tmp_path / "mutants.v"
     source.write_text(text + MUTANTS)
-    built = verilator.build([source, models(ihp)], TOP, build_root, random_state=True)
+    built = verilator.build(
+        [source, models(ihp)], TOP, build_root, random_state=True, make_args=MAKE_ARGS
+    )
     model = CoreModel(TINY, [], built, baked=False)
     assert run(model, seed).messages == []
     for mutant in ("nand2", "flip_flop", "gate"):

@@ -160,13 +160,13 @@ def test_activity_does_not_depend_on_power_up(
 
 
 def test_wrong_gates_are_found(ihp: Netlist, gates: Gates, build_root: Path) -> None:
-    place = next(
+    places = [
         k
         for k, one in enumerate(gates.instances)
-        if one.path.startswith("pe_set_0/") and one.cell == "sg13g2_xnor2_1"
-    )
-    instances = list(gates.instances)
-    instances[place] = dataclasses.replace(instances[place], cell="sg13g2_xor2_1")
+        if one.path.startswith("pe_set_0/") and one.cell == "sg13g2_nand2_1"
+    ]
+    instances, place = list(gates.instances), places[len(places) // 2]
+    instances[place] = dataclasses.replace(instances[place], cell="sg13g2_nor2_1")
     broken = dataclasses.replace(gates, instances=instances)
     with pytest.raises(PlosiveError, match=r"^the netlist differs from the golden model in beat "):
         measure_activity(ihp, broken, NETWORK, FEATURES, warm_up=0, build_dir=build_root)

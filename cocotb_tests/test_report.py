@@ -704,6 +704,9 @@ def test_a_demo_that_fails_leaves_nothing_running(monkeypatch, tmp_path, network
     assert list((tmp_path / "build").iterdir()) == []
 
 
+_HASHES = {"configuration_hash": "0123", "network_hash": "4567"}
+
+
 def _power(hashes: dict[str, str]) -> dict:
     """What `plosive power --json` prints, as far as the page shows it."""
     stopped = {"logic_uw": 3.0, "memories_uw": 2.0, "idle_clock_uw": 0.0}
@@ -783,9 +786,7 @@ def test_power_is_drawn_where_it_was_measured(build):
 
 
 def test_power_of_another_machine_is_said_to_be_one(build):
-    (build / "power.json").write_text(
-        json.dumps(_power({"configuration_hash": "0123", "network_hash": "4567"}))
-    )
+    (build / "power.json").write_text(json.dumps(_power(_HASHES)))
     text = _read(build).text
     assert "Of another configuration than this run's: 0123" in text
     assert "It is of another configuration" in text
@@ -882,6 +883,7 @@ def test_no_console_error(build, tmp_path):
     bad.write_text("<!DOCTYPE html><script>nowhere()</script>")
     assert "CONSOLE" in _chromium(tmp_path, bad)[1]
     (build / "area.json").write_text(json.dumps(_area()))
+    (build / "power.json").write_text(json.dumps(_power(_HASHES)))
     document, log = _chromium(tmp_path, report.write(build))
     assert 'id="made"' in document
     assert "CONSOLE" not in log
@@ -892,6 +894,7 @@ def test_no_console_error(build, tmp_path):
 def test_the_page_fits_and_every_figure_has_a_size(build, tmp_path, width):
     _change(build, lambda figures: figures.update(recording="/long/" + 80 * "x" + ".wav"))
     (build / "area.json").write_text(json.dumps(_area()))
+    (build / "power.json").write_text(json.dumps(_power(_HASHES)))
     text = report.write(build).read_text()
     outer = tmp_path / "outer.html"
     outer.write_text(_MEASURE.format(width=width, page=html.escape(text)))

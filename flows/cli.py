@@ -571,8 +571,8 @@ def timing(
     """The highest clock of the synthesised accelerator, and the path that limits it.
 
     OpenSTA on the netlist of `plosive area`, with the SRAM macros' own timing. The clock is ideal
-    and wires cost nothing, so a layout will be slower: see docs/area-timing-power.md. Registers
-    keep their names of the Verilog.
+    and wires are the library's guess, so a layout will be slower: see docs/area-timing-power.md.
+    Registers keep their names of the Verilog.
 
     **Examples**
 

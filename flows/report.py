@@ -489,10 +489,7 @@ def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[s
             parts.append(Part(start, end, kind))
             start = end
         bars.append(Bar(name, f"{_small(row['total_uw'])} uW", parts))
-    name = (
-        f"Published: {reference['process']}, 40-128-128-1920, "
-        f"{_frequency(reference['real_time_hz'])}"
-    )
+    name = f"Published, {reference['process']}, {_frequency(reference['real_time_hz'])}"
     bars.append(Bar(name, f"{published:g} uW", [Part(0, published / most, "if")]))
     return drawings.bars("Power in real time by clock", bars)
 

@@ -307,6 +307,7 @@ def build(
     extra_args: Sequence[str] = (),
     program: Path | None = None,
     random_state: bool = False,
+    make_args: Sequence[str] = (),
 ) -> SimModel:
     """Build the simulation model of a module, or find the one built before.
 
@@ -333,6 +334,8 @@ def build(
         A C++ file with a `main` of its own in place of cocotb's; `SimModel.executable` is it.
     random_state
         Let state without an initial value start at random and not at zero.
+    make_args
+        More options of make, as "OPT_FAST=-O1" where the compiler's time counts more.
 
     Raises
     ------
@@ -358,7 +361,7 @@ def build(
         "recipe": _RECIPE,
         "top": top,
         "options": options,
-        "make": _MAKE_OPTIONS,
+        "make": (*_MAKE_OPTIONS, *make_args),
         "tools": tools,
         "cocotb": importlib.metadata.version("cocotb"),
         "cocotb_library": str(cocotb_tools.config.libs_dir),
@@ -379,7 +382,16 @@ def build(
                     main = [visible, *_cocotb_main()]
                 else:
                     main = [program.resolve()]
-                _compile([*main, *sources], top, options, work, build_dir / "runtime", tools, jobs)
+                _compile(
+                    [*main, *sources],
+                    top,
+                    options,
+                    make_args,
+                    work,
+                    build_dir / "runtime",
+                    tools,
+                    jobs,
+                )
                 visible.unlink(missing_ok=True)
                 (work / _STAMP).write_text(json.dumps(recipe, indent=1))
     return model
@@ -457,6 +469,7 @@ def _compile(
     sources: Sequence[Path | str],
     top: str,
     options: Sequence[str],
+    make_args: Sequence[str],
     work: Path,
     runtime_dir: Path,
     tools: Mapping[str, str],
@@ -478,6 +491,7 @@ def _compile(
         str(toolchain.find("make").path),
         *("-s", "-C", str(objects), "-f", "Vtop.mk"),
         *_MAKE_OPTIONS,
+        *make_args,
         f"PYTHON3={sys.executable}",
     ]
     # The run-time library is most of the work of a small build and is the same for all models

@@ -29,9 +29,10 @@ __all__ = ["SIMULATED_CLOCK_HZ", "SimulatedBoard", "build_board"]
 
 SIMULATED_CLOCK_HZ = 12_000_000
 """The clock of boards that are a preset: the slowest of the real ones, so fewest clocks a bit."""
-# A killed host leaves the board at its speed for 2**20 clocks: seconds of a simulation, where the
-# 2**24 of a real board would be minutes.
-_HOLD_BITS = 20
+# A killed host leaves the board at its speed for 2**21 clocks: seconds of a simulation, where the
+# 2**24 of a real board would be minutes. With less a host that the system keeps waiting for half a
+# second would lose its speed.
+_HOLD_BITS = 21
 _IDLE_CLOCKS = 1 << (_HOLD_BITS + 1)
 _PROGRAM = Path(__file__).with_name("simulated_board.cpp")
 _END_S = 5
