@@ -50,6 +50,8 @@ TINY = preset("tiny")
 # As many features and outputs as the shipped network, and nothing else of its size.
 SPEECH = TINY.replace(n_input=40, n_output=183)
 REAL_BOARDS = [("sim:icebreaker", "speech-t1"), ("sim:ulx3s", "speech")]
+# Where other work keeps the simulation waiting, an answer that is late is no error of the line.
+PATIENCE = ("--timeout", "20")
 COMMANDS = ["probe", "load", "selftest", "transcribe", "stream", "counters"]
 COMMANDS += ["link", "bench", "simulate"]
 
@@ -110,7 +112,8 @@ def figures(capsys):
     """Runs `plosive host` with --json; its standard output must be JSON and nothing else."""
 
     def run(port: str, *arguments: object, status: int = 0) -> dict:
-        assert cli.run(["host", "--port", port, *map(str, arguments), "--json"]) == status
+        words = ["host", "--port", port, *PATIENCE, *map(str, arguments), "--json"]
+        assert cli.run(words) == status
         return json.loads(capsys.readouterr().out)
 
     return run
@@ -302,7 +305,7 @@ def test_selftest_fails_when_one_weight_is_wrong(board, region, monkeypatch, cap
         return done
 
     monkeypatch.setattr(Device, "load", spoiled)
-    assert cli.run(["host", "--port", board.terminal, "selftest", "--json"]) == 1
+    assert cli.run(["host", "--port", board.terminal, *PATIENCE, "selftest", "--json"]) == 1
     captured = capsys.readouterr()
     assert not json.loads(captured.out)["passed"]
     assert "the board computes something else: network " in captured.err
@@ -415,7 +418,7 @@ def test_transcription_that_differs_is_an_error(speech_board, speech, voice, ref
 
     monkeypatch.setattr(Device, "run", wrong)
     arguments = ("transcribe", voice, "--network", speech, "--check")
-    line = refused("--port", speech_board.terminal, *arguments)
+    line = refused("--port", speech_board.terminal, *PATIENCE, *arguments)
     assert re.search(
         r"the board differs from the golden model in 1 of \d,\d+ values: at frame 3, place \(100,\)"
         r", it is -?\d+, not -?\d+$",
@@ -447,7 +450,16 @@ def test_raw_samples_of_standard_input_become_phones(speech_board, speech, voice
     samples, _ = soundfile.read(voice, dtype="int16")
     command = [
         *(sys.executable, "-c", "from flows.cli import main; main()", "host"),
-        *("--port", speech_board.terminal, "stream", "--network", str(speech), "--stdin", "--json"),
+        *(
+            "--port",
+            speech_board.terminal,
+            *PATIENCE,
+            "stream",
+            "--network",
+            str(speech),
+            "--stdin",
+            "--json",
+        ),
     ]
     done = subprocess.run(command, input=samples.tobytes(), capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -470,7 +482,7 @@ def test_the_microphone_is_heard_until_ctrl_c(speech_board, speech, voice, tmp_p
     recorder.chmod(0o755)
     command = [
         *(sys.executable, "-c", "from flows.cli import main; main()", "host"),
-        *("--port", speech_board.terminal, "stream", "--network", str(speech)),
+        *("--port", speech_board.terminal, *PATIENCE, "stream", "--network", str(speech)),
     ]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
