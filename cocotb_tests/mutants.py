@@ -116,7 +116,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             "dropped carry into the top bit",
             "pe.py",
             "self.acc[lane].eq(base + addend)",
-            "self.acc[lane].eq(Cat((base + addend)[:4], (base >> 4) + (addend >> 4)))",
+            "self.acc[lane].eq((base + addend) & 15 | ((base >> 4) + (addend >> 4) << 4))",
         ),
         (
             "load ignored",
