@@ -6,6 +6,7 @@ The core of each top shows on led_idle that it left the reset, and on led_busy e
 
 import json
 import os
+from itertools import pairwise
 
 import cocotb
 from cocotb.clock import Clock
@@ -20,7 +21,7 @@ def level(dut, name: str, port: str) -> int:
     return value ^ (port in TOPS[name]["inverted"])
 
 
-async def until(dut, edge, condition, limit: int) -> int:
+async def until(edge, condition, limit: int) -> int:
     """Clocks of the oscillator until a condition holds."""
     for clocks in range(limit):
         if condition():
@@ -54,29 +55,30 @@ async def starts_after_its_reset(dut) -> None:
             # A few clocks more: what a lock takes through the synchroniser, and registers.
             assert least <= seen.index(1) <= least + 6 * top["divide"], (name, seen.index(1), least)
             assert all(seen[seen.index(1) :]), f"{name}: reset in mid-run"
-        for (_, lost), (locked, _) in zip(top["locked"], top["locked"][1:], strict=False):
-            assert not any(running[name][lost + 6 * top["divide"] : locked]), f"{name}: ran without a lock"
+        for (_, lost), (locked, _) in pairwise(top["locked"]):
+            unlocked = running[name][lost + 6 * top["divide"] : locked]
+            assert not any(unlocked), f"{name}: ran without a lock"
 
 
 @cocotb.test()
 async def runs_at_its_clock(dut) -> None:
     edge = await start(dut)
     for name, top in TOPS.items():
-        await until(dut, edge, lambda name=name: level(dut, name, "led_idle"), 2000)
+        await until(edge, lambda name=name: level(dut, name, "led_idle"), 2000)
         seen = []
         for _ in range(12):
             seen.append(level(dut, name, "led_busy"))
             await edge
         period = top["divide"]
         changes = [i for i in range(1, 12) if seen[i] != seen[i - 1]]
-        assert {b - a for a, b in zip(changes, changes[1:], strict=False)} == {period}, (name, seen)
+        assert {b - a for a, b in pairwise(changes)} == {period}, (name, seen)
 
 
 @cocotb.test()
 async def connects_its_pins(dut) -> None:
     edge = await start(dut)
     for name in TOPS:
-        await until(dut, edge, lambda name=name: level(dut, name, "led_idle"), 2000)
+        await until(edge, lambda name=name: level(dut, name, "led_idle"), 2000)
     for value in (0, 1, 1, 0, 1):
         dut.rx.value = value
         await edge

@@ -98,7 +98,7 @@ def test_memories_of_a_folded_machine() -> None:
     shapes = {shape.name: shape for shape in shapes_of("tiny")}
     assert len(shapes) == 7
     membranes = shapes["plosive_membrane_memory"]
-    assert (membranes.rows, membranes.bits, membranes.words) == (4, 128, 1)
+    assert (membranes.rows, membranes.bits, membranes.words) == (4, 128, 2)  # a part each
     thresholds = shapes["plosive_threshold_memory"]
     assert (thresholds.rows, thresholds.bits, thresholds.words) == (4, 120, 8)
 

@@ -129,12 +129,12 @@ _PRESET_ROWS = {
     "logic and SRAM, mm²": _one("area", "um2", "{:,.2f}", 1e6),
     "highest clock, MHz": _one("timing", "fmax_mhz", "{:,.0f}"),
     **{
-        f"{label}, {network}": _one(kind, name, "{:,.3g}" if name == "nj_per_frame" else "{:,.0f}")
+        f"{label}, {network}": _one(kind, name, form)
         for network, kind in (("random network", "power"), ("shipped network", "speech"))
-        for label, name in (
-            ("cycles per frame", "cycles_per_frame"),
-            ("nJ per frame", "nj_per_frame"),
-            ("µW in real time", "real_time_uw"),
+        for label, name, form in (
+            ("cycles per frame", "cycles_per_frame", "{:,.0f}"),
+            ("nJ per frame", "nj_per_frame", "{:,.1f}"),
+            ("µW in real time", "real_time_uw", "{:,.1f}"),
         )
     },
     "checked: every register, RTL": _one("state", "compared_clocks", "{:,} clocks"),

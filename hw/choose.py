@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Value
+from amaranth.hdl import Mux, Value
 
 __all__ = ["choose"]
 
@@ -14,12 +14,9 @@ __all__ = ["choose"]
 def choose(*choices: tuple[Value, Value]) -> Value:
     """The value whose condition (1 bit) holds, as bits; 0 if none does.
 
-    At most one condition may hold: the values are ANDed with theirs and ORed.
+    At most one condition may hold: each value or 0, ORed.
     """
     return reduce(
         or_,
-        (
-            Value.cast(value).as_unsigned() & condition.replicate(len(Value.cast(value)))
-            for condition, value in choices
-        ),
+        (Mux(condition, Value.cast(value).as_unsigned(), 0) for condition, value in choices),
     )
