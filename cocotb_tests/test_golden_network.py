@@ -3,7 +3,6 @@
 
 import dataclasses
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -552,14 +551,3 @@ def test_a_high_nibble_sum_fits_where_the_low_one_does():
         positive, negative = np.meshgrid(np.arange(most // 15 + 1), np.arange(least // 15 + 1))
         assert (7 * positive + 8 * negative <= most).all()
         assert (8 * positive + 7 * negative <= least).all()
-
-
-def test_speed_of_the_functional_model(seed):
-    """A generous floor: a change that makes it ten times slower is noticed."""
-    config = preset("paper-t2")
-    network = Network.random(config, seed)
-    features = np.stack([random_features(config, 20, seed + b) for b in range(64)])
-    network.run(features[:, :2])
-    begin = time.perf_counter()
-    network.run(features)
-    assert 64 * 20 / (time.perf_counter() - begin) > 3000

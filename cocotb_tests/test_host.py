@@ -343,6 +343,7 @@ def test_loopback_finds_the_fastest_speed(board, figures):
     assert shown["best_baud"] == 3_000_000
 
 
+@pytest.mark.slow  # its time-outs are real time: a loaded machine misses them
 def test_loopback_leaves_a_speed_that_the_cable_does_not_carry(board, seed):
     with _connected(board, baud=115_200, timeout_s=0.3) as (link, port):
         link.port = BadCable(port, seed, above=1_500_000, one_in=20)
