@@ -38,8 +38,8 @@ def test_names_of_mutants_differ():
     assert set(QUICK) <= set(names)
 
 
-# Of the ten that the quick test takes: neither caught nor proved equivalent. Others after a change of
-# the netlist.
+# Of the ten that the quick test takes: neither caught nor proved equivalent. After a change of the
+# netlist they are others.
 ESCAPE = {"t2-16", "t2-76"}
 
 
