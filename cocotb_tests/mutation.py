@@ -43,6 +43,7 @@ __all__ = [
     "Report",
     "Verdict",
     "mutated_sources",
+    "printed_by",
     "run",
     "run_hand",
     "run_netlist",
@@ -250,18 +251,28 @@ def _regress(
 
 def _generate(config: AcceleratorConfig, sources: Path) -> tuple[list[list], str]:
     """Trace fields and Verilog of a core, generated from the `hw` in a folder."""
+    answer = json.loads(printed_by(_GENERATE, sources, json.dumps(config.to_dict())))
+    return answer["fields"], answer["verilog"]
+
+
+def printed_by(program: str, sources: Path, *arguments: str) -> str:
+    """What a Python program prints that uses the `hw` in a folder.
+
+    Raises
+    ------
+    RuntimeError : it fails.
+    """
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _GENERATE, json.dumps(config.to_dict())],
+        [sys.executable, "-W", "ignore", "-c", program, *arguments],
         cwd=sources,
-        env={**os.environ, "PYTHONPATH": str(sources)},
+        env={**os.environ, "PYTHONPATH": f"{sources}:{_PROJECT}"},
         capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode:
         raise RuntimeError(f"the mutant does not generate: {result.stderr.splitlines()[-1]}")
-    answer = json.loads(result.stdout)
-    return answer["fields"], answer["verilog"]
+    return result.stdout
 
 
 @cache

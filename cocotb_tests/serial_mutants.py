@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from cocotb_tests.mutants import Mutant
-from cocotb_tests.mutation import mutated_sources
+from cocotb_tests.mutation import mutated_sources, printed_by
 from cocotb_tests.serial_blocks import run_serial_bench
 
 __all__ = ["MUTANTS", "caught_by", "mutant_verilog"]
 
-_PROJECT = Path(__file__).resolve().parents[1]
 _GENERATE = "from cocotb_tests.serial_blocks import bench_verilog; print(bench_verilog({!r}))"
 
 MUTANTS: tuple[Mutant, ...] = tuple(
@@ -166,17 +162,7 @@ def mutant_verilog(mutant: Mutant, program: str) -> str:
     """What a Python program prints that uses the broken sources as `hw`."""
     with tempfile.TemporaryDirectory(prefix="plosive-mutant-") as folder:
         mutated_sources(mutant, Path(folder))
-        result = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", program],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": f"{folder}:{_PROJECT}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if result.returncode:
-        raise RuntimeError(f"{mutant.name} does not generate: {result.stderr.splitlines()[-1]}")
-    return result.stdout
+        return printed_by(program, Path(folder))
 
 
 def caught_by(mutant: Mutant, build_root: Path) -> str:

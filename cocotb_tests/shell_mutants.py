@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +12,13 @@ from pathlib import Path
 
 from cocotb_tests.axi_bench import BENCH_ARGS, BENCH_TOP
 from cocotb_tests.mutants import Mutant
-from cocotb_tests.mutation import mutated_sources
+from cocotb_tests.mutation import mutated_sources, printed_by
 from cocotb_tests.runner import run_bench
 from hw.config import AcceleratorConfig
 from hw.registers import feature_words
 
 __all__ = ["MUTANTS", "caught", "caught_by"]
 
-_PROJECT = Path(__file__).resolve().parents[1]
 _CONFIG = AcceleratorConfig(
     n_input=6,
     hidden=(5, 4),
@@ -362,23 +358,6 @@ MUTANTS: tuple[Mutant, ...] = tuple(
 )
 
 
-def _generate(name: str, folder: Path) -> str:
-    result = subprocess.run(
-        [
-            *(sys.executable, "-W", "ignore", "-c", _GENERATE),
-            *(json.dumps(_CONFIG.to_dict()), name, str(_BEST)),
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{folder}:{_PROJECT}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise RuntimeError(f"the mutant does not generate: {result.stderr.splitlines()[-1]}")
-    return result.stdout
-
-
 def caught_by(mutant: Mutant, build_root: Path) -> str:
     """What says that a mutant is broken: the first message, or the assertion; "" if nothing does.
 
@@ -402,7 +381,9 @@ def caught_by(mutant: Mutant, build_root: Path) -> str:
         mutated_sources(mutant, Path(folder))
         for name, top, plan in (("axi", BENCH_TOP, axi), ("registers", "shell", shell)):
             outcome = run_bench(
-                _generate(name, Path(folder)),
+                printed_by(
+                    _GENERATE, Path(folder), json.dumps(_CONFIG.to_dict()), name, str(_BEST)
+                ),
                 top,
                 f"cocotb_tests.bench_{name}",
                 build_root=build_root,
