@@ -12,9 +12,8 @@ from .core import Contents
 from .memory import MemoryInstance
 from .serial_bridge import SerialBridge
 from .shell import Shell
-from .verilog import component_verilog
 
-__all__ = ["BOARD_TOP", "BoardCore", "board_verilog"]
+__all__ = ["BOARD_TOP", "BoardCore"]
 
 BOARD_TOP = "plosive_board"
 
@@ -69,10 +68,3 @@ class BoardCore(wiring.Component):
             self.leds[2].eq(shell.error),
         ]
         return m
-
-
-def board_verilog(board: BoardCore) -> str:
-    """Verilog of a board without clock and pins, and of its memories; the top is `BOARD_TOP`."""
-    texts = [component_verilog(board, BOARD_TOP)]
-    texts += [component_verilog(bank.definition(), bank.name) for bank in board.memory_instances]
-    return "\n".join(texts)

@@ -22,8 +22,9 @@ from types import TracebackType
 from flows import verilator
 from flows.errors import PlosiveError, atomic_write, make_directory
 from flows.progress import Progress, silent
-from hw.board import BOARD_TOP, BoardCore, board_verilog
+from hw.board import BOARD_TOP, BoardCore
 from hw.config import AcceleratorConfig
+from hw.verilog import to_verilog
 
 __all__ = ["SIMULATED_CLOCK_HZ", "SimulatedBoard", "build_board"]
 
@@ -68,7 +69,7 @@ def build_board(
             result_depth=result_depth,
             hold_bits=_HOLD_BITS,
         )
-        atomic_write(source, board_verilog(board).encode())
+        atomic_write(source, to_verilog(board, BOARD_TOP).encode())
     progress("building the simulated board")
     return verilator.build([source], BOARD_TOP, build_dir, program=_PROGRAM)
 
