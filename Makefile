@@ -34,7 +34,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'from flows.toolchain import python_library, versions; \
+	@$(BIN)/python -c 'from flows.tools.toolchain import python_library, versions; \
 		python_library(); print("make setup: ready,", ", ".join(f"{k} {v}" for k, v in versions().items()))'
 	@touch $@
 
@@ -48,16 +48,16 @@ test-all: $(STAMP)  ## every test, the slow ones (mutants, long runs) too
 	$(PYTEST) -m "slow or not slow" -rA
 
 bench: $(STAMP)  ## measure speed of elaboration, build, simulation; area, clocks, cycles beside their baselines
-	$(BIN)/python -m flows.bench
+	$(BIN)/python -m flows.measure.bench
 
 baselines: $(STAMP)  ## make what area, clocks and cycles are now the baselines that `make test` holds
-	$(BIN)/python -m flows.baselines --update
+	$(BIN)/python -m flows.measure.baselines --update
 
 results: $(STAMP) results-hardware  ## measure, and train, what docs/results.md shows, too (hours; what is kept is not done again)
-	$(BIN)/python -m model_zoo.results --jobs $(JOBS)
+	$(BIN)/python -m model_zoo.studies.results --jobs $(JOBS)
 
 results-hardware: $(STAMP)  ## measure what docs/hardware-results.md and the table in README.md show
-	$(BIN)/python -m flows.hardware_results
+	$(BIN)/python -m flows.measure.hardware_results
 
 lint: $(STAMP)  ## check style and formatting; changes nothing
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flows import verilator
+from flows.tools import verilator
 
 __all__ = ["run_bench"]
 
@@ -35,7 +35,7 @@ def run_bench(
     top
         Name of its top module.
     bench_module
-        Python module of the bench, as "cocotb_tests.bench_pe".
+        Python module of the bench, as "cocotb_tests.blocks.bench_pe".
     build_root
         Folder of models and logs (the fixture `build_root`).
     seed

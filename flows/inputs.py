@@ -150,7 +150,7 @@ def audio_features(path: str | os.PathLike[str], header: dict, gain: float = 0.0
     PlosiveError
         The header is for other features than this program computes.
     """
-    from model_zoo import audio, features
+    from model_zoo.speech import audio, features
 
     samples = audio.load(path)
     if "features" not in header:

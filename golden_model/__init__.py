@@ -6,9 +6,9 @@
 `memory_image` is a network as the contents of the machine's memories.
 """
 
-from .cycle import CycleModel, Drive, trace_shapes
-from .errors import NetworkError, NetworkFileError
-from .laws import (
+from golden_model.cycle import CycleModel, Drive, trace_shapes
+from golden_model.errors import NetworkError, NetworkFileError
+from golden_model.laws import (
     PUBLISHED,
     Densities,
     ExpectedCycles,
@@ -18,8 +18,8 @@ from .laws import (
     expected_cycles,
     latency,
 )
-from .memory_image import memory_image, row_words
-from .network import Layer, Network, Result, random_features
+from golden_model.memory_image import memory_image, row_words
+from golden_model.network import Layer, Network, Result, random_features
 
 __all__ = [
     "PUBLISHED",

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from golden_model.fixed_point import round_shift, wrap
+from golden_model.memory_image import padded_thresholds, tile_columns
+from golden_model.network import Network, checked_features, lif_step, membrane_dtype
 from hw.config import AcceleratorConfig
 from hw.schedule import Issue, Phase, PhaseKind, Schedule, Work, half
-
-from .fixed_point import round_shift, wrap
-from .memory_image import padded_thresholds, tile_columns
-from .network import Network, checked_features, lif_step, membrane_dtype
 
 __all__ = ["COUNTERS", "CycleModel", "Drive", "trace_shapes"]
 

@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from golden_model.cycle import CycleModel
+from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
 from hw.schedule import Issue, PhaseKind, Schedule, Work
-
-from .cycle import CycleModel
-from .network import Network, checked_features
 
 __all__ = [
     "PUBLISHED",

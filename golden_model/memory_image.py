@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from golden_model.fixed_point import signed_range
+from golden_model.network import Network
+from golden_model.network_file import LAYER_PARAMETERS
 from hw.config import AcceleratorConfig
 from hw.schedule import Schedule
-
-from .fixed_point import signed_range
-from .network import Network
-from .network_file import LAYER_PARAMETERS
 
 __all__ = ["memory_image", "padded_thresholds", "row_words", "tile_columns"]
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from golden_model import network_file
+from golden_model.errors import NetworkError, NetworkFileError
+from golden_model.fixed_point import bits_needed, clamp, round_shift, signed_range
 from hw.config import AcceleratorConfig
-
-from . import network_file
-from .errors import NetworkError, NetworkFileError
-from .fixed_point import bits_needed, clamp, round_shift, signed_range
 
 __all__ = [
     "Layer",
@@ -232,7 +231,7 @@ class Network:
     @classmethod
     def random(cls, config: AcceleratorConfig, seed: int) -> Network:
         """A random network that fits, each of whose layers spikes at 20 to 60 % (see `draw`)."""
-        from .random_network import draw
+        from golden_model.random_network import draw
 
         return draw(config, seed)
 

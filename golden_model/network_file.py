@@ -20,9 +20,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from golden_model.errors import NetworkFileError
 from hw.config import NETWORK_FIELDS, AcceleratorConfig, ConfigError
-
-from .errors import NetworkFileError
 
 __all__ = [
     "FORMAT_VERSION",

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.config import AcceleratorConfig
-
-from .fixed_point import round_shift, signed_range
-from .network import (
+from golden_model.fixed_point import round_shift, signed_range
+from golden_model.network import (
     DECAY_FORMS,
     RESETS,
     Layer,
@@ -18,6 +16,7 @@ from .network import (
     _sign_sums,
     random_features,
 )
+from hw.config import AcceleratorConfig
 
 __all__ = ["draw"]
 

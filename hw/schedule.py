@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 from functools import cached_property
 
-from .config import AcceleratorConfig
+from hw.config import AcceleratorConfig
 
 __all__ = ["Block", "Issue", "MemoryShape", "Phase", "PhaseKind", "Schedule", "Work", "half"]
 

@@ -5,7 +5,8 @@
 """
 
 from golden_model import Network
-from model_zoo import costs, zoo
+from model_zoo import zoo
+from model_zoo.scoring import costs
 
 __all__ = ["card", "main", "summary"]
 

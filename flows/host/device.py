@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A board as its driver sees it: who it is, its network, frames in and logits out, its counters.
 
-It knows registers by their names (`hw.registers`) and the board by a `Link`; whether that ends in
-a cable or in a simulation makes no difference.
+It knows registers by their names (`hw.shell.registers`) and the board by a `Link`; whether that
+ends in a cable or in a simulation makes no difference.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from flows.contents import contents, window_words
 from flows.errors import PlosiveError
 from flows.host.link import BusError, Link
 from flows.progress import Progress, silent
+from flows.verilog.contents import contents, window_words
 from golden_model import Network, random_features
 from golden_model.network_file import differing_fields
 from hw.config import AcceleratorConfig, ConfigError
-from hw.registers import (
+from hw.shell.registers import (
     CONSTANTS,
     COUNTER_REGISTERS,
     MAGIC,
@@ -31,7 +31,7 @@ from hw.registers import (
     register,
     result_words,
 )
-from hw.shell import build_hash
+from hw.shell.shell import build_hash
 
 __all__ = ["Device", "DeviceError", "Identity", "best_of"]
 

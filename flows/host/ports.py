@@ -129,7 +129,7 @@ def simulated_hardware(name: str) -> Hardware:
     PlosiveError
         There is no such board.
     """
-    from flows.fpga_boards import BOARDS
+    from flows.fpga.boards import BOARDS
     from flows.host.simulated import SIMULATED_CLOCK_HZ
 
     if name in PRESETS:

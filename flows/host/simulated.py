@@ -19,12 +19,12 @@ import tty
 from pathlib import Path
 from types import TracebackType
 
-from flows import verilator
 from flows.errors import PlosiveError, atomic_write, make_directory
 from flows.progress import Progress, silent
-from hw.board import BOARD_TOP, BoardCore
+from flows.tools import verilator
+from flows.verilog.writer import to_verilog
 from hw.config import AcceleratorConfig
-from hw.verilog import to_verilog
+from hw.shell.board_core import BOARD_TOP, BoardCore
 
 __all__ = ["SIMULATED_CLOCK_HZ", "SimulatedBoard", "build_board"]
 
@@ -77,7 +77,7 @@ def build_board(
 def _source_key(config: AcceleratorConfig, *options: int) -> str:
     """Name of a board's Verilog: its configuration, options, and the sources of the generator."""
     digest = hashlib.sha256(f"{config.config_hash} {options}".encode())
-    for path in sorted((Path(__file__).parents[2] / "hw").glob("*.py")):
+    for path in sorted((Path(__file__).parents[2] / "hw").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

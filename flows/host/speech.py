@@ -14,7 +14,7 @@ from flows.errors import PlosiveError
 from flows.host.device import Device, DeviceError, best_of
 from flows.inputs import audio_features, default_network, fitting_features
 from flows.progress import Progress, silent
-from flows.transcribe import check_header, level_above, phones_of
+from flows.speech.transcribe import check_header, level_above, phones_of
 from golden_model import Network
 
 __all__ = ["BestPhones", "LogitPhones", "phones_of_best", "stream", "transcribe"]
@@ -152,8 +152,8 @@ class BestPhones:
 
 def _segment(phone: str, start: int, end: int) -> dict[str, Any]:
     """Of frames start to end - 1, each of which stands for 10 ms around its window's middle."""
-    from model_zoo.audio import FRAME_SAMPLES, SAMPLE_RATE
-    from model_zoo.features import FRAME_SECONDS
+    from model_zoo.speech.audio import FRAME_SAMPLES, SAMPLE_RATE
+    from model_zoo.speech.features import FRAME_SECONDS
 
     lead = (FRAME_SAMPLES / SAMPLE_RATE - FRAME_SECONDS) / 2
     times = (round(frame * FRAME_SECONDS + lead, 4) for frame in (start, end))
@@ -178,7 +178,7 @@ class LogitPhones:
 
     def add(self, rows: Iterable[np.ndarray]) -> list[dict[str, Any]]:
         """Phones that have become final with these logits."""
-        from model_zoo import decode
+        from model_zoo.scoring import decode
 
         rows = [row[: self._network.config.n_output] for row in rows]
         skipped = min(self._skip, len(rows))
@@ -198,7 +198,8 @@ class LogitPhones:
         return len(self._posteriors)
 
     def _search(self, lag_s: float) -> list[dict[str, Any]]:
-        from model_zoo import decode, phones
+        from model_zoo.scoring import decode
+        from model_zoo.speech import phones
 
         (segments,) = decode.decode_posteriors([self._posteriors], self._header)
         offset = 0.01 * self._first
@@ -247,7 +248,7 @@ def stream(
     PlosiveError
         The network has no labels, or the board stops.
     """
-    from model_zoo import features
+    from model_zoo.speech import features
 
     header = network.header
     if "features" not in header:

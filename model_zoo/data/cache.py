@@ -17,8 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from model_zoo import features
 from model_zoo.data import noise, repair
+from model_zoo.speech import features
 
 __all__ = ["cached_log_mel"]
 

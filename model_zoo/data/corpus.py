@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model_zoo import audio, phones
 from model_zoo.data.repair import REPAIRS
+from model_zoo.speech import audio, phones
 
 __all__ = [
     "LABEL_TOLERANCE",

@@ -32,8 +32,8 @@ import numpy as np
 import soundfile
 from rich.progress import Progress
 
-from model_zoo.audio import SAMPLE_RATE
 from model_zoo.data.corpus import DataError, resample
+from model_zoo.speech.audio import SAMPLE_RATE
 
 __all__ = [
     "PHONES_OF",

@@ -16,7 +16,6 @@ labelled as its release, `p`, over all its length.
 
 import re
 
-from model_zoo.audio import SAMPLE_RATE
 from model_zoo.data.corpus import (
     DataError,
     Utterance,
@@ -26,7 +25,8 @@ from model_zoo.data.corpus import (
     sample_labels,
     split_by_speaker,
 )
-from model_zoo.phones import PHONES
+from model_zoo.speech.audio import SAMPLE_RATE
+from model_zoo.speech.phones import PHONES
 
 __all__ = ["PAUSES", "read"]
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model_zoo.audio import SAMPLE_RATE, AudioError
 from model_zoo.data.corpus import DataError, find_data, resample
+from model_zoo.speech.audio import SAMPLE_RATE, AudioError
 
 __all__ = ["Clip", "NoiseMix", "mix", "read_noise"]
 

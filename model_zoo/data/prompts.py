@@ -14,8 +14,8 @@ by sentence too, by a hash of its words.
 import re
 import zlib
 
-from model_zoo import phones
 from model_zoo.data.corpus import DataError, Utterance, audio_length
+from model_zoo.speech import phones
 
 __all__ = ["read", "with_pronunciation"]
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plosive.h"
 
-/* The image of a network, in words: what flows/network_image.py writes. */
+/* The image of a network, in words: what flows/verilog/network_image.py writes. */
 enum {
     IMAGE_MAGIC,
     IMAGE_VERSION,

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of the feature front end (docs/architecture.md, F, "Features (Type A)")."""
+
+import random
+
+import cocotb
+
+from cocotb_tests.blocks.block_ports import Block, pack, start
+from cocotb_tests.blocks.blocks import FEATURES
+
+
+def _slot(x: list[int], pointer: int, taken: list[int]) -> dict[str, int]:
+    """What the front end must say for features, pointer and taken bits."""
+    waiting = [i for i in range(pointer, len(x)) if x[i] != 0]
+    if not waiting:
+        return {
+            **{"index": 0, "read": 0, "enable": 0, "shift": 0, "negate": 0, "last": 1},
+            **{"pointer_next": pointer, "taken_next": 0},
+        }
+    i = waiting[0]
+    nibbles = [x[i] & 15, x[i] >> 4 & 15]
+    enable, shift, after = [0, 0], [0, 0], list(taken)
+    for b in range(2):
+        rest = nibbles[b] & ~taken[b]
+        if rest:
+            enable[b] = 1
+            shift[b] = next(bit for bit in range(4) if rest >> bit & 1)
+            after[b] |= 1 << shift[b]
+    done = after == nibbles
+    return {
+        "index": i,
+        "read": int(taken == [0, 0]),
+        "enable": pack(enable, 1),
+        "shift": pack(shift, 2),
+        "negate": int(enable[1] and shift[1] == 3),
+        "last": int(done and len(waiting) == 1),
+        "pointer_next": i + 1 if done else pointer,
+        "taken_next": 0 if done else pack(after, 4),
+    }
+
+
+@cocotb.test()
+async def walks(dut):
+    """Whole phases, slot by slot; all values of a single feature, and random frames."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    edge = await start(dut)
+    for name, n in FEATURES.items():
+        block = Block(dut, name)
+        frames = [[value, *[0] * (n - 1)] for value in range(-128, 128)]
+        frames += [[*[0] * (n - 1), value] for value in (-128, -1, 0, 127)]
+        for _ in range(100):
+            pool = [0, 0, -128, 127, -1, rng.randint(-128, 127)]
+            frames.append([rng.choice(pool) for _ in range(n)])
+        for x in frames:
+            block.set(features=pack(x, 8))
+            pointer, taken, slots, last = 0, [0, 0], 0, False
+            while not last:
+                block.set(pointer=pointer, taken=pack(taken, 4))
+                await edge
+                expected = _slot(x, pointer, taken)
+                block.check((x, pointer, taken), **expected)
+                pointer = expected["pointer_next"]
+                taken = [expected["taken_next"] & 15, expected["taken_next"] >> 4]
+                last = expected["last"]
+                slots += 1
+            cost = sum(max((v & 15).bit_count(), (v >> 4 & 15).bit_count()) for v in x)
+            assert slots == max(1, cost), f"{x} took {slots} slots"

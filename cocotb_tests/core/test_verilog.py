@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated Verilog as other tools see it: Verilator's lint, Icarus, yosys; and its bytes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyosys import libyosys
+
+from flows.tools import verilator
+from flows.verilog.contents import contents
+from flows.verilog.writer import TOP, to_verilog
+from golden_model import Network
+from hw.config import AcceleratorConfig, preset
+from hw.core.core import Core
+from hw.shell.board_core import BOARD_TOP, BoardCore
+from hw.shell.ip_top import AXI_TOP, IPTop
+
+# What Verilator's strictest check may say, and why it is harmless. All of it is the style of
+# Amaranth's back end (yosys write_verilog), not of the design; anything else fails the test.
+EXPLAINED = {
+    "UNUSEDSIGNAL": "the back end names every intermediate value, also bits that nobody reads",
+    "WIDTHEXPAND": "it writes an operand in its own width where Verilog extends it, as meant",
+    "WIDTHTRUNC": "it takes the low bits of a wider result (a word select) and `!x` for x == 0",
+    "PROCASSINIT": "registers have an initial value and a synchronous reset",
+    "DECLFILENAME": "all modules are in one file",
+    "CASEOVERLAP": "a case with don't-cares lists the more special one first",
+}
+
+SMALL: dict[str, AcceleratorConfig] = {
+    "tiny": preset("tiny"),
+    "tiny-t1": preset("tiny").replace(time_steps=1),
+    "tiny-unmerged-trace": preset("tiny").replace(merge_readout=False, trace=True),
+    "unfolded": preset("tiny").replace(lanes=16, output_lanes=1),
+    "least": AcceleratorConfig(
+        n_input=1, hidden=(1,), recurrent=(False,), n_output=1, lanes=1, output_lanes=1
+    ),
+}
+
+
+# What stands around a core: its module, and how it is made.
+TOPS = {
+    "axi": (AXI_TOP, lambda: IPTop(preset("tiny"))),
+    "axi-best": (AXI_TOP, lambda: IPTop(preset("tiny").replace(acc_bits=18), best=3)),
+    "board": (BOARD_TOP, lambda: BoardCore(preset("tiny"), clock_hz=12_000_000, best=1)),
+}
+
+
+@pytest.fixture(params=[*SMALL, *TOPS])
+def verilog(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file that is named after its top module."""
+    if request.param in SMALL:
+        return _write(SMALL[request.param], tmp_path)
+    name, make = TOPS[request.param]
+    path = tmp_path / f"{name}.v"
+    path.write_text(to_verilog(make(), name))
+    return path
+
+
+def _write(config: AcceleratorConfig, folder: Path) -> Path:
+    path = folder / f"{TOP}.v"
+    path.write_text(to_verilog(Core(config)))
+    return path
+
+
+def _check_lint(path: Path) -> None:
+    codes = {warning.split(":")[0] for warning in verilator.lint(path, path.stem)}
+    assert codes <= set(EXPLAINED), sorted(codes - set(EXPLAINED))
+
+
+def _check_icarus(path: Path) -> None:
+    if shutil.which("iverilog") is None:
+        pytest.skip("iverilog is missing: install Debian's package iverilog")
+    command = ["iverilog", "-g2005", "-Wall", "-t", "null", "-s", path.stem, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    # -Wall's only word: registers of a memory are initialised in one process, read in another.
+    errors = [line for line in result.stderr.splitlines() if "error" in line.lower()]
+    assert errors == []
+
+
+def _check_yosys(path: Path) -> None:
+    """No latch, no undriven or doubly driven net, no loop (`check -assert`)."""
+    design = libyosys.Design()
+    for command in (
+        f"read_verilog {path}",
+        f"hierarchy -check -top {path.stem}",
+        "proc",
+        "select -assert-none t:$dlatch",
+        "check -assert",
+    ):
+        libyosys.run_pass(f"tee -q {command}", design)
+
+
+def test_verilator_lint(verilog: Path) -> None:
+    _check_lint(verilog)
+
+
+def test_icarus(verilog: Path) -> None:
+    _check_icarus(verilog)
+
+
+def test_yosys(verilog: Path) -> None:
+    _check_yosys(verilog)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech"])
+def test_presets_in_full_size(name: str, tmp_path: Path) -> None:
+    path = _write(preset(name), tmp_path)
+    _check_lint(path)
+    _check_yosys(path)
+    _check_icarus(path)
+
+
+def test_lint_finds_a_latch(tmp_path: Path) -> None:
+    """The checks can fail."""
+    path = tmp_path / f"{TOP}.v"
+    path.write_text(
+        f"module {TOP}(input a, input en, output reg q); always @* if (en) q = a; endmodule"
+    )
+    with pytest.raises(AssertionError, match="LATCH"):
+        _check_lint(path)
+
+
+def test_same_bytes_in_every_process(tmp_path: Path) -> None:
+    """Independent of hash seeds, folders and runs."""
+    script = (
+        "import sys; from hw.config import preset; from hw.core.core import Core;"
+        "from flows.verilog.writer import to_verilog;"
+        "sys.stdout.write(to_verilog(Core(preset('tiny'))))"
+    )
+    project = Path(__file__).parents[2]
+    texts = []
+    for hash_seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(project)}
+        result = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, check=True
+        )
+        texts.append(result.stdout.decode())
+    assert texts[0] == texts[1] == to_verilog(Core(preset("tiny")))
+    assert str(project) not in texts[0]
+
+
+def test_memories_are_modules_of_their_own() -> None:
+    """A flow replaces them by macros; the product has no trace, a baked one no weight port."""
+    text = to_verilog(Core(preset("tiny")))
+    core = Core(preset("tiny"))
+    modules = [memory.name for memory in core.memory_instances]
+    assert modules[:2] == ["plosive_input_memory", "plosive_hidden_memory_0"]
+    assert len(modules) == 7
+    for name in modules:
+        ports = re.search(rf"^module {name}\((.*?)\);", to_verilog(core), re.MULTILINE)[1]
+        names = ["clk", "data", "read", "row", "rst", "write", "write_data"]
+        assert sorted(ports.split(", ")) == names
+    assert "trace_state" not in text
+    network = Network.random(preset("tiny"), 1)
+    baked = to_verilog(Core(preset("tiny"), contents(preset("tiny"), network), bake=True))
+    assert "weights__payload" not in baked
+
+
+@pytest.mark.filterwarnings("ignore:.*created but never used")
+def test_bake_needs_contents() -> None:
+    with pytest.raises(ValueError, match=r"^bake is True: it needs the contents of a network$"):
+        Core(preset("tiny"), bake=True)
+    gc.collect()  # Amaranth warns of the unused component when it goes

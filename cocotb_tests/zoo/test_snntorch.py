@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From snnTorch to Verilog: what each setting means, what is exactly equal, what is refused."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from snntorch.export_nir import export_to_nir
+from torch import nn
+
+from flows.cli import app as cli
+from golden_model import Network, random_features
+from golden_model.network import Layer
+from hw.config import AcceleratorConfig, preset
+from model_zoo.exchange.from_snntorch import IntegerTwin, freeze_biases, from_snntorch
+from model_zoo.exchange.nir_graph import from_nir
+from model_zoo.exchange.quantise import ConversionError
+
+PROJECT = Path(__file__).resolve().parents[2]
+DOCUMENT = PROJECT / "docs" / "bring-your-own-network.md"
+TINY = preset("tiny")
+
+
+@pytest.fixture(autouse=True)
+def _seeded(seed):
+    torch.manual_seed(seed)
+
+
+# --- integers in snnTorch ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("form", ["leak", "scale"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        TINY.replace(time_steps=1, hidden=[13, 7], recurrent=[True, False]),
+        AcceleratorConfig(
+            n_input=3,
+            hidden=(5, 1, 9),
+            recurrent=(False, True, False),
+            n_output=11,
+            lanes=4,
+            output_lanes=4,
+            membrane_bits=11,
+            membrane_frac=2,
+            readout_every=3,
+        ),
+    ],
+    ids=["two steps", "one step", "three layers, narrow membranes"],
+)
+def test_integers_in_snntorch_equal_the_golden_model(config, form, reset, seed):
+    network = Network.random(config, seed % 1000)
+    layers = [
+        Layer(**{**vars(layer), "reset": reset, "decay_form": form, "decay_shift": 2})
+        for layer in network.layers
+    ]
+    network = Network(config, layers, network.w_out)
+    features = np.stack([random_features(config, 40, s) for s in range(3)])
+    result = network.run(features)
+    logits, spikes = IntegerTwin(network)(torch.from_numpy(features))
+    for found, expected in zip(spikes, result.spikes, strict=True):
+        assert 0 < expected.mean() < 1
+        assert np.array_equal(found.numpy(), expected)
+    assert np.array_equal(logits.numpy(), result.logits)
+
+
+def test_the_rounding_of_decays_is_all_that_an_unrounded_twin_lacks(seed):
+    network = Network.random(TINY, seed % 1000)
+    layers = [
+        Layer(**{**vars(layer), "decay_form": "leak", "decay_shift": 3, "reset": "subtract"})
+        for layer in network.layers
+    ]
+    network = Network(TINY, layers, network.w_out)
+    features = np.stack([random_features(TINY, 100, s) for s in range(4)])
+    _, spikes = IntegerTwin(network, rounding=False)(torch.from_numpy(features))
+    for found, expected in zip(spikes, network.run(features).spikes, strict=True):
+        agree = (found.numpy() == expected).mean()
+        assert 0.8 < agree < 1
+
+
+# --- what snnTorch's settings mean ------------------------------------------------------------
+
+
+def integer_parts(rng, neurons, sizes=(4, 24, 24)) -> list[nn.Module]:
+    """Linears with small integers and the given neurons in turn, then a readout."""
+    parts = []
+    for n_source, n, neuron in zip(sizes, sizes[1:], neurons, strict=False):
+        linear = nn.Linear(n_source, n, bias=False)
+        linear.weight.data = torch.from_numpy(rng.integers(-7, 8, (n, n_source))).float()
+        if len(parts) == 0:
+            linear.weight.data /= 16  # features are int8
+        parts += [linear, neuron]
+        recurrent = getattr(neuron, "recurrent", None)
+        if isinstance(recurrent, nn.Linear):
+            recurrent.weight.data = torch.from_numpy(rng.integers(-1, 2, (n, n))).float()
+            recurrent.weight.data[0, 1], recurrent.weight.data[1, 0] = 7, -7  # 1 is the step
+            recurrent.bias.data.zero_()
+    readout = nn.Linear(sizes[-1], 3, bias=False)
+    readout.weight.data = torch.from_numpy(rng.integers(-7, 8, (3, sizes[-1]))).float()
+    return [*parts, readout]
+
+
+def run_parts(parts, features, *, rounded: bool) -> list[np.ndarray]:
+    """Spikes [frames, n] of the neurons, as snnTorch computes them.
+
+    With `rounded`, membranes are rounded up to sixteenths (the hardware's "leak") and the input
+    sum to whole steps (its input shift), so that only the meaning of the settings is compared.
+    """
+    neurons = parts[1::2]
+    if rounded:
+        for neuron in neurons:
+            neuron.state_quant = lambda v: torch.ceil(v * 16) / 16
+    states = [neuron.reset_mem() for neuron in neurons]
+    record = [[] for _ in neurons]
+    with torch.no_grad():
+        for x in torch.from_numpy(features).float():
+            spikes = x[np.newaxis]
+            for number, neuron in enumerate(neurons):
+                current = parts[2 * number](spikes)
+                if number == 0 and rounded:
+                    current = torch.floor(current + 0.5)
+                state = states[number]
+                state = state if isinstance(state, tuple) else (state,)
+                state = neuron(current, *(part for part in state if part.numel()))
+                states[number] = state if isinstance(neuron, snntorch.RLeaky) else state[1:]
+                spikes = state[0]
+                record[number].append(spikes[0].numpy())
+    for neuron in neurons:
+        neuron.state_quant = False
+    return [np.array(spikes) for spikes in record]
+
+
+def at_or_above(distance):
+    return (distance >= 0).to(distance.dtype)
+
+
+def rleaky(n=24, **changes):
+    return snntorch.RLeaky(**{"beta": 0.875, "linear_features": n, "threshold": 16.0, **changes})
+
+
+def leaky(**changes):
+    return snntorch.Leaky(**{"beta": 0.875, "threshold": 16.0, **changes})
+
+
+ZERO = {"reset_mechanism": "zero", "reset_delay": False}
+
+
+@pytest.mark.parametrize(
+    ("make", "folded"),
+    [
+        (lambda: [rleaky(**ZERO), rleaky(**ZERO)], False),
+        (lambda: [rleaky(**ZERO), leaky(**ZERO)], False),
+        # Leaky clears the membrane before its next step: the same spikes.
+        (lambda: [rleaky(**ZERO), leaky(reset_mechanism="zero")], False),
+        # The defaults: a reset one step late, by subtraction.
+        (lambda: [rleaky(spike_grad=at_or_above), rleaky(spike_grad=at_or_above)], True),
+        (lambda: [rleaky(spike_grad=at_or_above), leaky(spike_grad=at_or_above)], True),
+    ],
+    ids=["RLeaky zero", "Leaky zero", "Leaky zero late", "RLeaky defaults", "Leaky defaults"],
+)
+def test_settings_mean_the_hardwares_equations(make, folded, rng):
+    parts = integer_parts(rng, make())
+    network = from_snntorch(parts)
+    for layer, neuron in zip(network.layers, parts[1::2], strict=True):
+        assert layer.reset == neuron.reset_mechanism
+    about = network.header["conversion"]["layers"]
+    assert [layer["late_subtract_folded"] for layer in about] == [folded, folded]
+    assert {layer["error_w_in"] + layer["error_w_rec"] for layer in about} == {0}
+    assert [layer["scale"] for layer in about] == [1, 1]
+    if folded:
+        assert (network.layers[0].w_rec.diagonal() <= -1).all()  # -16 / 8, and -1 to 1
+    features = random_features(network.config, 300, seed=1)
+    result = network.run(features)
+    for found, expected in zip(
+        run_parts(parts, features, rounded=True), result.spikes, strict=True
+    ):
+        assert 0.02 < expected.mean() < 0.98
+        assert np.array_equal(found, expected[:, 0])
+
+
+def test_one_to_one_recurrence_is_a_diagonal(rng):
+    parts = integer_parts(rng, [rleaky(linear_features=None, all_to_all=False, V=-3.0, **ZERO)] * 2)
+    network = from_snntorch(parts)
+    off = network.layers[0].w_rec[~np.eye(24, dtype=bool)]
+    assert not off.any()
+    features = random_features(network.config, 100, seed=1)
+    parts[3] = rleaky(linear_features=None, all_to_all=False, V=-3.0, **ZERO)  # states of its own
+    for found, expected in zip(
+        run_parts(parts, features, rounded=False), network.run(features).spikes, strict=True
+    ):
+        assert (found == expected[:, 0]).mean() > 0.9
+
+
+def test_immediate_subtraction_is_equal_up_to_twice_the_threshold():
+    """Above that, snnTorch takes the reset of the step before for one of this step."""
+
+    def spikes(first: float) -> tuple[list, list]:
+        neuron = leaky(beta=0.5, threshold=1.0, reset_delay=False, spike_grad=at_or_above)
+        linear = nn.Linear(1, 1, bias=False)
+        linear.weight.data.fill_(1.0)
+        network = from_snntorch([linear, neuron], fields={"max_input_shift": 0})
+        features = np.array([[first], [0], [0]], np.int8)
+        theirs = run_parts([linear, neuron], features, rounded=False)[0]
+        return theirs[:, 0].tolist(), network.run(features).spikes[0][:, 0, 0].tolist()
+
+    assert spikes(2) == ([1, 0, 0], [1, 0, 0])
+    assert spikes(4) == ([1, 0, 0], [1, 1, 0])
+
+
+def test_nir_of_snntorch_gives_the_same_integers_where_nir_can_say_it(rng):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList(integer_parts(rng, [rleaky(**ZERO), rleaky(**ZERO)]))
+
+        def forward(self, x):
+            fc1, lif1, fc2, lif2, out = self.parts
+            return out(lif2(fc2(lif1(fc1(x))[0]))[0])
+
+    net = Net()
+    direct = from_snntorch(net)
+    with pytest.warns(DeprecationWarning, match="extract_nir_graph is being deprecated"):
+        graph = export_to_nir(net, torch.zeros(1, 4), ignore_dims=[0])
+    found = from_nir(graph)
+    for a, b in zip(found.layers, direct.layers, strict=True):
+        for name in ("w_in", "w_rec", "threshold"):
+            assert (getattr(a, name) == getattr(b, name)).all()
+        assert (a.decay_shift, a.decay_form, a.reset) == (b.decay_shift, b.decay_form, b.reset)
+    assert (found.w_out == direct.w_out).all()
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+def parts_with(neuron, **linear):
+    return [nn.Linear(3, 4, bias=False, **linear), neuron, nn.Linear(4, 2)]
+
+
+def quiet(neuron):
+    """A RLeaky without the bias that it is made with."""
+    neuron.recurrent.bias.data.zero_()
+    return neuron
+
+
+def _switched():
+    neuron = leaky()
+    neuron.reset_mechanism = "zero"
+    return neuron
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: parts_with(quiet(rleaky(4, reset_mechanism="zero"))),
+            "layer 0 ('1'): reset_mechanism is 'zero' and reset_delay True: RLeaky then ignores "
+            "all input of the step after a spike, which the hardware does not: train with "
+            "reset_delay=False",
+        ),
+        (
+            lambda: parts_with(leaky(reset_mechanism="none")),
+            "layer 0 ('1'): reset_mechanism is 'none': it must be 'zero' or 'subtract'",
+        ),
+        (
+            lambda: parts_with(_switched()),
+            "layer 0 ('1'): reset_mechanism was changed to 'zero' after the neuron was made, which "
+            "snnTorch only half follows: make it with reset_mechanism",
+        ),
+        (
+            lambda: parts_with(leaky(state_quant=torch.round)),
+            "layer 0 ('1'): state_quant is set: the hardware rounds in its own way, leave it out",
+        ),
+        (
+            lambda: parts_with(leaky(graded_spikes_factor=0.5)),
+            "layer 0 ('1'): graded_spikes_factor is not 1: spikes are 0 or 1",
+        ),
+        (
+            lambda: parts_with(leaky(spike_grad=torch.sigmoid)),
+            "layer 0 ('1'): spike_grad gives [",
+        ),
+        (
+            lambda: parts_with(leaky(beta=torch.tensor([0.5, 0.5, 0.75, 0.5]))),
+            "layer 0 ('1'): beta is 0.5 to 0.75: it must be the same for all neurons of a layer",
+        ),
+        (
+            lambda: parts_with(leaky(beta=0.65)),
+            "layer 0 ('1'): decay beta is 0.65: the hardware has 1 - 2^-a and 2^-a, a = 1 to 7, "
+            "and the nearest, 0.75, is more than 5% away: train with it, or accept it (nearest)",
+        ),
+        (
+            lambda: parts_with(leaky(threshold=torch.ones(3))),
+            "layer 0 ('1'): threshold has 3 values: it must have 4",
+        ),
+        (
+            lambda: parts_with(leaky(threshold=-1.0, **ZERO)),
+            "layer 0 ('1'), neuron 0: threshold is -1: it must be positive",
+        ),
+        (
+            lambda: parts_with(rleaky(5)),
+            "layer 0 ('1'): linear_features is 5: it must be 4, as it gets values",
+        ),
+        (
+            lambda: parts_with(rleaky(None, conv2d_channels=1, kernel_size=3)),
+            "layer 0 ('1'): its recurrent weights are Conv2d: it must be Linear (linear_features)",
+        ),
+        (
+            lambda: parts_with(snntorch.Synaptic(alpha=0.5, beta=0.5)),
+            "'1' is Synaptic: it must be Linear, Leaky or RLeaky",
+        ),
+        (lambda: [nn.Conv1d(1, 1, 1)], "'0' is Conv1d: it must be Linear, Leaky or RLeaky"),
+        (lambda: [leaky()], "'0' is Leaky: a Linear must come before"),
+        (
+            lambda: [nn.Linear(2, 3), nn.Linear(3, 2)],
+            "'1' is Linear and follows '0': a neuron must lie between",
+        ),
+        (lambda: [nn.Linear(2, 3)], "the network has no LIF layer: the hardware needs one to 16"),
+    ],
+)
+def test_what_the_hardware_cannot_run_is_refused_with_the_reason(make, message):
+    with pytest.raises(ConversionError) as caught:
+        from_snntorch(make())
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_biases_are_refused_until_they_are_frozen():
+    model = nn.Sequential(nn.Linear(3, 4), rleaky(4, **ZERO), nn.Linear(4, 2))
+    with pytest.raises(
+        ConversionError, match=r"^\"?layer 0 \('1'\).recurrent.*: bias reaches 0\.\d"
+    ):
+        from_snntorch(model)
+    freeze_biases(model)
+    network = from_snntorch(model)
+    step = network.header["scales"]["readout"]
+    kept = torch.tensor(network.header["readout_bias"]).float() * step
+    assert torch.allclose(kept, model[2].bias.detach())
+    assert model[2].bias.requires_grad
+    assert not model[0].bias.requires_grad
+
+
+def test_a_late_reset_that_no_weight_holds_is_refused():
+    model = parts_with(leaky(beta=0.5, threshold=100.0))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.randint(-7, 8, (4, 3)) / 32)
+    found = from_snntorch(model)  # coarse weights: the diagonal of -50 sets their step
+    assert found.header["conversion"]["layers"][0]["error_w_rec"] < 0.2
+    with pytest.raises(ConversionError) as caught:
+        from_snntorch(model, fields={"time_steps": 2})
+    assert str(caught.value) == (
+        "layer 0 ('1'): its reset acts one time step late: with time_steps 2 the hardware has no "
+        "equal for that: train with reset_delay=False"
+    )
+
+
+# --- the documented path ----------------------------------------------------------------------
+
+
+def test_the_documented_path_to_verilog_runs_as_written(tmp_path, monkeypatch, build_root, capsys):
+    """The Python of the document, then each plosive command after it, the Verilog too."""
+    text = DOCUMENT.read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    printed = re.search(r"```text\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    shown = result.stdout.splitlines()
+    assert shown[0] == printed[0]
+    # Trained numbers differ a little between machines.
+    assert [re.sub(r"\d+%", "%", line) for line in shown[1:]] == [
+        re.sub(r"\d+%", "%", line) for line in printed[1:]
+    ]
+    commands = re.findall(r"^plosive (.*)$", text, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == [
+        *("simulate", "generate", "export", "export"),
+    ]
+    for command in commands:
+        arguments = command.split()
+        if arguments[0] == "simulate":
+            arguments += ["--build", str(build_root)]
+        assert cli.run(arguments) == 0, capsys.readouterr().err
+    assert (tmp_path / "mine" / "plosive.v").is_file()
+    assert (tmp_path / "back.safetensors").read_bytes() == (
+        tmp_path / "mine.safetensors"
+    ).read_bytes()

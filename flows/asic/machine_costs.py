@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Area and power of a network's machine, measured in a process of its own beside other work.
+
+They are left as `area.json` and `power.json` of the build folder, in the form that `plosive area`
+and `plosive power` print with `--json`, for `plosive report`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.asic.area import area_figures
+from flows.asic.pdk import find_pdk, is_installed
+from flows.asic.power import check_power, power_figures
+from flows.asic.synthesis import synthesize
+from flows.errors import PlosiveError, atomic_write
+from flows.progress import Progress, silent
+from flows.tools import toolchain
+from golden_model import Network
+
+__all__ = ["Measuring", "beside", "main", "measure", "words"]
+
+_PDK = "ihp-sg13g2"  # where it is not installed, gates are counted
+_WARM_UP, _FRAMES = 10, 60  # frames of a power run before those that count, and these
+_FEATURES = "costs-features.npy"
+_PATIENCE_S = 5
+
+
+def measure(network: Network, features: np.ndarray, build_dir: Path) -> dict[str, Any]:
+    """Leave `area.json` and, where the process has energies and OpenSTA is there, `power.json`.
+
+    Parameters
+    ----------
+    network
+        What runs on the machine that its file names.
+    features
+        int8 [frames, n_input], of which the first 70 are run.
+    build_dir
+        Folder of netlists and results; earlier results go first.
+
+    Returns
+    -------
+    dict
+        JSON-able: `area` and `power`, each the figures for a line of text, or `missing`: why
+        there are none.
+
+    Raises
+    ------
+    PlosiveError
+        The synthesis fails.
+    """
+    for name in ("area", "power"):
+        (build_dir / f"{name}.json").unlink(missing_ok=True)
+    config = network.config
+    hashes = {"configuration_hash": config.config_hash, "network_hash": config.network_hash}
+    netlist = synthesize(
+        config, find_pdk(_PDK if is_installed(_PDK) else "generic"), build_dir=build_dir
+    )
+    area = {**hashes, **area_figures(netlist)}
+    _keep(build_dir / "area.json", area)
+    shown: dict[str, Any] = {"area": {name: area[name] for name in ("pdk", "total", "memory_bits")}}
+    try:
+        check_power(netlist.pdk)
+        toolchain.find("sta")
+        features = features[: _WARM_UP + _FRAMES]
+        warm_up = min(_WARM_UP, len(features) // 2)
+        power = power_figures(netlist, network, features, warm_up=warm_up, build_dir=build_dir)
+    except PlosiveError as error:
+        return {**shown, "power": {"missing": str(error)}}
+    _keep(build_dir / "power.json", {**hashes, **power})
+    stopped, energy = power["real_time"]["clock_stopped"], power["energy_per_frame_nj"]
+    return {**shown, "power": {"total_uw": stopped["total_uw"], "frame_nj": energy["total"]}}
+
+
+def _keep(path: Path, figures: dict[str, Any]) -> None:
+    atomic_write(path, json.dumps(figures, indent=1).encode() + b"\n")
+
+
+class Measuring:
+    """A process that measures."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def result(self, progress: Progress = silent) -> dict[str, Any]:
+        """Wait for what `measure` returns; all is `missing` where it failed."""
+        progress("measuring the machine's area and power")
+        text, problem = self._process.communicate()
+        if self._process.returncode != 0:
+            reason = (problem.strip().splitlines() or ["it broke off"])[-1]
+            return {name: {"missing": reason} for name in ("area", "power")}
+        return json.loads(text)
+
+
+@contextmanager
+def beside(
+    network_file: str | os.PathLike[str], features: np.ndarray, build_dir: Path
+) -> Iterator[Measuring]:
+    """`measure` in a process that starts with the block, and at the latest ends with it."""
+    path = build_dir / _FEATURES
+    build_dir.mkdir(parents=True, exist_ok=True)
+    np.save(path, features)
+    arguments = [str(network_file), str(path), str(build_dir)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.asic.machine_costs", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, with all that it starts
+    ) as process:
+        try:
+            yield Measuring(process)
+        finally:
+            # Interrupted, it removes what it has half written.
+            for number in (signal.SIGINT, signal.SIGKILL):
+                if process.poll() is None:
+                    os.killpg(process.pid, number)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_PATIENCE_S)
+            path.unlink(missing_ok=True)
+
+
+def words(costs: dict[str, Any]) -> tuple[str, str]:
+    """Area and power in a line each."""
+    area, power = costs["area"], costs["power"]
+    if "missing" in area:
+        said = f"not measured: {area['missing']}"
+    elif "um2" in area["total"]:
+        said = (
+            f"{area['total']['um2'] / 1e6:.2f} mm2 in {area['pdk']}: "
+            f"{area['total']['logic_kge']:.0f} kGE of logic and {area['total']['macros']} SRAM "
+            "macros, unrouted"
+        )
+    else:
+        said = (
+            f"{area['total']['cells']:,} gates of no process, and {area['memory_bits']:,} bits "
+            "of memory"
+        )
+    if "missing" in power:
+        return said, f"not measured: {power['missing']}"
+    return said, (
+        f"{power['total_uw']:.3g} uW in real time with the clock stopped between frames, "
+        f"{power['frame_nj']:.3g} nJ a frame, unrouted"
+    )
+
+
+def main() -> int:
+    """Print what `measure` finds, for the process that `beside` starts."""
+    network, features, build_dir = sys.argv[1:]
+    try:
+        found = measure(Network.load(network), np.load(features), Path(build_dir))
+    except PlosiveError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

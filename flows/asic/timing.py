@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive timing`: OpenSTA on the mapped netlist."""
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flows.asic.synthesis import PERIOD_NS, Netlist
+from flows.errors import PlosiveError
+from flows.tools import toolchain
+from flows.verilog.writer import TOP
+
+__all__ = ["CLOCKS_MHZ", "register", "run_sta", "timing_figures"]
+
+CLOCKS_MHZ = (0.1, 1.0, 100.0, 500.0)
+"""The reference's real-time clock, ten times it, what gates are sized for, its fastest clock."""
+
+_REPORT = "report_checks -path_delay max -format full -digits 4"
+_ENDPOINTS = 10_000  # enough to see, behind the worst register, what comes next
+_REGISTERS = 10
+
+
+def timing_figures(netlist: Netlist) -> dict[str, Any]:
+    """The least clock period, the critical path and the slack at a few clocks, JSON-able.
+
+    Raises
+    ------
+    PlosiveError
+        The netlist is of `generic` gates, which have no delays; OpenSTA is missing or fails.
+    """
+    if netlist.pdk.liberty is None:
+        raise PlosiveError("--pdk is 'generic': its gates have no delays; choose another PDK")
+    text = run_sta(
+        netlist,
+        [
+            _REPORT,
+            "puts ENDPOINTS",
+            f"report_checks -path_delay max -format end -group_count {_ENDPOINTS}",
+        ],
+    )
+    checks, _, ends = text.partition("ENDPOINTS\n")
+    path = _path(checks)
+    period = PERIOD_NS - path["slack_ns"]
+    without = [m.name for m in netlist.memories if m.name not in netlist.tilings]
+    notes = ["the clock is ideal and wires are the library's guess by fanout: a layout is slower"]
+    if without:
+        notes.append(
+            f"{len(without)} memories have no macros here: paths from and to them are not timed"
+        )
+    return {
+        "pdk": netlist.pdk.name,
+        "library": netlist.pdk.library,
+        "corner": netlist.pdk.corner,
+        "sized_for_ns": PERIOD_NS,
+        "least_period_ns": period,
+        "fmax_mhz": 1000 / period,
+        "critical_path": path,
+        "endpoints": _endpoints(ends),
+        "clocks": [
+            {
+                "mhz": mhz,
+                "period_ns": 1000 / mhz,
+                "slack_ns": 1000 / mhz - period,
+                "met": 1000 / mhz >= period,
+            }
+            for mhz in CLOCKS_MHZ
+        ],
+        "notes": notes,
+        "netlist": str(netlist.verilog),
+        "versions": {**netlist.versions, "sta": toolchain.find("sta").version},
+    }
+
+
+def run_sta(netlist: Netlist, commands: list[str], *, messages: Path | None = None) -> str:
+    """What OpenSTA prints for commands on a netlist with its libraries and constraints.
+
+    Parameters
+    ----------
+    netlist
+        Mapped to a PDK's cells.
+    commands
+        Tcl, a line each.
+    messages
+        Receives standard error, where `set_debug` writes: it may be too large for a text.
+
+    Raises
+    ------
+    PlosiveError
+        OpenSTA is missing, or one of the commands fails.
+    """
+    sta = toolchain.find("sta")
+    macros = {column.macro for tiling in netlist.tilings.values() for column in tiling.columns}
+    liberties = [netlist.pdk.liberty, *sorted(macro.liberty for macro in macros)]
+    script = [
+        *(f"read_liberty {{{path.resolve()}}}" for path in liberties),
+        f"read_verilog {{{netlist.verilog.resolve()}}}",
+        f"link_design {TOP}",
+        f"read_sdc {{{netlist.sdc.resolve()}}}",
+        "puts BEGIN",
+        *commands,
+        "puts DONE",
+    ]
+    with tempfile.TemporaryDirectory(prefix="plosive-sta-") as folder:
+        file = Path(folder, "timing.tcl")
+        file.write_text("\n".join(script) + "\n")
+        log = messages or Path(folder, "messages")
+        with open(log, "w") as file_of_messages:
+            result = subprocess.run(
+                [sta.path, "-no_init", "-exit", file],
+                stdout=subprocess.PIPE,
+                stderr=file_of_messages,
+                text=True,
+                check=False,
+            )
+        told = "" if messages else log.read_text(errors="replace")
+    before, begun, rest = result.stdout.partition("BEGIN\n")
+    shown, done, _ = rest.partition("DONE\n")
+    lines = (before + rest + told).splitlines()
+    error = next((line for line in lines if line.startswith("Error:")), None)
+    if error or result.returncode != 0 or not begun or not done:
+        raise PlosiveError(f"OpenSTA fails: {error or 'no output'}")
+    return shown
+
+
+_STEP = re.compile(r"^ +(-?[\d.]+) +(-?[\d.]+) [v^] (\S+) \((\S+)\)$", re.MULTILINE)
+
+
+def _path(text: str) -> dict[str, Any]:
+    """A path as `report_checks` prints it."""
+    slack = re.search(r"(-?[\d.]+) +slack \(", text)
+    ends = [re.search(rf"^{end}: (\S+)", text, re.MULTILINE) for end in ("Startpoint", "Endpoint")]
+    if slack is None or None in ends:
+        raise PlosiveError("OpenSTA reports no path: the netlist has no registers")
+    arrival = text.partition("data arrival time")[0]
+    steps = [
+        {"pin": register(pin), "cell": cell, "delay_ns": float(delay), "at_ns": float(at)}
+        for delay, at, pin, cell in _STEP.findall(arrival)
+    ]
+    return {
+        "from": register(ends[0][1]),
+        "to": register(ends[1][1]),
+        "slack_ns": float(slack[1]),
+        "cells": len(steps),
+        "steps": steps,
+    }
+
+
+def _endpoints(text: str) -> list[dict[str, Any]]:
+    """The worst endpoint of each register, worst first."""
+    found = re.findall(r"^(\S+)/\w+(?:\[\d+\])? \(\S+\) .* (-?[\d.]+) \(\w+\)$", text, re.MULTILINE)
+    worst: dict[str, float] = {}
+    for pin, slack in found:
+        name = re.sub(r"\[\d+\]$", "", register(pin))
+        worst[name] = min(float(slack), worst.get(name, float("inf")))
+    ordered = sorted(worst.items(), key=lambda item: item[1])
+    return [{"register": name, "slack_ns": slack} for name, slack in ordered[:_REGISTERS]]
+
+
+def register(name: str) -> str:
+    """A name of the netlist as in the Verilog: a flip-flop's cell is named after its signal."""
+    name = re.sub(r"\$_\w*DFF\w*_(?=/|$)", "", name)
+    return re.sub(r"\$\d+(?=[/\[]|$)", "", name)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Baselines: what the hardware cost when somebody last looked at it and agreed.
+
+`flows/measure/baselines.json` holds measurements by command and tool versions, and how much worse
+each figure may get. `python -m flows.measure.baselines` measures and compares; with `--update`,
+what it measures becomes the baseline. Only figures made by the same tool versions are compared.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.errors import PlosiveError, atomic_write
+from flows.measure import measurements
+from flows.measure.measurements import Job, Measurement
+from flows.progress import Progress, on_terminal, silent
+from flows.speech.record import read_json
+from hw.config import PRESETS, ConfigError, preset
+
+__all__ = [
+    "FILE",
+    "Baselines",
+    "Comparison",
+    "Delta",
+    "compare",
+    "compare_jobs",
+    "jobs",
+    "load",
+    "main",
+    "update",
+]
+
+FILE = Path(__file__).with_name("baselines.json")
+KINDS = ("cycles", "gates", "area", "timing", "power")
+"""Measurements that have baselines; the others say how much was checked."""
+
+_MORE_IS_BETTER = ("fmax_mhz",)
+_DEFAULT = "default"
+_ROUNDING = 1e-9  # of a change that is the tolerance exactly
+
+Verdict = Literal["same", "better", "much better", "worse", "regression", "came or went"]
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The file.
+
+    Attributes
+    ----------
+    tolerances
+        Share by which a figure may get worse, by its name, its group or "default".
+    entries
+        Each with "command", "tools" and "figures", as in `Measurement`.
+    """
+
+    tolerances: dict[str, float]
+    entries: tuple[dict[str, Any], ...]
+
+    def tolerance(self, figure: str) -> float:
+        """That of a figure: of its own name, else of its group, else the default."""
+        group = figure.partition("/")[0]
+        names = (figure, group, _DEFAULT)
+        return next(self.tolerances[name] for name in names if name in self.tolerances)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A figure beside its baseline.
+
+    Attributes
+    ----------
+    command, figure
+        Which.
+    old, new
+        Baseline and measurement; None where one of them has no such figure.
+    tolerance
+        Share by which it may get worse.
+    """
+
+    command: str
+    figure: str
+    old: float | None
+    new: float | None
+    tolerance: float
+
+    @property
+    def change(self) -> float:
+        """What was added, as a share of the baseline; infinite where that is 0 or missing."""
+        if self.old == self.new:
+            return 0.0
+        if not self.old or self.new is None:
+            return float("inf")
+        return self.new / self.old - 1
+
+    @property
+    def verdict(self) -> Verdict:
+        """Less is better, but for clocks.
+
+        A figure that is better by more than its tolerance asks for a new baseline, since a later
+        regression would hide behind the old one.
+        """
+        if self.old is None or self.new is None:
+            return "came or went"
+        worse = -self.change if self.figure in _MORE_IS_BETTER else self.change
+        if worse == 0:
+            return "same"
+        far = abs(worse) > self.tolerance + _ROUNDING
+        if worse > 0:
+            return "regression" if far else "worse"
+        return "much better" if far else "better"
+
+    @property
+    def line(self) -> str:
+        """In words: the command, the figure, both values and the tolerance."""
+        if self.verdict == "came or went":
+            return f"`{self.command}`, {self.figure}: baseline {self.old}, now {self.new}"
+        return (
+            f"`{self.command}`, {self.figure}: {self.verdict}, {self.old:,.6g} to {self.new:,.6g} "
+            f"({100 * self.change:+.1f} %, tolerance {100 * self.tolerance:g} %)"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measurement beside its baseline.
+
+    Attributes
+    ----------
+    command
+        Of the measurement.
+    deltas
+        Every figure of either.
+    missing
+        Why nothing was compared; None if it was.
+    """
+
+    command: str
+    deltas: tuple[Delta, ...] = ()
+    missing: str | None = None
+
+    @property
+    def regressions(self) -> list[str]:
+        """Lines of what got worse by more than its tolerance."""
+        return [delta.line for delta in self.deltas if delta.verdict == "regression"]
+
+    @property
+    def to_accept(self) -> list[str]:
+        """Lines of what asks for a new baseline."""
+        asking = ("much better", "came or went")
+        return [delta.line for delta in self.deltas if delta.verdict in asking]
+
+
+def load(path: Path | None = None) -> Baselines:
+    """The baselines in a file; None: the project's.
+
+    Raises
+    ------
+    PlosiveError
+        It cannot be read, or holds something else.
+    """
+    path = path or FILE
+    held = read_json(path)
+    try:
+        tolerances = {name: float(value) for name, value in held["tolerances"].items()}
+        entries = tuple(
+            {
+                "command": entry["command"],
+                "tools": dict(entry["tools"]),
+                "figures": dict(entry["figures"]),
+            }
+            for entry in held["baselines"]
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise PlosiveError(f"{path}: it holds no baselines: {error!r}") from error
+    if _DEFAULT not in tolerances:
+        raise PlosiveError(f"{path}: tolerances has no {_DEFAULT!r}")
+    return Baselines(tolerances, entries)
+
+
+def compare(baselines: Baselines, measurement: Measurement) -> Comparison:
+    """A measurement beside the baseline of the same command and versions."""
+    command = measurement.command
+    of_command = [entry for entry in baselines.entries if entry["command"] == command]
+    entry = next((entry for entry in of_command if entry["tools"] == measurement.tools), None)
+    if entry is None:
+        there = "; ".join(_tools(entry["tools"]) for entry in of_command) or "none"
+        missing = f"no baseline for {_tools(measurement.tools)} (there are: {there})"
+        return Comparison(command, missing=missing)
+    old, new = entry["figures"], measurement.figures
+    deltas = tuple(
+        Delta(command, name, old.get(name), new.get(name), baselines.tolerance(name))
+        for name in {**old, **new}
+    )
+    return Comparison(command, deltas)
+
+
+def _tools(tools: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in tools.items()) or "no tools"
+
+
+def update(baselines: Baselines, measured: Iterable[Measurement], path: Path | None = None) -> None:
+    """Make measurements the baselines of their commands and versions, in a file or the project's.
+
+    Raises
+    ------
+    PlosiveError
+        The file cannot be written.
+    """
+    new = [{"command": one.command, "tools": one.tools, "figures": one.figures} for one in measured]
+    replaced = [(entry["command"], entry["tools"]) for entry in new]
+    old = [e for e in baselines.entries if (e["command"], e["tools"]) not in replaced]
+    order = [job.command for job in jobs()]
+    entries = sorted(
+        [*old, *new],
+        key=lambda e: order.index(e["command"]) if e["command"] in order else -1,
+    )
+    held = {"tolerances": baselines.tolerances, "baselines": entries}
+    atomic_write(path or FILE, (json.dumps(held, indent=1) + "\n").encode())
+
+
+def jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:
+    """The commands that have baselines, of some presets."""
+    return [job for job in measurements.preset_jobs(names) if job.kind in KINDS]
+
+
+def compare_jobs(
+    wanted: Sequence[Job],
+    *,
+    build_dir: Path,
+    pdk_root: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[list[Comparison], list[Measurement], dict[str, str]]:
+    """Measure, and put each measurement beside its baseline; the last is why some were skipped.
+
+    Raises
+    ------
+    PlosiveError
+        A command fails, or a file is broken.
+    """
+    baselines = load()
+    found, skipped = measurements.measure(
+        wanted, build_dir=build_dir, pdk_root=pdk_root, progress=progress
+    )
+    return [compare(baselines, one) for one in found], found, skipped
+
+
+def main() -> None:
+    """Measure, print what moved, and fail on a regression or make it the baseline."""
+    from rich.console import Console
+
+    from flows.cli.tables import delta_table
+
+    parser = argparse.ArgumentParser(prog="python -m flows.measure.baselines", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="take what is measured as baseline")
+    parser.add_argument("--preset", action="append", metavar="NAME", help="only this; repeatable")
+    parser.add_argument("--build", type=Path, default=Path("build"), metavar="DIR")
+    parser.add_argument("--pdk-root", type=Path, metavar="DIR", help="or PDK_ROOT")
+    options = parser.parse_args()
+    try:
+        names = options.preset or tuple(PRESETS)
+        for name in names:
+            preset(name)
+        with on_terminal() as progress:
+            comparisons, measured, skipped = compare_jobs(
+                jobs(names),
+                build_dir=options.build,
+                pdk_root=options.pdk_root,
+                progress=progress,
+            )
+        if options.update:
+            update(load(), measured)
+    except (PlosiveError, ConfigError) as error:
+        sys.exit(f"flows.measure.baselines: {error}")
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(delta_table(comparisons, skipped))
+    regressions = [line for comparison in comparisons for line in comparison.regressions]
+    if options.update:
+        print(f"{FILE.name}: {len(measured)} baselines written")
+    elif regressions:
+        sys.exit("\n".join(f"flows.measure.baselines: {line}" for line in regressions))
+
+
+if __name__ == "__main__":
+    main()

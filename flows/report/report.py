@@ -1,0 +1,502 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive report`: what a demo showed, as one HTML page that needs nothing else.
+
+The page is drawn from `demo.json` and `demo.npz` of the build folder, and from `netlist.json`,
+`area.json` and `power.json` where they are there. The same files give the same bytes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from flows.errors import PlosiveError, atomic_write
+from flows.report import drawings
+from flows.report.drawings import Bar, Cell, Part
+from flows.simulation.figures import PHASES, ladder
+from flows.speech import record
+from flows.speech.record import Record
+
+__all__ = ["PAGE", "page", "write"]
+
+PAGE = "report.html"
+"""Name of the page in the build folder."""
+
+# arXiv 2503.21337: zero bits of the inputs; zero spikes over layers and time steps.
+_PUBLISHED_INPUT = 0.57
+_PUBLISHED_SPIKES = (0.60, 0.71)
+
+_FRAME_S = 0.01
+_LEAD_S = 0.0075  # from the recording's beginning to the 10 ms that frame 0 stands for
+_PHONE_ROWS = 24  # of the posteriors, at most
+_RASTER = (
+    " Each of the {} rows is a neuron and each mark a spike in one frame; what is empty is work "
+    "that can be skipped."
+)
+_STRONG = 0.5  # posterior from which a phone gets a row even if it is never the strongest
+
+
+def write(folder: Path, output: Path | None = None) -> Path:
+    """Write the page of a build folder, into the folder unless `output` names a file.
+
+    Raises
+    ------
+    PlosiveError
+        The folder holds no run, a file in it is damaged, or the page cannot be written.
+    """
+    held = record.read(folder)
+    sections = {}
+    for name, section, writer in (
+        ("netlist", _netlist, "plosive simulate --netlist PDK --json"),
+        ("area", _area, "plosive area --json"),
+        ("power", _power, "plosive power --json"),
+    ):
+        path = folder / f"{name}.json"
+        if path.exists():
+            with _complete(path, writer):
+                sections[name] = section(record.read_json(path))
+    if "power" in sections and "netlist" not in sections:
+        sections["netlist"] = _power_rung(sections["power"]["figures"])
+    with _complete(folder, "plosive demo"):
+        text = page(held, **sections)
+    path = output if output is not None else folder / PAGE
+    atomic_write(path, text.encode())
+    return path
+
+
+@contextmanager
+def _complete(path: Path, writer: str) -> Iterator[None]:
+    """Turn a missing or odd figure into a line on the file."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, jinja2.UndefinedError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise PlosiveError(
+            f"{path}: it is damaged or of another version of Plosive ({reason}); "
+            f"run `{writer}` again"
+        ) from error
+
+
+def page(
+    held: Record,
+    netlist: dict[str, Any] | None = None,
+    area: dict[str, Any] | None = None,
+    power: dict[str, Any] | None = None,
+) -> str:
+    """The page as HTML; a part that is None was not measured."""
+    figures = held.figures
+    run = figures["simulation"]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("flows.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "percent": _percent, "small": _small}
+    axis = _Axis(run["frames"])
+    phones = _phones(figures)
+    return environment.get_template("report.html.j2").render(
+        figures=figures,
+        run=run,
+        recording=Path(figures["recording"]).name,
+        ladder=[*ladder(figures), *([netlist["rung"]] if netlist else [])],
+        netlist=netlist,
+        axis=axis,
+        lanes=_lanes(held, axis, phones),
+        phones=phones,
+        sparsity=_sparsity(run["sparsity"]),
+        cycles=_cycles(figures),
+        phases=PHASES,
+        traffic=_traffic(figures),
+        area=area,
+        power=power,
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}".removesuffix(".0")
+
+
+def _small(value: float) -> str:
+    """Three digits that count, more before the point if need be."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _frequency(hertz: float) -> str:
+    return f"{hertz / 1e6:.4g} MHz" if hertz >= 1e6 else f"{hertz / 1e3:.4g} kHz"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+# --- the sentence on one time axis --------------------------------------------------------------
+
+
+class _Axis:
+    """Time as shares of the width: it begins with frame 0 and ends with the last one."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.seconds = frames * _FRAME_S
+        step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600) if self.seconds / s <= 12)
+        count = int((self.seconds + _LEAD_S) / step)
+        marks = [step * n for n in range(1, count + 1)]
+        self.ticks = [(self.at(s), f"{s:g} s") for s in marks if self.at(s) < 0.985]
+        self.grid = [x for x, _ in self.ticks]
+        self.picture = drawings.time_axis(self.ticks)
+        # Wide enough for the names of the phones; a narrower window scrolls.
+        self.least = round(max(280 * self.seconds, 320))
+
+    def at(self, second: float) -> float:
+        return min(max((second - _LEAD_S) / self.seconds, 0.0), 1.0)
+
+
+def _phones(figures: dict[str, Any]) -> dict[str, Any]:
+    """Recognised and reference phones, each recognised one marked if the reference agrees."""
+    from model_zoo.speech.phones import fold
+
+    def class_of(phone: str) -> str:
+        try:
+            return (fold([phone]) or [phone])[0]
+        except KeyError:
+            return phone
+
+    heard, reference = figures["phones"], figures["reference_phones"]["phones"]
+    same = [
+        any(
+            class_of(one["phone"]) == class_of(other["phone"])
+            and min(one["end"], other["end"]) > max(one["start"], other["start"])
+            for other in reference
+        )
+        for one in heard
+    ]
+    return {
+        "heard": [{**one, "same": agrees} for one, agrees in zip(heard, same, strict=True)],
+        "reference": reference,
+        "source": figures["reference_phones"]["source"],
+        "agree": sum(same),
+    }
+
+
+def _lanes(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures on the time axis: an id, a caption, what stands beside it, the picture."""
+    log_mel = held.arrays["log_mel"]
+    lanes = [
+        {
+            "id": "spectrogram",
+            "name": "Spectrogram",
+            "caption": f"What the network hears: the energy in {log_mel.shape[1]} mel bands from "
+            "low (bottom) to high frequencies (top) every 10 ms; brighter is louder.",
+            "beside": ["high", "low"],
+            "picture": drawings.heat(
+                "Log-mel spectrogram of the recording", log_mel.T, axis.frames, 140, axis.grid
+            ),
+        }
+    ]
+    steps = held.figures["configuration"]["time_steps"]
+    for layer, zeros in enumerate(held.figures["simulation"]["sparsity"]["layers"]):
+        spikes = held.arrays[f"spikes_{layer}"]
+        for step in range(steps):
+            neurons = spikes.shape[2]
+            lanes.append(
+                {
+                    "id": f"spikes-{layer}-{step}",
+                    "name": f"Spikes of layer {layer}, time step {step}",
+                    "caption": f"{_percent(zeros['time_steps'][step])} of the places are empty."
+                    + ("" if layer or step else _RASTER.format(neurons)),
+                    "beside": ["neuron 0", f"{neurons - 1}"],
+                    "picture": drawings.raster(
+                        f"Spike raster of layer {layer}, time step {step}",
+                        spikes[:, step],
+                        min(max(neurons, 64), 160),
+                        axis.grid,
+                    ),
+                }
+            )
+    rows, left_out = _strongest(held.arrays["posteriors"])
+    more = f" {left_out} weaker phones are left out." if left_out else ""
+    lanes.append(
+        {
+            "id": "posteriors",
+            "name": "Phone posteriors",
+            "caption": "How sure the network is of each phone: the height of a curve is the "
+            f"phone's probability, a full row is certainty.{more}",
+            "beside": [name for name, _ in rows],
+            "picture": drawings.curves(
+                "Posterior probability of the strongest phones over time",
+                np.stack([shares for _, shares in rows]),
+                axis.frames,
+                18,
+                axis.grid,
+            ),
+        }
+    )
+
+    def cells(found: list[dict[str, Any]]) -> list[Cell]:
+        kinds = {None: "plain", True: "same", False: "other"}
+        return [
+            Cell(axis.at(p["start"]), axis.at(p["end"]), p["phone"], kinds[p.get("same")])
+            for p in found
+            if axis.at(p["end"]) > axis.at(p["start"])
+        ]
+
+    compared = (
+        f" Filled cells ({phones['agree']} of {len(phones['heard'])}) name the same one of the 39 "
+        "scored phones as the reference at that time, dashed ones another."
+    )
+    if phones["heard"]:
+        heard = phones["heard"] if phones["reference"] else held.figures["phones"]
+        lanes.append(
+            {
+                "id": "recognised",
+                "name": "Recognised phones",
+                "caption": "What the decoder made of the logits."
+                + (compared if phones["reference"] else ""),
+                "beside": [],
+                "picture": drawings.strip("Recognised phones over time", cells(heard)),
+            }
+        )
+    if phones["reference"]:
+        lanes.append(
+            {
+                "id": "reference",
+                "name": "Reference phones",
+                "caption": phones["source"],
+                "beside": [],
+                "picture": drawings.strip("Reference phones over time", cells(phones["reference"])),
+            }
+        )
+    return lanes
+
+
+def _strongest(posteriors: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], int]:
+    """Phones that matter, in the order of their peaks, and how many were left out."""
+    from model_zoo.speech.phones import PHONES
+
+    winners = np.unique(posteriors.argmax(axis=1))
+    strong = np.flatnonzero(posteriors.max(axis=0) >= _STRONG)
+    chosen = np.union1d(winners, strong)
+    kept = chosen[np.argsort(-posteriors[:, chosen].sum(axis=0), kind="stable")][:_PHONE_ROWS]
+    kept = kept[np.argsort(posteriors[:, kept].argmax(axis=0), kind="stable")]
+    return [(PHONES[i], posteriors[:, i]) for i in kept], len(chosen) - len(kept)
+
+
+# --- sparsity, cycles, traffic ------------------------------------------------------------------
+
+
+def _sparsity(zeros: dict[str, Any]) -> dict[str, Any]:
+    """Rows of name, share, published range; and their figure."""
+    rows = [("Input features, zero bits", zeros["input_zero_bits"], (_PUBLISHED_INPUT,) * 2)]
+    for layer in zeros["layers"]:
+        name = f"Layer {layer['layer']}"
+        rows += [
+            (f"{name}, time step {step}", share, _PUBLISHED_SPIKES)
+            for step, share in enumerate(layer["time_steps"])
+        ]
+        if len(layer["time_steps"]) > 1:
+            rows += [
+                (f"{name}, no spike in any time step (union)", layer["union"], None),
+                (f"{name}, not in all time steps (intersection)", layer["intersection"], None),
+            ]
+    bars = [
+        Bar(name, _percent(share), [Part(0, share, "zeros" if band else "zeros both")], band)
+        for name, share, band in rows
+    ]
+    return {"rows": rows, "picture": drawings.bars("Share of zeros, with published values", bars)}
+
+
+def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
+    """Columns of cycles by phase, of this recording and of the reference; and their figure."""
+    run = figures["simulation"]
+    columns = [("This recording", run["phases"], run["cycles_per_frame"]["mean"])]
+    for name, expected in figures["reference"].items():
+        published = expected["published"]
+        columns.append((f"{name}, laws", expected["phases"], expected["cycles_per_frame"]["mean"]))
+        columns.append((f"{name}, published", published["phases"], published["total"]))
+    most = max(total for _, _, total in columns)
+    bars = []
+    for name, phases, total in columns:
+        parts, start = [], 0.0
+        for phase in PHASES:
+            share = phases.get(phase, 0.0) / most
+            if share:
+                text = f"{phases[phase]:.0f}" if share > 0.06 else ""
+                parts.append(Part(start, start + share, phase, text))
+            start += share
+        bars.append(Bar(name, f"{_number(total)} cycles", parts))
+    return {
+        "columns": columns,
+        "picture": drawings.bars("Cycles of a frame by phase", bars),
+        "colours": [(phase, phase) for phase in PHASES],
+        "why": figures["reference"]["paper-t2"]["published"]["differences"],
+    }
+
+
+def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
+    """Row reads and writes by memory, and the hidden reads of other ways to work."""
+    run = figures["simulation"]
+    memories = [
+        {
+            "name": name,
+            "shape": f"{shape['banks']} x {shape['rows']} x {shape['row_bits']} bit",
+            "writes": shape["banks"] * shape["rows"],
+            "reads": run["row_reads"][name],
+            "bytes": run["row_reads"][name] * shape["row_bits"] / 8,
+            "total": run["counters"][f"{name}_rows"],
+        }
+        for name, shape in figures["memories"].items()
+    ]
+    ways = run["hidden_row_reads_if"]
+    if figures["configuration"]["time_steps"] > 1:
+        rows = [
+            ("One fetch for both steps, as here", ways["parallel"]),
+            ("One time step after the other", ways["serial"]),
+            ("One after the other, zeros skipped", ways["serial_skipping"]),
+            ("One fetch, skipped where neither spikes", ways["union_skipping"]),
+        ]
+    else:
+        rows = [
+            ("Zeros skipped, as here", ways["serial_skipping"]),
+            ("Nothing skipped", ways["parallel"]),
+        ]
+    most = max(reads for _, reads in rows) or 1
+    bars = [
+        Bar(name, f"{_number(reads)} rows", [Part(0, reads / most, "built" if not n else "if")])
+        for n, (name, reads) in enumerate(rows)
+    ]
+    return {
+        "memories": memories,
+        "rows": rows,
+        "picture": drawings.bars("Row reads of the hidden memory in a frame", bars),
+    }
+
+
+# --- netlist, area and power ----------------------------------------------------------------------
+
+
+def _netlist(run: dict[str, Any]) -> dict[str, Any]:
+    """What `plosive simulate --netlist PDK --json` compared, as a rung of the ladder."""
+    counters, laws = run["counters"], run["counters_by_laws"]
+    compared = (
+        f"{run['frames']:,} frames, {run['compared_beats']:,} beats of logits, "
+        f"{len(counters)} counters"
+    )
+    unequal = sum(counters[name] != value for name, value in laws.items())
+    what = f"golden model = netlist in {run['netlist']['pdk']} cells"
+    return {"rung": (what, compared, run["mismatches"] + unequal), "figures": run}
+
+
+def _area(area: dict[str, Any]) -> dict[str, Any]:
+    """What `plosive area --json` found: in um2, or in cells where there is no PDK."""
+    blocks = [block for block in area["blocks"] if block["level"] == 1] or [
+        {**area["total"], "block": area["unit"]}
+    ]
+    total, drawn = area["total"], {}
+    measured = "um2" in total
+    for block in blocks:
+        name = _block_name(block)
+        if not measured:
+            drawn[name] = (block["cells"], f"{block['cells']:,} cells", "logic")
+            continue
+        logic, macros = block["logic_um2"], block["macros_um2"]
+        # The larger part has the block's name.
+        parts = [(logic, "logic"), (macros, "SRAM")]
+        for size, part in parts:
+            words = name if size == max(logic, macros) else f"{name}, {part}"
+            drawn[words] = (size, _percent(size / total["um2"]), part.lower())
+    return {
+        "figures": area,
+        "blocks": [(_block_name(block), block) for block in blocks],
+        "total": total,
+        "measured": measured,
+        "picture": drawings.tiles("Area by block", drawn, 320),
+    }
+
+
+def _block_name(block: dict[str, Any]) -> str:
+    """A block in words; what belongs to no block is "own" in the JSON."""
+    return "top level" if block["block"] == "own" else block["block"].replace("_", " ")
+
+
+def _power(power: dict[str, Any]) -> dict[str, Any]:
+    """What `plosive power --json` found: by block and memory, and by clock."""
+    per_uw = power["real_time"]["frames_per_s"] * 1e-3  # uW for a nJ a frame
+    spent: dict[str, tuple[float, float]] = {}
+    parts = [
+        *((_block_name(block), block) for block in power["blocks"]),
+        ("pins on the clock", {"nj": power["energy_per_frame_nj"]["clock_pins"], "leakage_uw": 0}),
+        # A memory is its macros and what the block of its name has around them.
+        *((memory["memory"].replace("_", " "), memory) for memory in power["memories"]),
+    ]
+    for name, part in parts:
+        energy, leakage = spent.get(name, (0.0, 0.0))
+        spent[name] = (energy + part["nj"], leakage + part["leakage_uw"])
+    rows = sorted(
+        ((name, nj, nj * per_uw, leakage) for name, (nj, leakage) in spent.items()),
+        key=lambda row: -(row[2] + row[3]),
+    )
+    most = max(dynamic + leakage for _, _, dynamic, leakage in rows)
+    bars = [
+        Bar(
+            name,
+            f"{_small(dynamic + leakage)} uW",
+            [
+                Part(0, dynamic / most, "dynamic"),
+                Part(dynamic / most, (dynamic + leakage) / most, "leakage"),
+            ],
+        )
+        for name, _, dynamic, leakage in rows
+    ]
+    stopped = power["real_time"]["clock_stopped"]
+    clocks = [("Stopped between frames", stopped)] + [
+        (f"{_frequency(clock['clock_hz'])}, always running", clock)
+        for clock in power["real_time"]["clock_running"]
+    ]
+    return {
+        "figures": power,
+        "rows": rows,
+        "stopped": stopped,
+        "clocks": clocks,
+        "picture": drawings.bars("Power by block", bars),
+        "clock_picture": _clock_picture(clocks, power["reference"]),
+        "kinds": [(kind, words) for kind, _, words in _CLOCK_PARTS],
+    }
+
+
+_CLOCK_PARTS = (
+    ("logic", "logic_uw", "logic, working"),
+    ("sram", "memories_uw", "memories, working"),
+    ("idle", "idle_clock_uw", "clock without work"),
+    ("leakage", "leakage_uw", "leakage"),
+)
+"""What a clock's power is made of: colour, key of the JSON, words."""
+
+
+def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[str, Any]) -> Markup:
+    """Power in real time by clock, with what the reference publishes below."""
+    published = reference["real_time_uw"]
+    most = max(published, *(row["total_uw"] for _, row in clocks))
+    bars = []
+    for name, row in clocks:
+        parts, start = [], 0.0
+        for kind, key, _ in _CLOCK_PARTS:
+            end = start + row[key] / most
+            parts.append(Part(start, end, kind))
+            start = end
+        bars.append(Bar(name, f"{_small(row['total_uw'])} uW", parts))
+    name = f"Published, {reference['process']}, {_frequency(reference['real_time_hz'])}"
+    bars.append(Bar(name, f"{published:g} uW", [Part(0, published / most, "if")]))
+    return drawings.bars("Power in real time by clock", bars)
+
+
+def _power_rung(power: dict[str, Any]) -> dict[str, Any]:
+    """The netlist as `plosive power` ran it: it gives no figures unless every logit is right."""
+    what = f"golden model = netlist in {power['pdk']} cells"
+    frames = power["warm_up_frames"] + power["frames"]
+    return {"rung": (what, f"{frames:,} frames, all logits", 0), "figures": power}

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive cycles`: cycles and traffic of a frame from the laws, beside the published figures."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from flows.simulation.figures import cycle_figures, silent_layers, sparsity
+from golden_model import PUBLISHED, Densities, Network, cycle_laws, expected_cycles, latency
+from hw.config import PRESETS, AcceleratorConfig
+from hw.schedule import Issue, PhaseKind, Schedule, Work
+
+__all__ = ["expected_figures", "measured_figures", "published_figures"]
+
+# arXiv 2503.21337, cycles per frame.
+_PUBLISHED_TOTALS = {"paper-t2": 895, "paper-t2-unmerged": 1224, "paper-t1": 574}
+_LATENCY_FRAMES = 20
+
+
+def expected_figures(config: AcceleratorConfig, densities: Densities = PUBLISHED) -> dict[str, Any]:
+    """Expected figures of a frame for independent bits and spikes of given densities."""
+    cycles = expected_cycles(config, densities)
+    reads, hidden_if = _expected_reads(config, densities)
+    figures = {
+        "cycles_per_frame": {"mean": cycles.total, "before_overhead": cycles.before_overhead},
+        "phases": {
+            "input": cycles.input,
+            "hidden": cycles.hidden,
+            "lif": cycles.lif,
+            "readout": cycles.readout,
+            "overhead": cycles.overhead,
+            "stalls": cycles.stalls,
+        },
+        "row_reads": reads,
+        "hidden_row_reads_if": hidden_if,
+        "densities": dataclasses.asdict(densities),
+    }
+    return {**figures, "published": published_figures(config, figures["phases"])}
+
+
+def measured_figures(
+    config: AcceleratorConfig, network: Network, features: np.ndarray
+) -> dict[str, Any]:
+    """Figures of an utterance, counted by the laws from what the network computes.
+
+    Parameters
+    ----------
+    config
+        The hardware.
+    network
+        What runs on it.
+    features
+        int8 [frames, n_input].
+    """
+    network = network.on(config)
+    result = network.run(features)
+    figures = cycle_figures(cycle_laws(config, features, result.spikes))
+    alone = latency(config, network, features[:_LATENCY_FRAMES])
+    return {
+        "frames": len(features),
+        **figures,
+        "latency": {
+            name: {
+                "mean": float(np.mean([getattr(one, field) for one in alone])),
+                "max": max(getattr(one, field) for one in alone),
+            }
+            for name, field in (("first_logit", "first"), ("last_logit", "last"))
+        },
+        "sparsity": sparsity(features, result.spikes),
+        "warnings": silent_layers(result.spikes),
+        "published": published_figures(config, figures["phases"]),
+    }
+
+
+def _expected_reads(
+    config: AcceleratorConfig, densities: Densities
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Row reads of a frame by memory, and hidden row reads of other ways to work."""
+    schedule = Schedule(config)
+    two_steps = config.time_steps == 2
+    steps = densities.steps if two_steps else densities.spikes
+    union = densities.union if two_steps else densities.spikes
+    issued = {
+        Work.ALL: 1.0,
+        Work.SPIKES: densities.spikes,
+        Work.UNION: densities.union,
+        Work.SERIAL: densities.steps,
+        Work.NONE: 1 - (1 - densities.input_bits) ** config.input_bits,  # features that are not 0
+    }
+    reads = {"input": 0.0, "hidden": 0.0, "readout": 0.0}
+    dense = 0
+    for block in schedule.blocks:
+        runs = block.tiles / (config.readout_every if block.readout else 1)
+        for phase in block.phases:
+            if not phase.memory:
+                continue
+            banks = 2 if (phase.kind, phase.issue) == (PhaseKind.READOUT, Issue.JOINT) else 1
+            reads[phase.memory] += banks * runs * phase.n_source * issued[phase.work]
+            if phase.memory == "hidden":
+                dense += block.tiles * phase.n_source
+    return reads, {
+        "parallel": float(dense),
+        "serial": float(config.time_steps * dense),
+        "serial_skipping": dense * steps,
+        "union_skipping": dense * union,
+    }
+
+
+def published_figures(config: AcceleratorConfig, phases: dict[str, float]) -> dict[str, Any] | None:
+    """The reference's frame by phase, and a line on each difference; None for other shapes.
+
+    Published are the totals. The split is the one that reproduces them: 40 features x 4 bits x
+    0.43, and for two time steps 3 x 128 hidden rows, the rest readout; for one time step 7.5 tile
+    pairs x 128 x 0.40 readout, the rest hidden.
+    """
+    name = next(
+        (
+            name
+            for name in _PUBLISHED_TOTALS
+            if PRESETS[name] == config.replace(trace=False, counter_bits=PRESETS[name].counter_bits)
+        ),
+        None,
+    )
+    if name is None:
+        return None
+    total = _PUBLISHED_TOTALS[name]
+    inputs = 40 * 4 * 0.43
+    if config.time_steps == 2:
+        hidden = 3 * 128.0
+        readout = total - inputs - hidden
+    else:
+        readout = 7.5 * 128 * 0.40
+        hidden = total - inputs - readout
+    reference = {"input": inputs, "hidden": hidden, "readout": readout}
+    return {
+        "preset": name,
+        "total": total,
+        "phases": reference,
+        "differences": [
+            {
+                "phase": phase,
+                "published": reference.get(phase),
+                "difference": value - reference.get(phase, 0.0),
+                "why": _why(config, phase),
+            }
+            for phase, value in phases.items()
+        ],
+    }
+
+
+def _why(config: AcceleratorConfig, phase: str) -> str:
+    """Why a phase takes other cycles than in the reference's total."""
+    two_steps = config.time_steps == 2
+    return {
+        "input": "a feature takes the larger bit count of its two nibbles; the published total "
+        "takes their mean",
+        "hidden": "every row, none skipped, as published"
+        if two_steps
+        else "the bank with more spikes counts; what the published total leaves for hidden is more",
+        "lif": "one cycle a layer and time step; not itemised in the published total",
+        "readout": "seven pairs as published; the odd fifteenth tile is split over both banks and "
+        "takes the one with more work",
+        "overhead": "LOAD of the input sums, and one empty cycle before the readout; not itemised "
+        "in the published total",
+        "stalls": "cycles in which a pair waits for the 16 beats of the pair before",
+    }[phase]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From recordings to figures: transcribe, evaluate, train, export, and the demo."""

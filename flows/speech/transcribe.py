@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive transcribe`: the phones of a recording, by the golden model or by the Verilog."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.errors import PlosiveError
+from flows.inputs import audio_features, fitting_features
+from flows.progress import Progress, silent
+from flows.simulation.simulate import cosimulate
+from golden_model import Network
+
+__all__ = ["check_header", "level_above", "phones_of", "transcribe"]
+
+
+def transcribe(
+    recording: str | os.PathLike[str],
+    network: Network,
+    *,
+    engine: str = "golden",
+    gain: float = 0.0,
+    build_dir: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """The phones of a recording, JSON-able.
+
+    Parameters
+    ----------
+    recording
+        16 kHz mono.
+    network
+        Its header has labels and decoder constants.
+    engine
+        "golden": the functional model; "rtl": the generated Verilog in Verilator, with its logits.
+    gain
+        Of the recording, dB. `level_db` of the result says how far the recording, with this gain,
+        is above the level that the network was trained at; None where its file does not say.
+    build_dir
+        Of the engine "rtl".
+
+    Raises
+    ------
+    AudioError
+        The recording cannot be used.
+    PlosiveError
+        The network has no labels, or the Verilog computed something else.
+    """
+    check_header(network)
+    features = fitting_features(network.config, audio_features(recording, network.header, gain))
+    figures: dict[str, Any] = {
+        "recording": str(recording),
+        "engine": engine,
+        "gain_db": gain,
+        "level_db": level_above(recording, network, gain),
+    }
+    if engine == "rtl":
+        run = cosimulate(
+            network.config,
+            network,
+            features,
+            build_dir=build_dir,
+            check="outputs",
+            keep_logits=True,
+            progress=progress,
+        )
+        if not run.passed:
+            raise PlosiveError(f"the Verilog differs from the golden model: {run.messages[0]}")
+        logits = run.simulation.logits
+        figures |= {
+            "clocks": run.figures["clocks"],
+            "cycles_per_frame": run.figures["cycles_per_frame"],
+        }
+    else:
+        progress("running the network")
+        logits = network.run(features).logits
+    return {
+        **figures,
+        "frames": len(features),
+        "seconds": round(len(features) / 100, 2),
+        "phones": phones_of(logits, network),
+    }
+
+
+def level_above(recording: str | os.PathLike[str], network: Network, gain: float) -> float | None:
+    """How far a recording, with a gain, is above its network's level, dB; None if not known."""
+    from model_zoo.scoring import evaluate
+    from model_zoo.speech import audio, features
+
+    log_mel = features.log_mel(audio.load(recording))
+    above = evaluate.level_above(network.header, [log_mel]) if len(log_mel) else None
+    return None if above is None else round(above + gain, 1)
+
+
+def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:
+    """Phones with their times in seconds, from the logits of an utterance."""
+    from model_zoo.scoring import decode
+
+    check_header(network)
+    try:
+        segments = decode.decode(logits, network.header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlosiveError(f"the logits cannot be decoded: {error}") from error
+    return [{"phone": s.phone, "start": s.start, "end": s.end} for s in segments]
+
+
+def check_header(network: Network) -> None:
+    """Refuse a network that does not say phones."""
+    if "labels" not in network.header:
+        raise PlosiveError("the network has no labels in its header: it was not trained for phones")
+    if network.config.readout_every != 1:
+        raise PlosiveError(
+            f"readout_every is {network.config.readout_every}: phones are decoded at 1 only"
+        )

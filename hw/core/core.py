@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accelerator core: memories, both pipeline stages and the streams, put together.
+
+See docs/architecture.md; the names of the trace are those of its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.config import AcceleratorConfig
+from hw.core.choose import choose
+from hw.core.counters import Counters, counters_layout
+from hw.core.memory import MemoryInstance
+from hw.core.neurons import LayerParameters, Neurons
+from hw.core.pe import PESet
+from hw.core.sequencer import Operation, RowMemoryId, Sequencer, slot_layout
+from hw.core.stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
+from hw.core.trace import Trace, TraceField
+from hw.core.weight_port import WORD_BITS, WeightPort, regions, weight_request
+from hw.schedule import Schedule
+
+__all__ = ["Contents", "Core"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a network puts into the machine: rows per memory bank, thresholds and parameters.
+
+    rows : {"input": [bank 0], "hidden": [bank 0, bank 1], "readout": [...]}, rows as integers.
+    thresholds : [tiles of all layers][lanes]. parameters : one per layer.
+    """
+
+    rows: dict[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    thresholds: Sequence[Sequence[int]] | None = None
+    parameters: Sequence[LayerParameters] | None = None
+
+
+class Core(wiring.Component):
+    """The accelerator with stream interfaces.
+
+    Parameters
+    ----------
+    config : its shape.
+    contents : initial contents of memories, thresholds and parameters; None: the host loads them.
+    bake : make the contents constants: ROMs, no weight port. Needs `contents`.
+
+    Attributes
+    ----------
+    features : In, stream of `feature_beat`.
+    logits : Out, stream of `logit_beat`.
+    weights, weight_data : the weight port (not with `bake`): requests in, read words out.
+    clear_counters : In; counters : Out.
+    busy : Out, a frame is buffered or runs, or logits wait. While it is low the counters are exact.
+    trace_state : Out (config.trace): snapshot of all state at the last clock edge.
+    trace_fields : its fields (a list, empty without `trace`).
+    """
+
+    def __init__(
+        self, config: AcceleratorConfig, contents: Contents | None = None, *, bake: bool = False
+    ) -> None:
+        if bake and contents is None:
+            raise ValueError("bake is True: it needs the contents of a network")
+        self.config = config
+        self.schedule = schedule = Schedule(config)
+        self._bake = bake
+        self._build_parts(contents or Contents())
+        ports = {
+            "features": In(stream.Signature(feature_beat(config))),
+            "logits": Out(stream.Signature(logit_beat(config))),
+            "clear_counters": In(1),
+            "counters": Out(counters_layout(config)),
+            "busy": Out(1),
+        }
+        if not bake:
+            ports |= {
+                "weights": In(stream.Signature(weight_request(config, schedule))),
+                "weight_data": Out(stream.Signature(WORD_BITS)),
+            }
+        self.trace_fields: list[TraceField] = []
+        if config.trace:
+            self._trace = Trace(self)
+            self.trace_fields = self._trace.fields
+            ports["trace_state"] = Out(self._trace.bits)
+        super().__init__(ports)
+
+    def _build_parts(self, contents: Contents) -> None:
+        config, schedule = self.config, self.schedule
+        self.feature_buffer = FeatureBuffer(config)
+        self.sequencer = Sequencer(config, schedule)
+        self.pe_sets = [PESet(config, negates=b == 1) for b in range(2)]
+        self.neurons = Neurons(
+            config,
+            parameters=contents.parameters,
+            thresholds=contents.thresholds,
+            constant=self._bake,
+        )
+        self.output_buffer = OutputBuffer(config, schedule)
+        self.performance = Counters(config, schedule)
+        self.memories: dict[str, list[MemoryInstance]] = {}
+        for name, shape in schedule.memories.items():
+            rows = contents.rows.get(name)
+            if shape.rows:
+                self.memories[name] = [
+                    MemoryInstance(
+                        f"plosive_{name}_memory" + (f"_{bank}" if shape.banks > 1 else ""),
+                        shape.rows,
+                        config.row_bits,
+                        init=rows[bank] if rows else None,
+                        constant=self._bake,
+                    )
+                    for bank in range(shape.banks)
+                ]
+        # Stage X, and the capture that follows it.
+        self.x = Signal(slot_layout(config), name="x")
+        self.capture = Signal()
+        self.capture_last = Signal()
+        self.capture_end = Signal()
+
+    @property
+    def memory_instances(self) -> list[MemoryInstance]:
+        """All memories, each a module of its own beside the core's."""
+        weights = [bank for banks in self.memories.values() for bank in banks]
+        return weights + self.neurons.memories
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        m.submodules.feature_buffer = feature_buffer = self.feature_buffer
+        m.submodules.sequencer = sequencer = self.sequencer
+        m.submodules.neurons = neurons = self.neurons
+        m.submodules.output_buffer = output_buffer = self.output_buffer
+        m.submodules.counters = counters = self.performance
+        for b, pe_set in enumerate(self.pe_sets):
+            m.submodules[f"pe_set_{b}"] = pe_set
+        for name, banks in self.memories.items():
+            for bank, row_memory in enumerate(banks):
+                suffix = f"_{bank}" if len(banks) > 1 else ""
+                m.submodules[f"{name}_memory{suffix}"] = row_memory
+
+        connect(m, flipped(self.features), feature_buffer.stream)
+        connect(m, output_buffer.stream, flipped(self.logits))
+        stall = output_buffer.stall
+        x = self.x
+        m.d.comb += [
+            feature_buffer.done.eq(sequencer.features_done),
+            sequencer.stall.eq(stall),
+            sequencer.features.eq(feature_buffer.features),
+            sequencer.spikes.eq(neurons.spikes),
+            sequencer.frame_ready.eq(feature_buffer.full),
+            sequencer.frame_start.eq(feature_buffer.next_start),
+            sequencer.frame_end.eq(feature_buffer.next_end),
+            neurons.slot.eq(x),
+            neurons.execute.eq(~stall),
+            neurons.start.eq(sequencer.start),
+            neurons.clear.eq(sequencer.launch_start),
+            neurons.state_row.eq(sequencer.state_row),
+            neurons.state_read.eq(sequencer.state_read),
+            output_buffer.capture.eq(self.capture),
+            output_buffer.capture_last.eq(self.capture_last),
+            output_buffer.capture_end.eq(self.capture_end),
+            self.busy.eq(
+                feature_buffer.full
+                | ~sequencer.idle
+                | (x.op != Operation.NONE)
+                | self.capture
+                | output_buffer.stream.valid
+                | counters.counting
+            ),
+        ]
+        with m.If(~stall):
+            m.d.sync += [
+                x.eq(sequencer.slot),
+                self.capture.eq(x.capture),
+                self.capture_last.eq(x.capture_last),
+                self.capture_end.eq(x.end),
+            ]
+        self._execute(m, stall)
+        self._count(m, counters, stall)
+        self._connect_memories(m)
+        if self.config.trace:
+            m.submodules.trace = self._trace
+            m.d.comb += self.trace_state.eq(self._trace.snapshot)
+        return m
+
+    # ---- stage X -------------------------------------------------------------------------
+
+    def _execute(self, m: Module, stall: Value) -> None:
+        config, x = self.config, self.x
+        rows = {name: [bank.data for bank in banks] for name, banks in self.memories.items()}
+        hidden = x.memory == RowMemoryId.HIDDEN
+        load = (x.op == Operation.LOAD) & ~stall
+        for b, pe_set in enumerate(self.pe_sets):
+            sources = [(x.memory == RowMemoryId.INPUT, rows["input"][0])]
+            if "hidden" in rows and config.time_steps == 2:  # one row for both time steps
+                sources += [
+                    (hidden & (x.bank == bank), row) for bank, row in enumerate(rows["hidden"])
+                ]
+            elif "hidden" in rows:
+                sources.append((hidden, rows["hidden"][b]))
+            sources.append((x.memory == RowMemoryId.READOUT, rows["readout"][b]))
+            m.d.comb += [
+                pe_set.weights.eq(choose(*sources)),
+                pe_set.execute.eq((x.op == Operation.MAC) & ~stall),
+                pe_set.first.eq(x.first),
+                pe_set.enable.eq(x.enable[b]),
+                pe_set.shift.eq(x.shift[b]),
+                pe_set.load.eq(Mux(load, 1 << x.part, 0)),
+                self.neurons.acc[b].eq(pe_set.acc),
+                self.output_buffer.acc[b].eq(pe_set.acc),
+            ]
+            if b == 0 or config.time_steps == 2:  # T = 1: set 1 starts at 0
+                m.d.comb += [
+                    pe_set.load_value.eq(self.neurons.load_value),
+                    pe_set.load_round.eq(self.neurons.load_round),
+                ]
+        m.d.comb += self.pe_sets[1].negate.eq(x.negate)
+
+    def _count(self, m: Module, counters: Counters, stall: Value) -> None:
+        sequencer = self.sequencer
+        m.d.comb += [
+            counters.clear.eq(self.clear_counters),
+            counters.running.eq(~sequencer.idle),
+            counters.stall.eq(stall),
+            counters.frame_last.eq(sequencer.frame_last),
+            counters.phase_last.eq(sequencer.phase_last),
+            counters.input_rows.eq(sequencer.input_read),
+            counters.hidden_rows.eq(sequencer.hidden_read),
+            counters.readout_rows.eq(sequencer.readout_read),
+            counters.pe_operations.eq(Mux(stall, 0, sequencer.slot.enable)),
+            counters.dense_rows.eq(sequencer.dense_rows),
+            self.counters.eq(counters.values),
+        ]
+
+    # ---- memories and the weight port ----------------------------------------------------
+
+    def _connect_memories(self, m: Module) -> None:
+        sequencer, neurons = self.sequencer, self.neurons
+        issued = {"input": ([sequencer.input_read], [sequencer.input_row])}
+        for name in ("hidden", "readout"):
+            reads, rows = getattr(sequencer, f"{name}_read"), getattr(sequencer, f"{name}_row")
+            issued[name] = ([reads[0], reads[1]], [rows[0], rows[1]])
+        banks = [
+            (bank, issued[name][0][b], issued[name][1][b])
+            for name, row_memories in self.memories.items()
+            for b, bank in enumerate(row_memories)
+        ]
+        if self._bake:
+            for bank, read, row in banks:
+                m.d.comb += [bank.read.eq(read), bank.row.eq(row)]
+            return
+
+        widths = [bank.word_bits for bank, _, _ in banks]
+        widths.append(len(neurons.threshold_data))
+        widths.append(len(neurons.parameter_data.as_value()))
+        m.submodules.weight_port = port = WeightPort(self.config, self.schedule, widths)
+        assert len(widths) == len(regions(self.config, self.schedule))
+        connect(m, flipped(self.weights), port.requests)
+        connect(m, port.answers, flipped(self.weight_data))
+        m.d.comb += port.idle.eq(
+            sequencer.idle
+            & ~self.feature_buffer.full
+            & (self.x.op == Operation.NONE)
+            & ~self.capture
+        )
+        for index, (bank, read, row) in enumerate(banks):
+            select = port.select[index]
+            m.d.comb += [
+                bank.row.eq(Mux(select, port.row, row)),
+                bank.read.eq(read | (select & ~port.write)),
+                bank.write.eq(Mux(select & port.write, 1 << port.word, 0)),
+                bank.write_data.eq(port.write_data.replicate(bank.words)),
+                port.data[f"r{index}"].eq(bank.data.word_select(port.read_word, bank.word_bits)),
+            ]
+        threshold, parameter = len(banks), len(banks) + 1
+        m.d.comb += [
+            neurons.threshold_row.eq(port.row),
+            neurons.threshold_lane.eq(port.read_word),
+            neurons.threshold_read.eq(port.select[threshold] & ~port.write),
+            neurons.threshold_write.eq(Mux(port.select[threshold] & port.write, 1 << port.word, 0)),
+            neurons.threshold_write_data.eq(port.write_data),
+            port.data[f"r{threshold}"].eq(neurons.threshold_data),
+            neurons.parameter_write.eq(port.select[parameter] & port.write),
+            neurons.parameter_write_data.eq(port.write_data),
+            port.data[f"r{parameter}"].eq(neurons.parameter_data),
+        ]
+        # A parameter is read in the cycle after its request, so its layer is held.
+        parameter_layer = Signal.like(neurons.parameter_layer)
+        with m.If(port.select[parameter]):
+            m.d.sync += parameter_layer.eq(port.row)
+        m.d.comb += neurons.parameter_layer.eq(
+            Mux(port.select[parameter], port.row, parameter_layer)
+        )

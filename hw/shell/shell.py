@@ -1,0 +1,502 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell around the core: registers and their windows behind the control bus, and streams.
+
+What stands in front of it is an adapter of the control bus: AXI4-Lite (`hw.shell.ip_top`) or a
+serial line (`hw.shell.serial_bridge`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from amaranth.hdl import (
+    Cat,
+    Const,
+    Elaboratable,
+    Module,
+    Mux,
+    ResetInserter,
+    Signal,
+    Value,
+    unsigned,
+)
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.config import AcceleratorConfig
+from hw.core.core import Contents, Core
+from hw.core.counters import COUNTERS
+from hw.core.memory import MemoryInstance
+from hw.core.weight_port import Region, regions
+from hw.shell.bus import ADDRESS_BITS, WORD_BITS, ControlBus
+from hw.shell.features import FeatureWords, feature_input
+from hw.shell.registers import (
+    CONSTANTS,
+    COUNTER_REGISTERS,
+    IRQ_SOURCES,
+    REGISTERS,
+    constant_values,
+    register,
+)
+from hw.shell.results import Results, result_beat
+
+__all__ = ["Shell", "build_hash", "most_best"]
+
+_MOST_BEST = 64
+_DEPTHS = tuple(1 << bits for bits in range(1, 16))
+_INDEX_BITS = (len(REGISTERS) - 1).bit_length()
+
+
+def most_best(config: AcceleratorConfig) -> int:
+    """The longest best-N list that can be built."""
+    return min(_MOST_BEST, config.n_output)
+
+
+def build_hash(contents: Contents | None, *, bake: bool = False, best: int = 0) -> int:
+    """The word of BUILD_HASH: of the initial contents and the options, 0 without contents."""
+    if contents is None:
+        return 0
+    parameters = [asdict(layer) for layer in contents.parameters or ()]
+    text = json.dumps(
+        [contents.rows, contents.thresholds, parameters, bake, best], sort_keys=True, default=list
+    )
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) or 1
+
+
+class Shell(wiring.Component):
+    """The core with registers: all that a host needs is on the control bus.
+
+    An access takes two clocks, plus what FEATURES may wait (at most four) and WEIGHT_DATA is read
+    (three). No access waits for the machine.
+
+    Parameters
+    ----------
+    config, contents, bake : of the core.
+    best : build the best-N list with so many entries; 0: none.
+    streams : build the streams; without them registers carry features and results.
+    result_depth : words of results that wait for the host, a power of two.
+
+    Attributes
+    ----------
+    config, best : as given. core : the core. memory_instances : its memories.
+    constants : words of the constant registers, by name.
+    bus : In, a `ControlBus`.
+    features : In, stream of `feature_input`; results : Out, stream of `result_beat`. Only with
+        `streams`, and only at work while MODE.source is streams. A soft reset withdraws a beat.
+    irq : Out, an enabled state holds. busy, error : Out, bits of STATUS.
+    soft_reset : Out, one clock.
+
+    Raises
+    ------
+    ValueError : best or result_depth is out of range.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        contents: Contents | None = None,
+        *,
+        bake: bool = False,
+        best: int = 0,
+        streams: bool = True,
+        result_depth: int = 16,
+    ) -> None:
+        if not 0 <= best <= most_best(config):
+            raise ValueError(f"best is {best!r}: it must be 0 to {most_best(config)}")
+        if result_depth not in _DEPTHS:
+            raise ValueError(
+                f"result_depth is {result_depth!r}: it must be a power of two, "
+                f"{_DEPTHS[0]} to {_DEPTHS[-1]}"
+            )
+        self.config = config
+        self.best = best
+        self.core = Core(config, contents, bake=bake)
+        self._machine = _Machine(self.core, bake, best, streams, result_depth)
+        self.constants = constant_values(
+            config,
+            baked=bake,
+            streams=streams,
+            best=best,
+            result_depth=result_depth,
+            build_hash=build_hash(contents, bake=bake, best=best),
+        )
+        ports = {
+            "bus": In(ControlBus()),
+            "irq": Out(1),
+            "busy": Out(1),
+            "error": Out(1),
+            "soft_reset": Out(1),
+        }
+        super().__init__(ports | _stream_ports(config, streams))
+
+    @property
+    def memory_instances(self) -> list[MemoryInstance]:
+        return self.core.memory_instances
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        machine = self._machine
+        m.submodules.machine = ResetInserter({"sync": self.soft_reset})(machine)
+        m.submodules.constants = words = memory.Memory(
+            shape=unsigned(WORD_BITS),
+            depth=len(CONSTANTS),
+            init=[self.constants[entry.name] for entry in CONSTANTS],
+        )
+        constant = words.read_port()
+        request, response = self.bus.request, self.bus.response
+        index = request.payload.address[2 : 2 + _INDEX_BITS]
+        write = request.payload.write
+        mapped = Signal()
+        is_constant = Signal()
+        m.d.comb += [
+            mapped.eq(
+                (request.payload.address[:2] == 0)
+                & (request.payload.address[2 + _INDEX_BITS : ADDRESS_BITS] == 0)
+            ),
+            is_constant.eq(index < len(CONSTANTS)),
+            constant.addr.eq(index),
+            machine.index.eq(index),
+            machine.write.eq(write),
+            machine.data.eq(request.payload.data),
+            self.irq.eq(machine.irq),
+            self.busy.eq(machine.busy),
+            self.error.eq(machine.error),
+        ]
+        if "features" in self.signature.members:
+            connect(m, flipped(self.features), machine.features)
+            connect(m, machine.results, flipped(self.results))
+
+        control = register("CONTROL")
+        is_control = index == control.offset // 4
+        soft_reset, clear_counters = (
+            request.payload.data[control.field(name).lsb]
+            for name in ("soft_reset", "clear_counters")
+        )
+        m.d.sync += [self.soft_reset.eq(0), machine.clear_counters.eq(0)]
+        refused = Signal()
+        value = Signal(WORD_BITS)
+        with m.FSM():
+            with m.State("IDLE"):
+                # Constants are read ahead; the request stays until it is taken in the next clock.
+                m.d.comb += constant.en.eq(request.valid)
+                with m.If(request.valid):
+                    m.next = "ACCESS"
+            with m.State("ACCESS"):
+                m.d.comb += request.ready.eq(1)
+                with m.If(~mapped):
+                    m.d.comb += [refused.eq(1), machine.access_error.eq(1)]
+                with m.Elif(is_constant):
+                    m.d.comb += [
+                        refused.eq(write),
+                        machine.access_error.eq(write),
+                        value.eq(constant.data),
+                    ]
+                with m.Elif(is_control):
+                    m.d.comb += [refused.eq(~write), machine.access_error.eq(~write)]
+                    m.d.sync += [
+                        self.soft_reset.eq(write & soft_reset),
+                        machine.clear_counters.eq(write & clear_counters),
+                    ]
+                with m.Else():
+                    m.d.comb += [
+                        machine.access.eq(1),
+                        request.ready.eq(~machine.wait),
+                        refused.eq(machine.refused),
+                        value.eq(machine.value),
+                    ]
+                m.d.sync += [
+                    response.payload.data.eq(Mux(write | refused, 0, value)),
+                    response.payload.error.eq(refused),
+                ]
+                with m.If(request.ready):
+                    m.next = "RESPOND"
+            with m.State("RESPOND"):
+                m.d.comb += response.valid.eq(1)
+                with m.If(response.ready):
+                    m.next = "IDLE"
+        return m
+
+
+def _stream_ports(config: AcceleratorConfig, streams: bool) -> dict:
+    if not streams:
+        return {}
+    return {
+        "features": In(stream.Signature(feature_input(config))),
+        "results": Out(stream.Signature(result_beat(config))),
+    }
+
+
+class _Machine(wiring.Component):
+    """What a soft reset resets: the core, the windows, and the registers that are not constant.
+
+    Attributes
+    ----------
+    access, index, write, data : In, an access to the register at word `index`; held while `wait`.
+    wait : Out, no answer yet. refused, value : Out, the answer.
+    access_error : In, an access was refused elsewhere. clear_counters : In.
+    features, results, irq, busy, error : those of `Shell`.
+    """
+
+    def __init__(self, core: Core, bake: bool, best: int, streams: bool, result_depth: int) -> None:
+        self._core = core
+        self._bake = bake
+        self._best = best
+        self._streams = streams
+        self._results = Results(core.config, best, streams, result_depth)
+        super().__init__(
+            {
+                "access": In(1),
+                "index": In(_INDEX_BITS),
+                "write": In(1),
+                "data": In(WORD_BITS),
+                "wait": Out(1),
+                "refused": Out(1),
+                "value": Out(WORD_BITS),
+                "access_error": In(1),
+                "clear_counters": In(1),
+                "irq": Out(1),
+                "busy": Out(1),
+                "error": Out(1),
+                **_stream_ports(core.config, streams),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        core, results = self._core, self._results
+        m.submodules.core = core
+        m.submodules.results = results
+        m.submodules.feature_words = window = FeatureWords(core.config)
+        connect(m, core.logits, results.logits)
+        # MODE; a bit that has no choice is no register.
+        best_mode = Signal() if self._best else Const(0, 1)
+        by_registers = Signal() if self._streams else Const(1, 1)
+        errors, flags, irq_enable = Signal(3), Signal(2), Signal(len(IRQ_SOURCES))
+        access_error, misplaced, overrun = Signal(), Signal(), Signal()
+        clear_errors = Signal.like(errors)
+        features_ready, weights_ready = Signal(), Signal()
+        head = results.words
+        m.d.comb += [
+            core.clear_counters.eq(self.clear_counters),
+            results.best_mode.eq(best_mode),
+            results.by_registers.eq(by_registers),
+            self.busy.eq(core.busy | results.busy | ~window.words.ready),
+            self.error.eq(errors.any()),
+            window.words.payload.eq(self.data),
+            Cat(window.start, window.end).eq(flags),
+            features_ready.eq(by_registers & window.words.ready),
+            weights_ready.eq(0 if self._bake else core.weights.ready),
+        ]
+        status = Cat(
+            self.busy,
+            features_ready,
+            head.valid,
+            head.valid & head.payload.last,
+            head.valid & head.payload.end,
+            weights_ready,
+            results.blocked,
+            self.error,
+        )
+        irq_status = irq_enable & Cat(head.valid, features_ready, ~self.busy, self.error)
+        m.d.sync += [
+            self.irq.eq(irq_status.any()),
+            errors.eq((errors & ~clear_errors) | Cat(access_error, misplaced, overrun)),
+        ]
+        self._connect_streams(m, window, by_registers, misplaced, overrun)
+
+        # ---- the registers -----------------------------------------------------------------
+        read, write = self.access & ~self.write, self.access & self.write
+        not_yet = Signal()  # a refusal that time would help: no error
+        m.d.comb += [
+            self.refused.eq(1),
+            access_error.eq(
+                self.access_error | (self.access & self.refused & ~self.wait & ~not_yet)
+            ),
+        ]
+        accept = self.refused.eq(0)
+        if not self._bake:
+            weight_window = _WeightWindow(m, core, self.write, self.data)
+        with m.Switch(self.index):
+            with m.Case(_index("MODE")):
+                m.d.comb += self.value.eq(Cat(best_mode, by_registers))
+                # What has no choice can only be written as it is.
+                possible = ~self.busy
+                if not self._best:
+                    possible &= ~self.data[0]
+                if not self._streams:
+                    possible &= self.data[1]
+                m.d.comb += self.refused.eq(self.write & ~possible)
+                with m.If(write & possible):
+                    if self._best:
+                        m.d.sync += best_mode.eq(self.data[0])
+                    if self._streams:
+                        m.d.sync += by_registers.eq(self.data[1])
+            with m.Case(_index("STATUS")):
+                m.d.comb += [self.refused.eq(self.write), self.value.eq(status)]
+            with m.Case(_index("ERRORS")):
+                m.d.comb += [accept, self.value.eq(errors)]
+                with m.If(write):
+                    m.d.comb += clear_errors.eq(self.data)
+            with m.Case(_index("IRQ_ENABLE")):
+                m.d.comb += [accept, self.value.eq(irq_enable)]
+                with m.If(write):
+                    m.d.sync += irq_enable.eq(self.data)
+            with m.Case(_index("IRQ_STATUS")):
+                m.d.comb += [self.refused.eq(self.write), self.value.eq(irq_status)]
+            with m.Case(_index("FRAME_FLAGS")):
+                m.d.comb += [accept, self.value.eq(flags)]
+                with m.If(write):
+                    m.d.sync += flags.eq(self.data)
+            with m.Case(_index("FEATURES")):
+                m.d.comb += [
+                    self.refused.eq(~self.write | ~features_ready),
+                    not_yet.eq(self.write & by_registers),
+                    window.words.valid.eq(write & by_registers),
+                ]
+                with m.If(write & by_registers):
+                    with m.If(~window.words.ready):
+                        # The word before is on its way into the core, unless the core is full.
+                        m.d.comb += self.wait.eq(core.features.ready)
+                    with m.Elif(window.frame_begins):
+                        m.d.sync += flags.eq(0)
+            with m.Case(_index("RESULTS")):
+                m.d.comb += [
+                    self.refused.eq(self.write | ~head.valid),
+                    not_yet.eq(~self.write),
+                    self.value.eq(head.payload.word),
+                    head.ready.eq(read),
+                ]
+            for name, counter in zip(COUNTER_REGISTERS, COUNTERS, strict=True):
+                with m.Case(_index(name)):
+                    m.d.comb += [self.refused.eq(self.write), self.value.eq(core.counters[counter])]
+            if not self._bake:
+                self._weight_registers(m, weight_window, write, not_yet)
+        return m
+
+    def _connect_streams(
+        self,
+        m: Module,
+        window: FeatureWords,
+        by_registers: Value,
+        misplaced: Signal,
+        overrun: Signal,
+    ) -> None:
+        """Features from both sides into the core; beats out."""
+        core, results = self._core, self._results
+        count = core.feature_buffer.count
+        m.d.comb += [
+            window.frame_begins.eq(count == 0),
+            window.frame_ends.eq(count == core.config.n_input - 1),
+        ]
+        refused_word = window.words.valid & ~window.words.ready & ~self.wait
+        if not self._streams:
+            connect(m, window.features, core.features)
+            m.d.comb += overrun.eq(results.blocked & refused_word)
+            return
+        connect(m, results.beats, flipped(self.results))
+        beat = self.features.payload
+        with m.If(by_registers):
+            m.d.comb += [
+                core.features.payload.eq(window.features.payload),
+                core.features.valid.eq(window.features.valid),
+                window.features.ready.eq(core.features.ready),
+            ]
+        with m.Else():
+            m.d.comb += [
+                *(core.features.payload[name].eq(beat[name]) for name in ("value", "start", "end")),
+                core.features.valid.eq(self.features.valid),
+                self.features.ready.eq(core.features.ready),
+            ]
+        m.d.comb += [
+            misplaced.eq(
+                self.features.valid & self.features.ready & (beat.last != window.frame_ends)
+            ),
+            overrun.eq(
+                results.blocked
+                & (refused_word | (self.features.valid & ~self.features.ready & ~by_registers))
+            ),
+        ]
+
+    def _weight_registers(
+        self, m: Module, window: _WeightWindow, write: Value, not_yet: Signal
+    ) -> None:
+        """WEIGHT_ADDRESS, WEIGHT_ROW and WEIGHT_DATA, inside the Switch over the registers."""
+        port, answer = self._core.weights, self._core.weight_data
+        word, row, inside, asked = window.word, window.row, window.inside, window.asked
+        with m.Case(_index("WEIGHT_ADDRESS")):
+            m.d.comb += self.refused.eq(~self.write)
+            with m.If(write):
+                m.d.sync += [
+                    word.eq(_limited(self.data[:16], word)),
+                    window.region.eq(self.data[16:19]),
+                ]
+        with m.Case(_index("WEIGHT_ROW")):
+            m.d.comb += self.refused.eq(~self.write)
+            with m.If(write):
+                m.d.sync += row.eq(_limited(self.data, row))
+        with m.Case(_index("WEIGHT_DATA")):
+            m.d.comb += [
+                not_yet.eq(inside),
+                self.value.eq(answer.payload),
+                # A read ends with its answer, a write with its request.
+                self.refused.eq(Mux(asked, ~answer.valid, ~inside | ~port.ready)),
+            ]
+            with m.If(self.access):
+                m.d.comb += [
+                    # Offered only when it is taken: else it is refused, and must not stay.
+                    port.valid.eq(inside & port.ready & ~asked),
+                    answer.ready.eq(asked),
+                    self.wait.eq(~self.write & Mux(asked, ~answer.valid, port.valid)),
+                ]
+                with m.If(self.wait):
+                    m.d.sync += asked.eq(1)
+                with m.Elif(~self.refused):
+                    m.d.sync += asked.eq(0)
+                    with m.If(window.last_word):
+                        m.d.sync += [word.eq(0), row.eq(row + 1)]
+                    with m.Else():
+                        m.d.sync += word.eq(word + 1)
+
+
+class _WeightWindow:
+    """Where WEIGHT_DATA is, and whether the core has such a word.
+
+    Attributes
+    ----------
+    region, row, word : the place. One bit more than the port's: set by what does not fit, and by
+        the row behind the last.
+    inside : the core has it. last_word : the row's last. asked : a read is on its way.
+    """
+
+    def __init__(self, m: Module, core: Core, write: Value, data: Value) -> None:
+        request = core.weights.payload
+        self.region = region = Signal(Region)
+        self.row = row = Signal(len(request.row) + 1)
+        self.word = word = Signal(len(request.word) + 1)
+        self.inside, self.last_word, self.asked = Signal(), Signal(), Signal()
+        for name, (rows, words) in regions(core.config, core.schedule).items():
+            with m.If(region == name):
+                m.d.comb += [
+                    self.inside.eq((row < rows) & (word < words)),
+                    self.last_word.eq(word == words - 1),
+                ]
+        m.d.comb += [
+            request.region.eq(region),
+            request.row.eq(row),
+            request.word.eq(word),
+            request.write.eq(write),
+            request.data.eq(data),
+        ]
+
+
+def _index(name: str) -> int:
+    """Word of a register in the map."""
+    return register(name).offset // 4
+
+
+def _limited(value: Value, target: Signal) -> Value:
+    """A value for a register whose top bit says that it was too large."""
+    low = len(target) - 1
+    return Cat(value[:low], value[low:].any())

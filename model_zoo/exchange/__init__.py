@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of other tools: NIR, snnTorch, quantisation, and the export of trained ones."""

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network file on recordings: how often it is right, how sparse it is, what a frame costs.
+
+Needs no torch: features by the file's header, the golden model in batches, the decoder.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from golden_model import cycle_laws
+from model_zoo import data
+from model_zoo.scoring import costs
+from model_zoo.scoring.score import Tally, run_batches
+from model_zoo.speech import features, phones
+from model_zoo.speech.features import FRAME_SECONDS, Normalisation
+from model_zoo.training.materials import state_labels
+
+__all__ = [
+    "EvaluationError",
+    "Gain",
+    "Sentence",
+    "check",
+    "evaluate",
+    "find_gain",
+    "level_above",
+    "sentences",
+]
+
+_NEEDED = ("labels", "label_delay", "scales", "log_priors", "log_stay", "log_leave")
+_NEEDED += ("phone_bigram", "decoder")
+
+
+class EvaluationError(ValueError):
+    """A network that cannot be scored; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A recording with all that scoring needs.
+
+    Attributes
+    ----------
+    log_mel : numpy.ndarray
+        float32 `[frames, 40]`.
+    states : numpy.ndarray or None
+        Numbers into `phones.LABELS` `[frames]`, where phone times are known.
+    said : list
+        See `references.nearest`.
+    """
+
+    log_mel: np.ndarray
+    states: np.ndarray | None
+    said: list
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One gain for all recordings, the turn of a microphone's knob; and where it is from."""
+
+    db: float
+    source: str
+
+    def __call__(self, log_mel):
+        """Log-mel energies `[frames, 40]` at the gain."""
+        return log_mel + np.float32(self.db / features.DB)
+
+
+def sentences(utterances, cache=None, report=print, progress=True):
+    """Utterances made ready to be scored.
+
+    Where an utterance has phone times, each phone is cut into three equal states; where it has
+    none, what was said is the dictionary's pronunciation of its text.
+
+    Parameters
+    ----------
+    utterances : list of data.Utterance
+    cache : path-like or None
+        A build folder to keep log-mel energies in.
+    report : callable
+        Takes a line on sentences that are left out because the dictionary lacks a word.
+    progress : bool
+        Draw a progress bar.
+
+    Returns
+    -------
+    list of Sentence
+
+    Raises
+    ------
+    DataError
+        Nothing is left.
+    AudioError
+        A recording cannot be read.
+    ImportError
+        A package for pronunciations, TextGrids or noise is missing.
+    """
+    timed = [u for u in utterances if u.phones]
+    prompted, missing = data.with_pronunciation([u for u in utterances if not u.phones])
+    if missing:
+        report(
+            f"{len(missing)} sentences left out, with words that the dictionary lacks: "
+            f"{', '.join(sorted(set(missing)))}"
+        )
+    kept = timed + prompted
+    if not kept:
+        raise data.DataError("no sentence is left to score: the dictionary lacks words of each")
+    if cache is not None:
+        log_mels = data.cached_log_mel(kept, cache, progress)
+    else:
+        log_mels = [features.log_mel(u.load()) for u in _shown(kept, "log-mel features", progress)]
+    return [_sentence(u, frames) for u, frames in zip(kept, log_mels, strict=True)]
+
+
+def _sentence(utterance, log_mel):
+    if utterance.phones:
+        said = [phone for _, _, phone in utterance.phones]
+        return Sentence(log_mel, state_labels(utterance.phones, len(log_mel)), said)
+    return Sentence(log_mel, None, phones.transcribe(utterance.text))
+
+
+def check(network):
+    """Refuse a network whose file does not say how to score it.
+
+    Raises
+    ------
+    EvaluationError
+    """
+    header, config = network.header, network.config
+    missing = [name for name in _NEEDED if name not in header]
+    if missing:
+        raise EvaluationError(
+            f"the network has no {', '.join(missing)} in its header: it was not trained for "
+            "phones, and cannot be scored"
+        )
+    try:
+        Normalisation.from_header(header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvaluationError(f"the network's {error}") from error
+    if config.n_input != features.N_MELS:
+        raise EvaluationError(
+            f"the network has n_input {config.n_input}: recordings have {features.N_MELS} features"
+        )
+    if len(header["labels"]) != config.n_output:
+        raise EvaluationError(
+            f"the network has {config.n_output} outputs and {len(header['labels'])} labels in its "
+            "header: there must be a label for each output"
+        )
+    states = set(phones.LABELS)
+    for label in header["labels"]:
+        if ".".join(str(label).split(".")[:2]) not in states:
+            raise EvaluationError(
+                f"the network's label {label!r} is no state of a phone: labels must be phone.state "
+                "or phone.state.leaf, of TIMIT's 61 phones and states 0 to 2"
+            )
+    if config.readout_every != 1:
+        raise EvaluationError(
+            f"the network has readout_every {config.readout_every}: phones are decoded at 1 only"
+        )
+
+
+def find_gain(header, corpus, log_mels):
+    """The gain that brings recordings to the level that the network was trained at.
+
+    The network's normalisation is fixed, so level matters. A corpus that its recipe names has a
+    gain in the file; another gets one gain for all its recordings, to the same mean energy.
+
+    Parameters
+    ----------
+    header : dict
+    corpus : str
+        Name of the corpus.
+    log_mels : list of numpy.ndarray
+        Log-mel energies of the recordings without added noise.
+
+    Returns
+    -------
+    Gain
+    """
+    provenance = header.get("provenance", {})
+    known = provenance.get("gain_db", {}).get(corpus)
+    if known is not None:
+        return Gain(float(known), "the network file's, of this corpus")
+    above = level_above(header, log_mels)
+    if above is None:
+        return Gain(0.0, "none: the network file does not say its level")
+    return Gain(round(-above, 1), "one for all these recordings, to its level")
+
+
+def level_above(header, log_mels):
+    """How far recordings are above the level that a network was trained at, dB.
+
+    None where the network's file does not say its level.
+    """
+    level = header.get("provenance", {}).get("recipe", {}).get("level")
+    if level is None:
+        return None
+    return (features.mean_level(log_mels) - level) * features.DB
+
+
+def evaluate(network, recordings, gain=None, progress=True):
+    """Score a network on recordings.
+
+    Parameters
+    ----------
+    network : golden_model.Network
+        Its header says how features are normalised and how logits are decoded.
+    recordings : list of Sentence
+    gain : Gain or None
+        Of the recordings; None leaves them as they are.
+    progress : bool
+        Draw a progress bar.
+
+    Returns
+    -------
+    dict
+        JSON-able: the fields of `score.Scores`; `mmac_per_s` (see `costs.Operations`),
+        `mmac_per_s_enabled` (what the PEs add: zero weights too), `mmac_per_s_dense` (nothing
+        skipped), `cycles_per_frame` (by the laws, mean over all frames that the machine runs),
+        `mb` (weights that are not zero) and `mb_memory` (what the weight memories hold),
+        `seconds` of speech, `network_hash`, `label_delay`, `decoder`, `gain_db`, `gain_is`,
+        `notes`, and the wall-clock seconds `taken`.
+
+    Raises
+    ------
+    EvaluationError
+        See `check`.
+    """
+    check(network)
+    header, config = network.header, network.config
+    normalise = Normalisation.from_header(header)
+    gain = gain or Gain(0.0, "none")
+    fed = [normalise(gain(sentence.log_mel)) for sentence in recordings]
+    layers = [(layer.w_in, layer.w_rec) for layer in network.layers]
+    merged = config.merge_readout and config.time_steps == 2
+    operations = costs.Operations(layers, network.w_out, merged)
+    tally = Tally(header)
+    frames = cycles = enabled = 0
+    taken = dict.fromkeys(("network", "decoding", "counting"), 0.0)
+    with _bar(progress) as bar:
+        task = bar.add_task("recordings", total=len(fed))
+        began = time.perf_counter()
+        for numbers, outputs in run_batches(network.run, fed, header):
+            began = _took(taken, "network", began)
+            tally.add(
+                outputs,
+                [recordings[number].states for number in numbers],
+                [recordings[number].said for number in numbers],
+            )
+            began = _took(taken, "decoding", began)
+            for output in outputs:
+                operations.add(output)
+                spikes = [layer.view(np.uint8) for layer in output.spikes]
+                laws = cycle_laws(config, output.features, spikes)
+                cycles += int(laws.total.sum())
+                enabled += int(laws.pe_operations.sum()) * config.lanes
+                frames += len(output.features)
+            began = _took(taken, "counting", began)
+            bar.advance(task, len(numbers))
+    scores = tally.scores().to_dict()
+    per_s = 1 / FRAME_SECONDS / 1e6
+    return {
+        **scores,
+        "mmac_per_s": round(operations.mmac_per_s(), 3),
+        "mmac_per_s_enabled": round(enabled / frames * per_s, 3),
+        "mmac_per_s_dense": round(costs.dense_mmac_per_s(config), 3),
+        "cycles_per_frame": round(cycles / frames, 1),
+        "mb": round(costs.file_megabytes(network), 4),
+        "mb_memory": round(costs.memory_megabytes(config), 4),
+        "seconds": round(scores["frames"] * FRAME_SECONDS, 2),
+        "network_hash": config.network_hash,
+        "label_delay": header["label_delay"],
+        "decoder": header["decoder"],
+        "gain_db": gain.db,
+        "gain_is": gain.source,
+        "notes": _notes(recordings),
+        "taken": {name: round(value, 2) for name, value in taken.items()},
+    }
+
+
+def _took(taken, name, began):
+    now = time.perf_counter()
+    taken[name] += now - began
+    return now
+
+
+def _notes(recordings):
+    untimed = sum(sentence.states is None for sentence in recordings)
+    if not untimed:
+        return []
+    notes = [
+        f"{untimed} of {len(recordings)} recordings have no phone times: their references are "
+        "dictionary pronunciations, not what a phonetician heard"
+    ]
+    if untimed == len(recordings):
+        notes.append("frame_accuracy and phone_accuracy need phone times: there are none")
+    return notes
+
+
+def _bar(progress):
+    return Progress(console=Console(stderr=True), transient=True, disable=not progress)
+
+
+def _shown(items, title, progress):
+    with _bar(progress) as bar:
+        yield from bar.track(items, description=title)

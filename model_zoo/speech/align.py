@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forced alignment from a flat start: which frame belongs to which state of which phone.
+
+Each phone is a left-to-right hidden Markov model of three states whose outputs are mixtures of
+Gaussians with diagonal covariance, over 13 cepstra with first and second differences, mean
+normalised per utterance. Viterbi training from equal cuts of every utterance; no labels from
+anywhere else. Silence between words and the release of a word-final stop are optional.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from model_zoo.speech import phones
+
+__all__ = ["Alignment", "align", "cepstra"]
+
+N_CEPSTRA = 13
+MIXTURES = (1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6)
+"""Gaussians per state in each training pass."""
+
+N_STATES = len(phones.LABELS)
+VARIANCE_FLOOR = 0.05
+"""Smallest variance, as a share of the coefficient's variance over all data."""
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Result of `align`.
+
+    Attributes
+    ----------
+    labels : list of numpy.ndarray
+        Output numbers (`phones.LABELS`), int16 `[frames]`, one array per utterance.
+    log_likelihood : list of float
+        Mean log likelihood per frame after each training pass.
+    """
+
+    labels: list
+    log_likelihood: list
+
+
+def cepstra(log_mel):
+    """Cepstra with differences, float32 `[frames, 39]`, of log-mel energies `[frames, 40]`."""
+    n_mels = log_mel.shape[1]
+    basis = np.cos(np.pi / n_mels * np.outer(np.arange(n_mels) + 0.5, np.arange(N_CEPSTRA)))
+    static = log_mel @ basis.astype(np.float32) / n_mels
+    static -= static.mean(axis=0)
+    first = _difference(static)
+    return np.concatenate([static, first, _difference(first)], axis=1).astype(np.float32)
+
+
+def _difference(values):
+    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10
+
+
+@dataclass(frozen=True)
+class _Path:
+    """The states of one sentence and the jumps that lead to each (over optional phones).
+
+    `jumps[m, s]` allows state `s` to be entered from state `s - 1 - 3 m`.
+    """
+
+    states: np.ndarray
+    jumps: np.ndarray
+
+
+def _sentence_path(text):
+    sequence = phones.transcribe(text)
+    states = np.array(
+        [
+            phones.label_index(phone, state)
+            for phone, _ in sequence
+            for state in range(phones.N_STATES)
+        ]
+    )
+    jumps = np.zeros((3, len(states)), bool)
+    jumps[0] = True
+    for number in range(len(sequence)):
+        skipped = 0
+        while skipped < 2 and number - skipped >= 1 and sequence[number - skipped - 1][1]:
+            skipped += 1
+            jumps[skipped, number * phones.N_STATES] = True
+    return _Path(states, jumps)
+
+
+class _Gaussians:
+    """Mixtures of diagonal Gaussians, one mixture per state."""
+
+    def __init__(self, data):
+        self.floor = VARIANCE_FLOOR * data.var(axis=0)
+        self.mean = np.tile(data.mean(axis=0), (N_STATES, 1, 1))
+        self.var = np.tile(data.var(axis=0), (N_STATES, 1, 1))
+        self.weight = np.ones((N_STATES, 1))
+
+    def component_scores(self, data):
+        """Log density of each component with its weight, `[frames, states, mixtures]`."""
+        precision = 1 / self.var
+        constant = (
+            np.log(self.weight)
+            - 0.5 * np.log(2 * np.pi * self.var).sum(axis=-1)
+            - 0.5 * (self.mean**2 * precision).sum(axis=-1)
+        )
+        n_components = constant.size
+        linear = (self.mean * precision).reshape(n_components, -1).astype(np.float32)
+        square = (-0.5 * precision).reshape(n_components, -1).astype(np.float32)
+        scores = data @ linear.T + (data * data) @ square.T
+        return scores.reshape(len(data), *constant.shape) + constant.astype(np.float32)
+
+    def scores(self, data):
+        """Log density of each state, `[frames, states]`."""
+        parts = self.component_scores(data)
+        top = parts.max(axis=-1)
+        return top + np.log(np.exp(parts - top[..., None]).sum(axis=-1))
+
+    def split(self, mixtures):
+        """Split the heaviest components, along their spread, until there are `mixtures`."""
+        while self.weight.shape[1] < mixtures:
+            heavy = self.weight.argmax(axis=1)
+            rows = np.arange(N_STATES)
+            offset = 0.2 * np.sqrt(self.var[rows, heavy])
+            self.weight[rows, heavy] /= 2
+            self.weight = np.column_stack([self.weight, self.weight[rows, heavy]])
+            self.mean = np.concatenate([self.mean, (self.mean[rows, heavy] + offset)[:, None]], 1)
+            self.var = np.concatenate([self.var, self.var[rows, heavy][:, None]], 1)
+            self.mean[rows, heavy] -= offset
+
+    def update(self, data, labels):
+        """One step of expectation maximisation, with the frames' states given."""
+        order = np.argsort(labels, kind="stable")
+        ends = np.searchsorted(labels[order], np.arange(N_STATES + 1))
+        for state in range(N_STATES):
+            frames = data[order[ends[state] : ends[state + 1]]].astype(np.float64)
+            mixtures = self.weight.shape[1]
+            if len(frames) < 10 * mixtures:
+                continue
+            precision = 1 / self.var[state]
+            parts = (
+                np.log(self.weight[state])
+                + 0.5 * np.log(precision).sum(axis=-1)
+                - 0.5
+                * (
+                    (frames**2) @ precision.T
+                    - 2 * frames @ (self.mean[state] * precision).T
+                    + (self.mean[state] ** 2 * precision).sum(axis=-1)
+                )
+            )
+            share = np.exp(parts - parts.max(axis=1, keepdims=True))
+            share /= share.sum(axis=1, keepdims=True)
+            count = share.sum(axis=0) + 1e-3
+            self.weight[state] = np.maximum(count / count.sum(), 1e-3)
+            self.mean[state] = share.T @ frames / count[:, None]
+            spread = share.T @ frames**2 / count[:, None] - self.mean[state] ** 2
+            self.var[state] = np.maximum(spread, self.floor)
+
+
+def _equal_cut(path, log_mel):
+    """First guess: silence where the ends are quiet, the rest cut in equal pieces."""
+    level = log_mel.mean(axis=1)
+    low, high = np.percentile(level, [5, 95])
+    loud = np.flatnonzero(level > low + 0.4 * (high - low))
+    n_states = phones.N_STATES
+    pauses = phones.label_index("pau", 0) + np.arange(n_states)
+    inner = path.states[n_states:-n_states]
+    inner = inner[~np.isin(inner, pauses)]
+    first = max(int(loud[0]), n_states)
+    last = max(min(int(loud[-1]) + 1, len(level) - n_states), first + 1)
+    labels = np.empty(len(level), np.int64)
+    for start, end, states in (
+        (0, first, path.states[:n_states]),
+        (first, last, inner),
+        (last, len(level), path.states[-n_states:]),
+    ):
+        labels[start:end] = states[np.arange(end - start) * len(states) // (end - start)]
+    return labels
+
+
+def _viterbi(paths, scores, log_stay, log_leave):
+    """Best state sequences of a batch of sentences.
+
+    Parameters
+    ----------
+    paths : list of _Path
+    scores : list of numpy.ndarray
+        Log densities `[frames, N_STATES]` per sentence.
+    log_stay, log_leave : numpy.ndarray
+        Log probabilities of the self-loop and of leaving, `[N_STATES]`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        State labels `[frames]`; empty where the sentence has no path through its frames.
+    """
+    n_batch = len(paths)
+    n_frames = max(len(score) for score in scores)
+    width = max(len(path.states) for path in paths)
+    emission = np.full((n_frames, n_batch, width), -np.inf, np.float32)
+    stay = np.zeros((n_batch, width), np.float32)
+    enter = np.full((3, n_batch, width), -np.inf, np.float32)
+    for row, (path, score) in enumerate(zip(paths, scores, strict=True)):
+        count = len(path.states)
+        emission[: len(score), row, :count] = score[:, path.states]
+        stay[row, :count] = log_stay[path.states]
+        for skipped in range(3):
+            allowed = np.flatnonzero(path.jumps[skipped])
+            allowed = allowed[allowed >= 1 + 3 * skipped]
+            enter[skipped, row, allowed] = log_leave[path.states[allowed - 1 - 3 * skipped]]
+    back = np.zeros((n_frames, n_batch, width), np.uint8)
+    best = np.full((n_batch, width + 7), -np.inf, np.float32)
+    best[:, 7] = emission[0, :, 0]
+    options = np.empty((4, n_batch, width), np.float32)
+    finals = np.empty((n_frames, n_batch), np.float32)
+    lasts = np.array([len(path.states) - 1 for path in paths])
+    rows = np.arange(n_batch)
+    finals[0] = best[rows, 7 + lasts]
+    for frame in range(1, n_frames):
+        np.add(best[:, 7:], stay, out=options[0])
+        for skipped in range(3):
+            offset = 6 - 3 * skipped
+            np.add(best[:, offset : offset + width], enter[skipped], out=options[1 + skipped])
+        back[frame] = options.argmax(axis=0)
+        best[:, 7:] = options.max(axis=0) + emission[frame]
+        finals[frame] = best[rows, 7 + lasts]
+    results = []
+    for row, (path, score) in enumerate(zip(paths, scores, strict=True)):
+        if not np.isfinite(finals[len(score) - 1, row]):
+            results.append(np.empty(0, np.int64))
+            continue
+        sequence = np.empty(len(score), np.int64)
+        state = len(path.states) - 1
+        for frame in range(len(score) - 1, -1, -1):
+            sequence[frame] = state
+            choice = back[frame, row, state]
+            state -= 0 if choice == 0 else 3 * int(choice) - 2
+        results.append(path.states[sequence])
+    return results
+
+
+def align(texts, log_mels, passes=MIXTURES, progress=True):
+    """Align read sentences to their recordings.
+
+    Parameters
+    ----------
+    texts : list of str
+        The sentences; every word must have a pronunciation.
+    log_mels : list of numpy.ndarray
+        Log-mel energies `[frames, 40]` of each recording.
+    passes : sequence of int
+        Gaussians per state in each training pass.
+    progress : bool
+        Draw a progress bar.
+
+    Returns
+    -------
+    Alignment
+        A recording that is too short for its sentence has an empty label array.
+    """
+    paths = [_sentence_path(text) for text in texts]
+    data = [cepstra(frames) for frames in log_mels]
+    every = np.concatenate(data)
+    labels = [_equal_cut(path, frames) for path, frames in zip(paths, log_mels, strict=True)]
+    model = _Gaussians(every)
+    order = np.argsort([len(frames) for frames in data], kind="stable")
+    log_stay = np.full(N_STATES, np.log(0.6), np.float32)
+    log_leave = np.full(N_STATES, np.log(0.4), np.float32)
+    history = []
+    for mixtures in track(passes, "aligning", console=Console(stderr=True), disable=not progress):
+        model.split(mixtures)
+        known = np.concatenate(
+            [
+                found if len(found) else np.full(len(frames), -1)
+                for found, frames in zip(labels, data, strict=True)
+            ]
+        )
+        model.update(every[known >= 0], known[known >= 0])
+        total, counted = 0.0, 0
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            scores = np.split(
+                model.scores(np.concatenate([data[i] for i in chosen])),
+                np.cumsum([len(data[i]) for i in chosen])[:-1],
+            )
+            found = _viterbi([paths[i] for i in chosen], scores, log_stay, log_leave)
+            for i, score, sequence in zip(chosen, scores, found, strict=True):
+                labels[i] = sequence
+                if len(sequence):
+                    total += float(score[np.arange(len(sequence)), sequence].sum())
+                    counted += len(sequence)
+        log_stay, log_leave = _durations(labels)
+        history.append(total / max(counted, 1))
+    return Alignment([found.astype(np.int16) for found in labels], history)
+
+
+def _durations(labels):
+    """Self-loop and exit log probabilities of every state, from aligned frames."""
+    frames = np.ones(N_STATES)
+    visits = np.full(N_STATES, 0.5)
+    for sequence in labels:
+        if len(sequence):
+            frames += np.bincount(sequence, minlength=N_STATES)
+            starts = sequence[np.flatnonzero(np.diff(sequence, prepend=-1))]
+            visits += np.bincount(starts, minlength=N_STATES)
+    leave = np.clip(visits / frames, 0.02, 0.9)
+    return np.log1p(-leave).astype(np.float32), np.log(leave).astype(np.float32)

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's feature extractor: 40 log-mel energies per 10 ms, as int8.
+
+Every step is causal: a frame depends on its own 25 ms of samples and on constants from the
+network file, so a stream gives the same integers as the whole recording.
+"""
+
+from dataclasses import dataclass
+
+import kaldi_native_fbank
+import numpy as np
+
+from model_zoo.speech.audio import FRAME_SAMPLES, SAMPLE_RATE
+
+__all__ = [
+    "DB",
+    "FRAME_SECONDS",
+    "HOP_SAMPLES",
+    "N_MELS",
+    "FeatureStream",
+    "LogMelStream",
+    "Normalisation",
+    "append_delay",
+    "extract",
+    "frame_count",
+    "log_mel",
+    "mean_level",
+]
+
+N_MELS = 40
+HOP_SAMPLES = 160
+FRAME_SECONDS = HOP_SAMPLES / SAMPLE_RATE
+"""Seconds from one frame to the next."""
+DB = 10 / np.log(10)
+"""Decibels per unit of a log-mel energy, which is a natural logarithm."""
+
+
+def frame_count(n_samples):
+    """Frames of a recording of `n_samples` samples: whole 25 ms windows, 10 ms apart."""
+    return 0 if n_samples < FRAME_SAMPLES else 1 + (n_samples - FRAME_SAMPLES) // HOP_SAMPLES
+
+
+class LogMelStream:
+    """Log-mel energies of a stream of samples (Kaldi's filter bank, no dither)."""
+
+    def __init__(self):
+        options = kaldi_native_fbank.FbankOptions()
+        options.frame_opts.samp_freq = SAMPLE_RATE
+        options.frame_opts.dither = 0.0
+        options.frame_opts.frame_length_ms = 1000 * FRAME_SAMPLES / SAMPLE_RATE
+        options.frame_opts.frame_shift_ms = 1000 * FRAME_SECONDS
+        options.frame_opts.snip_edges = True
+        options.mel_opts.num_bins = N_MELS
+        options.use_energy = False
+        self._bank = kaldi_native_fbank.OnlineFbank(options)
+        self._taken = 0
+
+    def accept(self, samples):
+        """Take the next samples, give the frames that they complete.
+
+        Parameters
+        ----------
+        samples : array_like
+            Any number of samples, full scale 1.0.
+
+        Returns
+        -------
+        numpy.ndarray
+            Natural logarithms of mel energies (of samples in 16-bit units), float32
+            `[new frames, 40]`.
+        """
+        scaled = np.asarray(samples, np.float32) * np.float32(32768)
+        if len(scaled):
+            self._bank.accept_waveform(SAMPLE_RATE, scaled)
+        ready = self._bank.num_frames_ready
+        frames = np.empty((ready - self._taken, N_MELS), np.float32)
+        for row in range(len(frames)):
+            frames[row] = self._bank.get_frame(self._taken + row)
+        if len(frames):
+            self._bank.pop(len(frames))
+        self._taken = ready
+        return frames
+
+
+def log_mel(samples):
+    """Log-mel energies, float32 `[frames, 40]`, of a whole recording `[samples]`."""
+    return LogMelStream().accept(samples)
+
+
+def mean_level(log_mels):
+    """Mean log-mel energy of recordings, a list of float32 `[frames, 40]`."""
+    total = sum(float(frames.sum(dtype=np.float64)) for frames in log_mels)
+    return total / sum(frames.size for frames in log_mels)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The fixed affine map from log-mel energies to int8, the same for every recording.
+
+    Parameters
+    ----------
+    mean, std : sequence of float
+        Reference level and spread of each coefficient, in log-mel units, `[40]`. The reference
+        level maps to 0.
+    scale : float
+        int8 steps per `std`.
+    """
+
+    mean: tuple
+    std: tuple
+    scale: float
+
+    def __call__(self, frames):
+        """int8 `[frames, 40]` of log-mel energies `[frames, 40]`; rounds, then clips."""
+        mean, std = np.float32(self.mean), np.float32(self.std)
+        steps = np.rint((np.asarray(frames, np.float32) - mean) * (np.float32(self.scale) / std))
+        return np.clip(steps, -128, 127).astype(np.int8)
+
+    def to_header(self):
+        """The JSON form that a network file carries as `header["features"]`."""
+        return {
+            "kind": "log_mel",
+            "sample_rate": SAMPLE_RATE,
+            "frame_samples": FRAME_SAMPLES,
+            "hop_samples": HOP_SAMPLES,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_header(cls, header):
+        """The normalisation of a network file's header.
+
+        Raises
+        ------
+        ValueError
+            The header has no features entry, or one of another kind of features.
+        """
+        entry = header.get("features")
+        if not isinstance(entry, dict):
+            raise ValueError(
+                "header['features'] is missing; the network file must say how its "
+                "inputs are normalised"
+            )
+        expected = {
+            "kind": "log_mel",
+            "sample_rate": SAMPLE_RATE,
+            "frame_samples": FRAME_SAMPLES,
+            "hop_samples": HOP_SAMPLES,
+        }
+        for name, value in expected.items():
+            if entry.get(name) != value:
+                raise ValueError(
+                    f"header['features'][{name!r}] is {entry.get(name)!r}; this "
+                    f"extractor computes {value!r}"
+                )
+        for name in ("mean", "std"):
+            if len(entry[name]) != N_MELS:
+                raise ValueError(
+                    f"header['features'][{name!r}] has {len(entry[name])} values; "
+                    f"it must have {N_MELS}"
+                )
+        return cls(tuple(entry["mean"]), tuple(entry["std"]), float(entry["scale"]))
+
+
+class FeatureStream:
+    """int8 features of a stream of samples.
+
+    Parameters
+    ----------
+    header : dict
+        The header of the network file that the features are for.
+    gain : float
+        dB, the turn of a microphone's knob: the normalisation is fixed, so level matters.
+    """
+
+    def __init__(self, header, gain=0.0):
+        self._normalise = Normalisation.from_header(header)
+        self._log_mel = LogMelStream()
+        self._gain = np.float32(gain / DB)
+
+    def accept(self, samples):
+        """Take the next samples `[samples]`, give int8 `[new frames, 40]`."""
+        return self._normalise(self._log_mel.accept(samples) + self._gain)
+
+
+def extract(samples, header, gain=0.0):
+    """int8 features `[frames, 40]` of a whole recording, as of one `FeatureStream`."""
+    return FeatureStream(header, gain).accept(samples)
+
+
+def append_delay(features, header):
+    """The features with the zero frames behind them that flush the network's label delay.
+
+    Parameters
+    ----------
+    features : numpy.ndarray
+        int8 `[frames, 40]`.
+    header : dict
+        The network file's header; `label_delay` D is in frames.
+
+    Returns
+    -------
+    numpy.ndarray
+        int8 `[frames + D, 40]`.
+    """
+    return np.pad(features, ((0, header.get("label_delay", 0)), (0, 0)))

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules run as commands, as `python -m model_zoo.studies.ladder`: a mistake is one line."""
+
+import sys
+
+import typer
+
+from model_zoo.data import DataError
+from model_zoo.speech.audio import AudioError
+from model_zoo.training.fit import TrainError
+from model_zoo.training.recipe import RecipeError
+
+__all__ = ["run"]
+
+
+def run(main):
+    """Run a typer function as a command and leave Python; the exit status is 1 for a mistake."""
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    try:
+        app()
+    except (AudioError, DataError, RecipeError, TrainError) as error:
+        sys.exit(" ".join(str(error).split()))

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Corpora made ready to train on: features, a label for every frame, the phones that were said.
+
+Corpora with phone times are labelled by them (each phone cut into three equal states); prompted
+speech without times is force-aligned. All of it is kept in the build folder.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from model_zoo import data
+from model_zoo.data import espeak
+from model_zoo.speech import align, phones
+from model_zoo.speech.audio import FRAME_SAMPLES
+from model_zoo.speech.features import HOP_SAMPLES
+from model_zoo.training.statistics import phone_sequence
+
+__all__ = ["Material", "gather", "prepare", "state_labels"]
+
+SPEAKERS_PER_SENTENCE = 0.1
+"""Synthetic speakers per synthetic sentence: ten sentences each, as in TIMIT."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Recordings with all that training and scoring need; lists have an entry per recording.
+
+    Attributes
+    ----------
+    utterances : list of data.Utterance
+    log_mels : list of numpy.ndarray
+        float32 `[frames, 40]`.
+    states : list of numpy.ndarray
+        Numbers into `phones.LABELS` `[frames]`.
+    said : list of list of str
+        The phones that were said, out of the 61.
+    """
+
+    utterances: list
+    log_mels: list
+    states: list
+    said: list
+
+    def __len__(self):
+        return len(self.utterances)
+
+    def split(self, name):
+        """The part that is "train", "dev" or "test"."""
+        return self.subset([i for i, u in enumerate(self.utterances) if u.split == name])
+
+    def subset(self, chosen):
+        """The recordings with these numbers."""
+        return Material(
+            *(
+                [part[i] for i in chosen]
+                for part in (self.utterances, self.log_mels, self.states, self.said)
+            )
+        )
+
+    def shifted(self, amount):
+        """The same with `amount` added to all log-mel energies (one gain for all)."""
+        moved = [frames + np.float32(amount) for frames in self.log_mels]
+        return replace(self, log_mels=moved)
+
+    def __add__(self, other):
+        return Material(
+            self.utterances + other.utterances,
+            self.log_mels + other.log_mels,
+            self.states + other.states,
+            self.said + other.said,
+        )
+
+
+def state_labels(segments, n_frames):
+    """States of frames from phone times: each phone has three states of equal length.
+
+    Parameters
+    ----------
+    segments : sequence of (int, int, str)
+        First sample, end sample, phone.
+    n_frames : int
+
+    Returns
+    -------
+    numpy.ndarray
+        Numbers into `phones.LABELS` `[frames]`, of the middle of each window.
+    """
+    middle = np.arange(n_frames) * HOP_SAMPLES + FRAME_SAMPLES // 2
+    first, end = (np.array([segment[i] for segment in segments]) for i in (0, 1))
+    number = np.array([phones.PHONES.index(phone) for _, _, phone in segments])
+    found = np.minimum(np.searchsorted(end, middle, side="right"), len(segments) - 1)
+    state = (middle - first[found]) * phones.N_STATES // (end - first)[found]
+    return number[found] * phones.N_STATES + np.clip(state, 0, phones.N_STATES - 1)
+
+
+def gather(
+    corpora,
+    folder,
+    build,
+    sentences=3000,
+    seed=1,
+    report=print,
+    progress=True,
+    broken="refuse",
+    own=(),
+):
+    """Read, label and keep corpora by name.
+
+    Parameters
+    ----------
+    corpora : iterable of str
+        Keys of `data.CORPORA`, names of `own`, or "espeak" for synthetic speech (of the prompts at
+        hand).
+    folder : path-like or None
+        Data folder, see `data.find_data`.
+    build : path-like
+        Where features, alignments and synthetic speech are kept.
+    sentences, seed : int
+        Of the synthetic speech.
+    report : callable
+        Takes lines on what was left out.
+    progress : bool
+    broken : str
+        What becomes of recordings that cannot be used: "refuse" or "skip".
+    own : iterable of (str, recipe.OwnCorpus)
+
+    Returns
+    -------
+    dict of str to Material
+
+    Raises
+    ------
+    DataError, AudioError
+    """
+    made, own = {}, dict(own)
+    for name in corpora:
+        if name in own:
+            found = data.read_folder(own[name].format, own[name].path, broken, report)
+            utterances = [replace(u, corpus=name) for u in found]
+        elif name == "espeak":
+            utterances = _synthetic(folder, build, sentences, seed, progress)
+        else:
+            utterances = data.read(name, folder, broken, report)
+        made[name] = prepare(utterances, build, report, progress)
+    return made
+
+
+def prepare(utterances, build, report=print, progress=True):
+    """Features and labels of utterances: by their phone times, or force-aligned to their text.
+
+    Raises
+    ------
+    DataError
+        Nothing is left to use.
+    """
+    timed = [u for u in utterances if u.phones]
+    prompted = [u for u in utterances if not u.phones]
+    log_mels = data.cached_log_mel(timed, build, progress)
+    states = [state_labels(u.phones, len(x)) for u, x in zip(timed, log_mels, strict=True)]
+    said = [[phone for _, _, phone in u.phones] for u in timed]
+    material = Material(timed, log_mels, states, said)
+    if prompted:
+        material = material + _aligned(prompted, build, report, progress)
+    if not len(material):
+        raise data.DataError("no recording is left to use; see the lines above for the reasons")
+    return material
+
+
+def _synthetic(folder, build, sentences, seed, progress):
+    texts = []
+    for name in ("bdl", "slt", "kathleen"):
+        texts += [u.text for u in data.read(name, folder) if u.split == "train"]
+    texts = sorted(set(texts))
+    chosen = np.random.default_rng(seed).integers(len(texts), size=sentences)
+    made = espeak.corpus(
+        build,
+        [texts[i] for i in chosen],
+        round(sentences * SPEAKERS_PER_SENTENCE),
+        seed,
+        progress=progress,
+    )
+    return [replace(u, corpus="espeak") for u in data.read_folder("timit", made)]
+
+
+def _aligned(utterances, build, report, progress):
+    kept, missing = data.with_pronunciation(utterances)
+    if missing:
+        report(
+            f"{len(missing)} sentences left out, with words that the dictionary lacks: "
+            f"{', '.join(sorted(set(missing)))}"
+        )
+    log_mels = data.cached_log_mel(kept, build, progress)
+    labels = _alignment(kept, log_mels, build, progress)
+    for utterance, known in zip(kept, labels, strict=True):
+        if not len(known):
+            report(f"left out: {utterance.path}: too short for its phones")
+    chosen = [i for i, known in enumerate(labels) if len(known)]
+    states = [labels[i].astype(np.int64) for i in chosen]
+    return Material(
+        [kept[i] for i in chosen],
+        [log_mels[i] for i in chosen],
+        states,
+        [[phones.PHONES[number] for number in phone_sequence(known)] for known in states],
+    )
+
+
+def _alignment(utterances, log_mels, build, progress):
+    """Alignments, kept in the build folder under a name of all that they depend on."""
+    content = hashlib.sha256()
+    for module in (align, phones):
+        content.update(Path(module.__file__).read_bytes())
+    for utterance, frames in zip(utterances, log_mels, strict=True):
+        content.update(utterance.text.encode())
+        content.update(frames.tobytes())
+    path = Path(build) / f"alignment-{content.hexdigest()[:16]}.npz"
+    if path.is_file():
+        with np.load(path) as stored:
+            return np.split(stored["labels"], stored["ends"][:-1])
+    found = align.align([u.text for u in utterances], log_mels, progress=progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        labels=np.concatenate(found.labels),
+        ends=np.cumsum([len(labels) for labels in found.labels]),
+    )
+    partial.replace(path)
+    return found.labels
