@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from flows.errors import PlosiveError
 from golden_model import Network
 from hw.config import AcceleratorConfig, ConfigError, preset
+from hw.errors import PlosiveError
 from model_zoo import zoo
 
 __all__ = [

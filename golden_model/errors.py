@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong with networks and their files; all are ValueErrors with one clear line."""
+"""What goes wrong with networks and their files."""
+
+from hw.errors import PlosiveError
 
 __all__ = ["NetworkError", "NetworkFileError"]
 
 
-class NetworkError(ValueError):
+class NetworkError(PlosiveError, ValueError):
     """A network breaks a rule; the message names the layer, the neuron, the value and the rule."""
 
 

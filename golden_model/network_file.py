@@ -10,7 +10,6 @@ normalisation, provenance, licence). See docs/numerics.md, "The network file".
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -21,7 +20,9 @@ import safetensors
 import safetensors.numpy
 
 from golden_model.errors import NetworkFileError
+from golden_model.files import atomic_write
 from hw.config import NETWORK_FIELDS, AcceleratorConfig, ConfigError
+from hw.errors import PlosiveError
 
 __all__ = [
     "FORMAT_VERSION",
@@ -88,20 +89,9 @@ def write(
         metadata={METADATA_KEY: text},
     )
     try:
-        # Beside the target, so that the rename stays within one file system and is one step.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-    except (OSError, ValueError) as error:
-        raise NetworkFileError(f"{path}: cannot be written: {_reason(error)}") from error
+        atomic_write(path, data, parents=False)
+    except PlosiveError as error:
+        raise NetworkFileError(f"{path}: cannot be written: {_reason(error.__cause__)}") from error
 
 
 def read(

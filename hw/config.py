@@ -9,10 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import PlosiveError
+
 __all__ = ["NETWORK_FIELDS", "PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
 
 
-class ConfigError(ValueError):
+class ConfigError(PlosiveError, ValueError):
     """A configuration is wrong; the message names the field, the value and the rule."""
 
 

@@ -28,7 +28,6 @@ from cocotb_tests.netlist.memory_bench import wrong_words
 from cocotb_tests.runner import run_bench
 from flows.asic.sram import MemoryShape, memory_shapes
 from flows.cli import app as cli
-from flows.errors import PlosiveError, ToolError
 from flows.fpga import boards as fpga_boards
 from flows.fpga import build as fpga
 from flows.fpga import vivado as fpga_vivado
@@ -49,11 +48,13 @@ from flows.host.simulated import SIMULATED_CLOCK_HZ, SimulatedBoard, build_board
 from flows.inputs import audio_features, network_file
 from flows.simulation.cycles import measured_figures
 from flows.tools import toolchain
+from flows.tools.toolchain import ToolError
 from flows.verilog import testbench
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
 from hw.config import PRESETS, preset
 from hw.core.core import Core
+from hw.errors import PlosiveError
 from hw.shell.board_top import LED_PORTS, BoardTop, XilinxPLL
 from hw.shell.registers import register
 

@@ -26,7 +26,6 @@ import soundfile
 
 from cocotb_tests.serial import serial_reference
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.host import Device, DeviceError, Link, LinkError, connect_device
 from flows.host.device import best_of
 from flows.host.link_quality import best_speed
@@ -41,6 +40,7 @@ from flows.verilog.contents import contents
 from golden_model import Network, random_features
 from golden_model.laws import cycle_laws
 from hw.config import PRESETS, preset
+from hw.errors import PlosiveError
 from hw.shell.registers import CONSTANTS, MAGIC, constant_values
 from hw.shell.shell import build_hash
 from model_zoo import zoo

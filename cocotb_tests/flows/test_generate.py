@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from flows.cli import app as cli
-from flows.errors import PlosiveError, ToolError
 from flows.tools import toolchain
+from flows.tools.toolchain import ToolError
 from flows.verilog import testbench
 from flows.verilog.generate import DRIVER, generate
 from flows.verilog.interface import memory_map
@@ -22,6 +22,7 @@ from flows.verilog.register_map import register_map
 from golden_model import Network, memory_image, row_words
 from golden_model.memory_image import tile_columns
 from hw.config import PRESETS, preset
+from hw.errors import PlosiveError
 
 TINY = preset("tiny")
 KINDS = ("loaded", "initialised", "baked")

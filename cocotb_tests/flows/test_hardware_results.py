@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.errors import PlosiveError
 from flows.measure import baselines, hardware_results, measurements
 from flows.measure.hardware_results import BEGIN, END, block, page, with_block
 from flows.measure.measurements import Measurement, board_jobs, preset_jobs
 from hw.config import PRESETS
+from hw.errors import PlosiveError
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from PIL import Image
 from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic import machine_costs
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.inputs import default_network
 from flows.report import drawings, report
 from flows.simulation.figures import cycle_figures, laws_counters, sparsity
@@ -35,6 +34,7 @@ from flows.speech import demo, record
 from flows.speech.reference import forced_alignment, reference_phones
 from golden_model import Network, cycle_laws, random_features
 from hw.config import AcceleratorConfig, preset
+from hw.errors import PlosiveError
 from model_zoo.speech import phones
 
 SMALL = AcceleratorConfig(

@@ -28,12 +28,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cocotb_tests.mutation.mutants import CONFIGS, MUTANTS, Mutant
 from cocotb_tests.mutation.netlist import Mutation
-from flows.errors import make_directory
 from flows.simulation.job import CoreJob
 from flows.tools import verilator
 from flows.verilog.contents import weight_requests
 from flows.verilog.writer import TOP
 from golden_model import Network, random_features
+from golden_model.files import make_directory
 from golden_model.network import DECAY_FORMS, RESETS
 from hw.config import AcceleratorConfig
 from hw.core.counters import COUNTERS

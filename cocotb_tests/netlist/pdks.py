@@ -4,7 +4,7 @@
 import pytest
 
 from flows.asic.pdk import Pdk, find_pdk
-from flows.errors import ToolError
+from flows.tools.toolchain import ToolError
 
 __all__ = ["pdk_or_skip"]
 

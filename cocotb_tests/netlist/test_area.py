@@ -14,9 +14,9 @@ from flows.asic.area import area_figures, block_areas
 from flows.asic.pdk import Pdk, find_pdk
 from flows.asic.synthesis import Block, Netlist, synthesize
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from golden_model import Network
 from hw.config import preset
+from hw.errors import PlosiveError
 
 TINY = preset("tiny")
 TINY_REGISTERS = 1052  # as bits in the trace's table, counters, weight port and stage X have them

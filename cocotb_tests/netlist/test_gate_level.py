@@ -14,7 +14,6 @@ from flows.asic.gate_level import MAKE_ARGS, build_netlist, models
 from flows.asic.pdk import find_pdk
 from flows.asic.synthesis import Netlist, synthesize
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.inputs import audio_features, default_network
 from flows.simulation.figures import laws_counters
 from flows.simulation.run import CoreModel, Simulation, simulate
@@ -22,6 +21,7 @@ from flows.tools import verilator
 from flows.verilog.writer import TOP
 from golden_model import Network, cycle_laws, random_features
 from hw.config import preset
+from hw.errors import PlosiveError
 
 TINY = preset("tiny")
 FRAMES = 12

@@ -11,8 +11,8 @@ from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.liberty import read_liberty
 from flows.asic.pdk import find_pdk
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.tools import toolchain
+from hw.errors import PlosiveError
 
 LIBERTY = """/* a library
    of two lines */

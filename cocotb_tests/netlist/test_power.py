@@ -22,11 +22,11 @@ from flows.asic.pdk import find_pdk
 from flows.asic.power import check_power, power_figures
 from flows.asic.synthesis import Netlist, synthesize
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.simulation.figures import laws_counters
 from flows.tools import toolchain
 from golden_model import Network, cycle_laws, random_features
 from hw.config import preset
+from hw.errors import PlosiveError
 
 TINY = preset("tiny")
 NETWORK = Network.random(TINY, 1)

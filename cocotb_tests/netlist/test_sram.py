@@ -12,9 +12,9 @@ from cocotb_tests.netlist import memory_bench
 from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.pdk import Macro, Port
 from flows.asic.sram import MemoryShape, Tiling, macro_model, memory_shapes, tile, wrapper
-from flows.errors import PlosiveError
 from hw.config import preset
 from hw.core.core import Core
+from hw.errors import PlosiveError
 
 
 def macro(words: int, bits: int, area: float, energy: float, *, bit_mask: bool = True) -> Macro:

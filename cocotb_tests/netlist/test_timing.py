@@ -13,9 +13,9 @@ from flows.asic.pdk import find_pdk
 from flows.asic.synthesis import PERIOD_NS, Netlist, synthesize
 from flows.asic.timing import register, run_sta, timing_figures
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.tools import toolchain
 from hw.config import preset
+from hw.errors import PlosiveError
 
 TINY = preset("tiny")
 

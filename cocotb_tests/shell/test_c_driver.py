@@ -16,13 +16,13 @@ import pytest
 from cocotb_tests.shell.axi_bench import BENCH_ARGS, BENCH_TOP, bench_verilog
 from cocotb_tests.shell.axi_host import best_elements, weight_rows
 from flows.cli import app as cli
-from flows.errors import PlosiveError
 from flows.tools import verilator
 from flows.verilog.generate import DRIVER
 from flows.verilog.network_image import image_words, write_image
 from golden_model import Network, NetworkError, cycle_laws, random_features
 from hw.config import AcceleratorConfig, preset
 from hw.core.counters import COUNTERS
+from hw.errors import PlosiveError
 from hw.shell.ip_top import IPTop
 
 PROJECT = Path(__file__).resolve().parents[2]

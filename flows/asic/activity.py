@@ -17,13 +17,14 @@ import numpy as np
 from flows.asic.gates import Gates, Instance
 from flows.asic.liberty import Group, read_liberty, truth_table
 from flows.asic.synthesis import Netlist
-from flows.errors import PlosiveError, atomic_directory
 from flows.progress import Progress, silent
 from flows.simulation.job import stream_payloads
 from flows.tools import toolchain
 from flows.verilog.contents import weight_requests
 from golden_model import Network
+from golden_model.files import atomic_directory
 from hw.core.counters import COUNTERS
+from hw.errors import PlosiveError
 from hw.schedule import Schedule
 
 __all__ = ["MACRO_PINS", "Activity", "measure_activity"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.asic.pdk import Kind
 from flows.asic.synthesis import Block, Netlist
-from flows.errors import PlosiveError
+from hw.errors import PlosiveError
 
 __all__ = ["Area", "area_figures", "block_areas", "module_area"]
 

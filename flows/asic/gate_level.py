@@ -15,12 +15,13 @@ import pyosys
 from flows.asic.pdk import ClockGate
 from flows.asic.sram import macro_model
 from flows.asic.synthesis import Netlist
-from flows.errors import PlosiveError, atomic_write
 from flows.progress import Progress, silent
 from flows.simulation.run import CoreModel
 from flows.tools import toolchain, verilator
 from flows.verilog.writer import TOP, component_verilog
+from golden_model.files import atomic_write
 from hw.core.memory import RowMemory
+from hw.errors import PlosiveError
 
 __all__ = ["MAKE_ARGS", "build_netlist", "models"]
 

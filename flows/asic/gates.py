@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.errors import PlosiveError
 from flows.verilog.writer import TOP
+from hw.errors import PlosiveError
 
 __all__ = ["Gates", "Instance", "read_gates"]
 

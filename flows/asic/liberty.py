@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.errors import PlosiveError
+from hw.errors import PlosiveError
 
 __all__ = ["Group", "read_liberty", "truth_table"]
 

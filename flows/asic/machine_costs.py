@@ -21,10 +21,11 @@ from flows.asic.area import area_figures
 from flows.asic.pdk import find_pdk, is_installed
 from flows.asic.power import check_power, power_figures
 from flows.asic.synthesis import synthesize
-from flows.errors import PlosiveError, atomic_write
 from flows.progress import Progress, silent
 from flows.tools import toolchain
 from golden_model import Network
+from golden_model.files import atomic_write
+from hw.errors import PlosiveError
 
 __all__ = ["Measuring", "beside", "main", "measure", "words"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from flows.asic.liberty import Group, read_liberty
-from flows.errors import PlosiveError, ToolError
+from flows.tools.toolchain import ToolError
+from hw.errors import PlosiveError
 
 __all__ = ["PDKS", "Cell", "ClockGate", "Macro", "Pdk", "Port", "find_pdk", "is_installed"]
 

@@ -23,11 +23,11 @@ from flows.asic.liberty import Group, read_liberty, truth_table
 from flows.asic.pdk import Macro, Pdk
 from flows.asic.synthesis import Netlist
 from flows.asic.timing import run_sta
-from flows.errors import PlosiveError
 from flows.progress import Progress, silent
 from flows.simulation.figures import sparsity
 from flows.tools import toolchain
 from golden_model import Network, cycle_laws
+from hw.errors import PlosiveError
 from model_zoo.scoring.costs import dense_mmac_per_s
 from model_zoo.speech.features import FRAME_SECONDS
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flows.asic.pdk import Macro, Port
-from flows.errors import PlosiveError
 from hw.core.core import Core
+from hw.errors import PlosiveError
 
 __all__ = [
     "Column",

@@ -24,14 +24,15 @@ from flows.asic.sram import (
     tile,
     wrapper,
 )
-from flows.errors import PlosiveError, atomic_directory
 from flows.progress import Progress, silent
 from flows.tools import toolchain
 from flows.verilog.contents import contents
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
+from golden_model.files import atomic_directory
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
+from hw.errors import PlosiveError
 from hw.shell.board_core import BOARD_TOP, BoardCore
 from hw.shell.ip_top import AXI_TOP, IPTop
 

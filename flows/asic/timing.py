@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.asic.synthesis import PERIOD_NS, Netlist
-from flows.errors import PlosiveError
 from flows.tools import toolchain
 from flows.verilog.writer import TOP
+from hw.errors import PlosiveError
 
 __all__ = ["CLOCKS_MHZ", "register", "run_sta", "timing_figures"]
 

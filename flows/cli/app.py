@@ -21,7 +21,7 @@ from flows.cli.console import console as _console
 from flows.cli.console import print_json as _print_json
 from flows.cli.console import say as _say
 from flows.cli.host import host
-from flows.errors import PlosiveError
+from hw.errors import PlosiveError
 
 __all__ = ["app", "main", "run"]
 
@@ -543,8 +543,8 @@ def registers(
     - `plosive registers --format c -o plosive_registers.h`
     - `plosive registers --format systemrdl -o plosive.rdl`
     """
-    from flows.errors import atomic_write
     from flows.verilog.register_map import register_map
+    from golden_model.files import atomic_write
 
     text = register_map(form.value)
     if output is None:
@@ -1306,9 +1306,6 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit status of the command line with these arguments."""
-    from golden_model.errors import NetworkError
-    from hw.config import ConfigError
-
     command = typer.main.get_command(app)
     try:
         status = command.main(args=arguments, prog_name="plosive", standalone_mode=False)
@@ -1321,7 +1318,7 @@ def run(arguments: list[str]) -> int:
         path = context.command_path if context is not None else "plosive"
         _say(f"{_one_line(message).rstrip('.')} (see {path} --help)")
         return error.exit_code
-    except (PlosiveError, ConfigError, NetworkError) as error:
+    except PlosiveError as error:
         _say(_one_line(str(error)))
         return 1
     except BrokenPipeError:  # the reader went away (`plosive ... | head`): nothing is left to say
@@ -1335,27 +1332,7 @@ def run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         _say("interrupted")
         return 130
-    except (ValueError, RuntimeError) as error:
-        if not _is_users(error):
-            raise
-        _say(_one_line(str(error)))
-        return 1
     return status if isinstance(status, int) else 0
-
-
-_USER_ERRORS = (
-    ("model_zoo.speech.audio", "AudioError"),
-    ("model_zoo.data.corpus", "DataError"),
-    ("model_zoo.scoring.evaluate", "EvaluationError"),
-    ("model_zoo.training.recipe", "RecipeError"),
-    ("model_zoo.training.fit", "TrainError"),
-)
-
-
-def _is_users(error: Exception) -> bool:
-    """Whether an error is the user's; who raised it has loaded its module, and torch if need be."""
-    loaded = ((sys.modules.get(module), name) for module, name in _USER_ERRORS)
-    return any(module and isinstance(error, getattr(module, name)) for module, name in loaded)
 
 
 def _drop_output() -> None:

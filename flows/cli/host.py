@@ -20,7 +20,7 @@ from flows.cli.console import (
     print_json,
     say,
 )
-from flows.errors import PlosiveError
+from hw.errors import PlosiveError
 
 __all__ = ["host"]
 

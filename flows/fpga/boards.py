@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from flows.errors import PlosiveError, ToolError
+from flows.tools.toolchain import ToolError
 from hw.config import AcceleratorConfig, preset
+from hw.errors import PlosiveError
 from hw.shell.board_top import LED_PORTS, XilinxPLL
 
 __all__ = ["BOARDS", "LABELS", "Board", "Pin", "board", "lpf", "pcf", "xdc"]

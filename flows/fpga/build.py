@@ -18,7 +18,6 @@ import numpy as np
 from amaranth.lib import wiring
 
 from flows.asic.sram import memory_shapes
-from flows.errors import PlosiveError, atomic_directory, atomic_write
 from flows.fpga import boards as fpga_boards
 from flows.fpga.boards import LABELS, Board
 from flows.fpga.memory import (
@@ -34,8 +33,10 @@ from flows.tools import toolchain
 from flows.verilog.contents import contents
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
+from golden_model.files import atomic_directory, atomic_write
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
+from hw.errors import PlosiveError
 from hw.shell.board_top import BoardTop
 
 __all__ = [

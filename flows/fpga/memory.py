@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from amaranth.hdl import UnusedElaboratable
 
 from flows.asic.sram import MemoryShape, memory_shapes
-from flows.errors import PlosiveError
 from hw.config import AcceleratorConfig
 from hw.core.core import Core
+from hw.errors import PlosiveError
 
 __all__ = [
     "SPRAM_BITS",

@@ -7,13 +7,13 @@ from typing import Any
 
 import jinja2
 
-from flows.errors import atomic_directory
 from flows.fpga import boards as fpga_boards
 from flows.fpga.boards import Board
 from flows.fpga.build import Sources, board_sources, sources
 from flows.progress import Progress, silent
 from flows.verilog.contents import contents
 from golden_model import Network
+from golden_model.files import atomic_directory
 from hw.config import AcceleratorConfig
 
 __all__ = ["write_project"]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
-from flows.errors import PlosiveError
+from hw.errors import PlosiveError
 
 __all__ = [
     "DEFAULT_BAUD",

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flows.errors import PlosiveError, ToolError
 from flows.host.device import Device
 from flows.host.link import DEFAULT_BAUD, Link, LinkError
 from flows.progress import Progress, silent
+from flows.tools.toolchain import ToolError
 from hw.config import PRESETS, AcceleratorConfig, preset
+from hw.errors import PlosiveError
 
 if TYPE_CHECKING:
     from flows.host.simulated import SimulatedBoard

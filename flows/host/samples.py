@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from flows.errors import PlosiveError
 from flows.tools import toolchain
+from hw.errors import PlosiveError
 
 __all__ = ["from_microphone", "from_stdin", "samples_of"]
 

@@ -19,11 +19,12 @@ import tty
 from pathlib import Path
 from types import TracebackType
 
-from flows.errors import PlosiveError, atomic_write, make_directory
 from flows.progress import Progress, silent
 from flows.tools import verilator
 from flows.verilog.writer import to_verilog
+from golden_model.files import atomic_write, make_directory
 from hw.config import AcceleratorConfig
+from hw.errors import PlosiveError
 from hw.shell.board_core import BOARD_TOP, BoardCore
 
 __all__ = ["SIMULATED_CLOCK_HZ", "SimulatedBoard", "build_board"]

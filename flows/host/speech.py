@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from flows.errors import PlosiveError
 from flows.host.device import Device, DeviceError, best_of
 from flows.inputs import audio_features, default_network, fitting_features
 from flows.progress import Progress, silent
 from flows.speech.transcribe import check_header, level_above, phones_of
 from golden_model import Network
+from hw.errors import PlosiveError
 
 __all__ = ["BestPhones", "LogitPhones", "phones_of_best", "stream", "transcribe"]
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.errors import PlosiveError, atomic_write
 from flows.measure import measurements
 from flows.measure.measurements import Job, Measurement
 from flows.progress import Progress, on_terminal, silent
 from flows.speech.record import read_json
-from hw.config import PRESETS, ConfigError, preset
+from golden_model.files import atomic_write
+from hw.config import PRESETS, preset
+from hw.errors import PlosiveError
 
 __all__ = [
     "FILE",
@@ -273,7 +274,7 @@ def main() -> None:
             )
         if options.update:
             update(load(), measured)
-    except (PlosiveError, ConfigError) as error:
+    except PlosiveError as error:
         sys.exit(f"flows.measure.baselines: {error}")
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(delta_table(comparisons, skipped))

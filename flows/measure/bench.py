@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.tables import delta_table
-from flows.errors import atomic_write
 from flows.measure import baselines
 from flows.measure.baselines import Comparison
 from flows.progress import Progress, on_terminal
 from flows.simulation.simulate import cosimulate
 from flows.tools import toolchain, verilator
 from golden_model import CycleModel, Network, cycle_laws, random_features
+from golden_model.files import atomic_write
 from hw.config import PRESETS, AcceleratorConfig, preset
 
 __all__ = ["bench", "main", "measured"]

@@ -13,12 +13,13 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from flows.errors import PlosiveError, atomic_write
 from flows.fpga.boards import BOARDS, LABELS
 from flows.measure import measurements
 from flows.measure.measurements import BOARD_SHAPES, Measurement, board_jobs, preset_jobs
 from flows.progress import on_terminal
+from golden_model.files import atomic_write
 from hw.config import PRESETS
+from hw.errors import PlosiveError
 
 __all__ = ["BEGIN", "END", "KEPT", "PAGE", "README", "block", "draw", "main", "page", "with_block"]
 

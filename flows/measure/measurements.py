@@ -19,13 +19,15 @@ from typing import Any
 
 from flows.asic.pdk import Pdk, find_pdk
 from flows.asic.synthesis import netlist_name
-from flows.errors import PlosiveError, ToolError, atomic_write
 from flows.fpga.boards import BOARDS
 from flows.fpga.build import board_sources, board_tools
 from flows.progress import Progress, silent
 from flows.speech.record import read_json
 from flows.tools import toolchain
+from flows.tools.toolchain import ToolError
+from golden_model.files import atomic_write
 from hw.config import PRESETS, preset
+from hw.errors import PlosiveError
 from model_zoo import data, zoo
 
 __all__ = [

@@ -14,12 +14,13 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from flows.errors import PlosiveError, atomic_write
 from flows.report import drawings
 from flows.report.drawings import Bar, Cell, Part
 from flows.simulation.figures import PHASES, ladder
 from flows.speech import record
 from flows.speech.record import Record
+from golden_model.files import atomic_write
+from hw.errors import PlosiveError
 
 __all__ = ["PAGE", "page", "write"]
 

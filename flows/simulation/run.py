@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.errors import PlosiveError, atomic_write, make_directory
 from flows.simulation.job import CoreJob
 from flows.tools import verilator
 from flows.verilog.contents import contents, weight_requests
 from flows.verilog.writer import TOP, to_verilog
 from golden_model import Network
+from golden_model.files import atomic_write, make_directory
 from golden_model.network import Result
 from hw.config import AcceleratorConfig
 from hw.core.core import Core
 from hw.core.counters import COUNTERS
+from hw.errors import PlosiveError
 from hw.schedule import Schedule
 
 __all__ = ["CoreModel", "Simulation", "build_core", "simulate"]

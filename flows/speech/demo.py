@@ -15,7 +15,6 @@ from rich.console import RenderableType
 
 from flows.asic import machine_costs
 from flows.cli import tables
-from flows.errors import PlosiveError
 from flows.inputs import audio_features, default_network, fitting_features
 from flows.progress import Progress, silent
 from flows.simulation.cycles import expected_figures
@@ -28,6 +27,7 @@ from flows.speech.transcribe import check_header, phones_of
 from flows.tools import toolchain
 from golden_model import Network
 from hw.config import PRESETS
+from hw.errors import PlosiveError
 from hw.schedule import Schedule
 
 __all__ = ["Demo", "demo", "report"]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.errors import PlosiveError, make_directory
 from golden_model import Network
+from golden_model.files import make_directory
+from hw.errors import PlosiveError
 
 __all__ = ["SPLITS", "Recordings", "evaluate"]
 

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flows.errors import PlosiveError, atomic_write, make_directory
 from flows.verilog import network_image
 from golden_model import Network, NetworkError
+from golden_model.files import atomic_write, make_directory
 from hw.config import AcceleratorConfig
+from hw.errors import PlosiveError
 
 __all__ = ["export_graph", "export_image", "import_graph"]
 

@@ -3,8 +3,8 @@
 
 from typing import Any
 
-from flows.errors import PlosiveError
 from golden_model import Network
+from hw.errors import PlosiveError
 from model_zoo import cards, zoo
 
 __all__ = ["card", "described", "listed"]

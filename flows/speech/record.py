@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from flows.errors import PlosiveError, atomic_write
+from golden_model.files import atomic_write
+from hw.errors import PlosiveError
 
 __all__ = ["Record", "read", "read_json", "write"]
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.errors import PlosiveError, atomic_write, make_directory
 from golden_model import Network
+from golden_model.files import atomic_write, make_directory
+from hw.errors import PlosiveError
 from model_zoo import cards
 from model_zoo.training import recipe
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from flows.errors import PlosiveError
 from flows.inputs import audio_features, fitting_features
 from flows.progress import Progress, silent
 from flows.simulation.simulate import cosimulate
 from golden_model import Network
+from hw.errors import PlosiveError
 
 __all__ = ["check_header", "level_above", "phones_of", "transcribe"]
 

@@ -9,9 +9,22 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flows.errors import ToolError
+from hw.errors import PlosiveError
 
-__all__ = ["TOOLS", "Tool", "ToolSpec", "find", "has_header", "python_library", "versions"]
+__all__ = [
+    "TOOLS",
+    "Tool",
+    "ToolError",
+    "ToolSpec",
+    "find",
+    "has_header",
+    "python_library",
+    "versions",
+]
+
+
+class ToolError(PlosiveError):
+    """A tool or PDK is missing or too old: the message names it, its use and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ import cocotb_tools.config
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
-from flows.errors import PlosiveError, atomic_directory, atomic_write, make_directory
 from flows.tools import toolchain
+from golden_model.files import atomic_directory, atomic_write, make_directory
+from hw.errors import PlosiveError
 
 __all__ = ["RunResult", "SimModel", "build", "build_program", "lint", "wave_format"]
 

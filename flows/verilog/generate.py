@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.errors import PlosiveError, atomic_directory
 from flows.progress import Progress, silent
 from flows.verilog import interface, testbench
 from flows.verilog.contents import contents, parameter_word
 from flows.verilog.writer import TOP, to_verilog
 from golden_model import Network
+from golden_model.files import atomic_directory
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
+from hw.errors import PlosiveError
 from hw.shell.ip_top import AXI_TOP, IPTop
 from hw.shell.shell import most_best
 

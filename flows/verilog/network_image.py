@@ -10,10 +10,11 @@ import re
 import zlib
 from pathlib import Path
 
-from flows.errors import PlosiveError, atomic_write
 from flows.verilog.contents import window_words
 from golden_model import Network
+from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig
+from hw.errors import PlosiveError
 
 __all__ = ["SUFFIXES", "image_words", "write_image"]
 

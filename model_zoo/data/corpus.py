@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from hw.errors import PlosiveError
 from model_zoo.data.repair import REPAIRS
 from model_zoo.speech import audio, phones
 
@@ -41,7 +42,7 @@ Hand-made labels are rounded, and a converter may drop a sample; a frame's label
 """
 
 
-class DataError(ValueError):
+class DataError(PlosiveError, ValueError):
     """Data that cannot be used as asked; one line that names it, the problem and the rule."""
 
 

@@ -9,16 +9,15 @@ Any other graph is quantised (`model_zoo.exchange.quantise`). docs/bring-your-ow
 the mapping.
 """
 
-import contextlib
 import io
 import json
-import os
 from pathlib import Path
 
 import nir
 import numpy as np
 
 from golden_model import Layer, Network
+from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig, ConfigError
 from model_zoo.exchange.quantise import ConversionError, RealLayer, quantise
 
@@ -135,19 +134,10 @@ def write(path, network):
     ------
     ConversionError
         The header is not JSON.
-    OSError
+    PlosiveError
         The file cannot be written.
     """
-    path = Path(path)
-    data = to_bytes(network)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    atomic_write(path, to_bytes(network))
 
 
 # ---- in --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 from golden_model import Layer, Network
 from golden_model.fixed_point import bits_needed
 from hw.config import AcceleratorConfig
+from hw.errors import PlosiveError
 
 __all__ = ["DECAY_TOLERANCE", "ConversionError", "RealLayer", "nearest_decay", "quantise"]
 
@@ -32,7 +33,7 @@ _SCALE_STEPS = 2.0 ** (np.arange(-26, 33) / 16)
 _WIDEST_ACC = 32
 
 
-class ConversionError(ValueError):
+class ConversionError(PlosiveError, ValueError):
     """A network that the hardware cannot run: one line with place, field, value and rule."""
 
 

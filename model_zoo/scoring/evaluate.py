@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from golden_model import cycle_laws
+from hw.errors import PlosiveError
 from model_zoo import data
 from model_zoo.scoring import costs
 from model_zoo.scoring.score import Tally, run_batches
@@ -34,7 +35,7 @@ _NEEDED = ("labels", "label_delay", "scales", "log_priors", "log_stay", "log_lea
 _NEEDED += ("phone_bigram", "decoder")
 
 
-class EvaluationError(ValueError):
+class EvaluationError(PlosiveError, ValueError):
     """A network that cannot be scored; one line that says why."""
 
 

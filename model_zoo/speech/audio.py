@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from hw.errors import PlosiveError
+
 __all__ = ["FRAME_SAMPLES", "SAMPLE_RATE", "AudioError", "check_samples", "load"]
 
 SAMPLE_RATE = 16_000
@@ -15,7 +17,7 @@ FRAME_SAMPLES = 400
 """Samples of one 25 ms analysis window: the shortest recording that has a frame."""
 
 
-class AudioError(ValueError):
+class AudioError(PlosiveError, ValueError):
     """A recording that cannot be used; the message names it, the problem and the rule."""
 
 

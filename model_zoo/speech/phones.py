@@ -8,6 +8,8 @@ phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11), 1989.
 import re
 from functools import cache
 
+from hw.errors import PlosiveError
+
 __all__ = [
     "LABELS",
     "N_STATES",
@@ -62,11 +64,11 @@ _VOICELESS = {"P", "T", "K", "F", "TH"}
 _SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
 
 
-class UnknownWordError(KeyError):
+class UnknownWordError(PlosiveError):
     """A word that the pronouncing dictionary does not hold."""
 
-    def __str__(self):
-        return f"{self.args[0]!r} is not in the pronouncing dictionary"
+    def __init__(self, word):
+        super().__init__(f"{word!r} is not in the pronouncing dictionary")
 
 
 def label_index(phone, state):

@@ -5,10 +5,7 @@ import sys
 
 import typer
 
-from model_zoo.data import DataError
-from model_zoo.speech.audio import AudioError
-from model_zoo.training.fit import TrainError
-from model_zoo.training.recipe import RecipeError
+from hw.errors import PlosiveError
 
 __all__ = ["run"]
 
@@ -19,5 +16,5 @@ def run(main):
     app.command()(main)
     try:
         app()
-    except (AudioError, DataError, RecipeError, TrainError) as error:
+    except PlosiveError as error:
         sys.exit(" ".join(str(error).split()))

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from hw.errors import PlosiveError
 from model_zoo.speech.features import Normalisation
 from model_zoo.training.network import LayerRule, SpikingNetwork
 
@@ -32,7 +33,7 @@ __all__ = [
 IGNORED = -100
 
 
-class TrainError(RuntimeError):
+class TrainError(PlosiveError, RuntimeError):
     """Training cannot go on; the message says why and what to do."""
 
 

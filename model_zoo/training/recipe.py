@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hw.config import PRESETS
+from hw.errors import PlosiveError
 
 __all__ = [
     "FOLDER",
@@ -33,7 +34,7 @@ PRECISIONS = {"float": None, "8-bit": 8, "4-bit": 4}
 MODELS = ("spiking", "gru")
 
 
-class RecipeError(ValueError):
+class RecipeError(PlosiveError, ValueError):
     """A recipe that cannot be followed; the message names the file, the key and the rule."""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors a user can act on, and writing that leaves either the whole thing or nothing."""
+"""Writing files that leaves either the whole thing or nothing."""
 
 import os
 import secrets
@@ -9,15 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["PlosiveError", "ToolError", "atomic_directory", "atomic_write", "make_directory"]
+from hw.errors import PlosiveError
 
-
-class PlosiveError(Exception):
-    """What the user asked for cannot be done: one clear line saying what and why."""
-
-
-class ToolError(PlosiveError):
-    """A tool or PDK is missing or too old: the line names it, its use and the remedy."""
+__all__ = ["atomic_directory", "atomic_write", "make_directory"]
 
 
 def _temporary_sibling(path: Path) -> Path:
@@ -25,8 +19,8 @@ def _temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
-def _write_error(path: Path, error: OSError) -> PlosiveError:
-    return PlosiveError(f"cannot write {path}: {error.strerror or error}")
+def _write_error(path: Path, error: Exception) -> PlosiveError:
+    return PlosiveError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
 
 
 def make_directory(path: str | os.PathLike[str]) -> None:
@@ -47,8 +41,8 @@ def make_directory(path: str | os.PathLike[str]) -> None:
         raise _write_error(path, error) from error
 
 
-def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all, creating the folders above it.
+def atomic_write(path: str | os.PathLike[str], data: bytes, *, parents: bool = True) -> None:
+    """Write a file whole or not at all.
 
     A device or pipe (`/dev/stdout`) cannot be replaced and is written directly.
 
@@ -58,6 +52,8 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
         The file; replaced if it exists. A symbolic link is followed.
     data
         Its whole content.
+    parents
+        Make the folders above it, too.
 
     Raises
     ------
@@ -71,7 +67,8 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
             with open(target, "wb") as file:
                 file.write(data)
             return
-        make_directory(target.parent)
+        if parents:
+            make_directory(target.parent)
         temporary = _temporary_sibling(target)
         try:
             with open(temporary, "xb") as file:
@@ -83,7 +80,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
             with suppress(OSError):
                 temporary.unlink()
             raise
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise _write_error(path, error) from error
 
 
