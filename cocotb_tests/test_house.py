@@ -120,8 +120,7 @@ def test_a_wrong_import_is_found(tmp_path, file, line, message):
 
 def test_folders_stay_small():
     files = subprocess.run(
-        ["git", "ls-files", *(f"{package}/" for package in ("hw", "golden_model", "flows"))]
-        + ["model_zoo/", "cocotb_tests/"],
+        ["git", "ls-files", "hw", "golden_model", "flows", "model_zoo", "cocotb_tests"],
         cwd=PROJECT,
         capture_output=True,
         text=True,
