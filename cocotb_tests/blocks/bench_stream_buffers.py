@@ -7,6 +7,7 @@ import cocotb
 
 from cocotb_tests.blocks.block_ports import Block, pack, start
 from cocotb_tests.blocks.blocks import FEATURES, OUTPUTS
+from flows.verilog.beats import feature_payload
 from golden_model.fixed_point import wrap
 from hw.config import AcceleratorConfig
 
@@ -49,7 +50,7 @@ async def collects_features(dut):
             done = int(model.full and rng.random() < 0.4)
             block.set(
                 stream__valid=valid,
-                stream__payload=(value & 0xFF) | flags[0] << 8 | flags[1] << 9,
+                stream__payload=feature_payload(value, *flags),
                 done=done,
             )
             if reset:

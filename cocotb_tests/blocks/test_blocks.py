@@ -38,7 +38,7 @@ def test_block_follows_the_documents(block, verilog, build_root, seed):
     result = run_bench(
         verilog,
         TOP,
-        f"cocotb_tests.bench_{block}",
+        f"cocotb_tests.blocks.bench_{block}",
         build_root=build_root,
         seed=seed,
         extra_args=QUICK_BUILD,

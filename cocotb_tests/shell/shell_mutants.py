@@ -410,7 +410,7 @@ def caught_by(mutant: Mutant, build_root: Path) -> str:
                     _GENERATE, Path(folder), json.dumps(_CONFIG.to_dict()), name, str(_BEST)
                 ),
                 top,
-                f"cocotb_tests.bench_{name}",
+                f"cocotb_tests.shell.bench_{name}",
                 build_root=build_root,
                 seed=1,
                 env={"PLOSIVE_AXI" if plan is axi else "PLOSIVE_SHELL": json.dumps(plan)},

@@ -18,8 +18,8 @@ from flows.asic.gates import Gates, Instance
 from flows.asic.liberty import Group, read_liberty, truth_table
 from flows.asic.synthesis import Netlist
 from flows.progress import Progress, silent
-from flows.simulation.job import stream_payloads
 from flows.tools import toolchain
+from flows.verilog.beats import logit_payloads
 from flows.verilog.contents import weight_requests
 from golden_model import Network
 from golden_model.files import atomic_directory
@@ -111,7 +111,7 @@ def measure_activity(
     config = netlist.config
     progress("preparing the netlist")
     circuit = _Circuit(netlist, gates)
-    expected = stream_payloads(config, network, features, [0])
+    expected = logit_payloads(config, network, features, [0])
     per_readout = sum(map(Schedule(config).group_beats, range(Schedule(config).groups)))
     beats = [0 if frame % config.readout_every else per_readout for frame in range(len(features))]
     flags = np.zeros((len(features), config.n_input), np.int64)

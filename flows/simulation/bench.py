@@ -18,7 +18,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from flows.simulation.comparison import TraceComparison
-from flows.simulation.job import CoreJob, Pattern, stream_logits
+from flows.simulation.job import CoreJob, Pattern
+from flows.verilog.beats import feature_payload, feature_values, logits_of
 from golden_model import Network
 from golden_model.cycle import CycleModel
 from hw.config import AcceleratorConfig
@@ -52,8 +53,8 @@ class _FeatureDriver:
 
     def __init__(self, ports: _Ports, job: CoreJob) -> None:
         self._ports = ports
-        self._payloads = job.feature_beats()
-        self._beats = job.feature_values()
+        self._beats = feature_values(job.features, job.starts)
+        self._payloads = [feature_payload(*beat) for beat in self._beats]
         self._pattern = Pattern(job.feature_pattern)
         self.total = len(self._beats)
         self._line = 0  # level of the valid line
@@ -249,7 +250,7 @@ async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
         comparison.compare(snapshots, stimuli)
     wall_s = time.perf_counter() - started
     if outputs.payloads is not None and outputs.taken == outputs.total:
-        np.save(job.logits_path, stream_logits(config, outputs.payloads))
+        np.save(job.logits_path, logits_of(config, outputs.payloads))
     messages = [] if comparison is None else list(comparison.mismatches)
     messages += outputs.mismatches
     if driver.accepted < driver.total:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from flows.verilog.beats import logit_payloads
 from golden_model import Network
 from hw.config import AcceleratorConfig
-from hw.schedule import Schedule
 
-__all__ = ["CoreJob", "Pattern", "stream_logits", "stream_payloads"]
+__all__ = ["CoreJob", "Pattern"]
 
 
 class Pattern:
@@ -115,73 +115,8 @@ class CoreJob:
             self._features = np.load(self.features_path)
         return self._features
 
-    @property
-    def utterances(self) -> list[tuple[int, int]]:
-        """(first frame, end) of each utterance."""
-        ends = [*self.starts[1:], len(self.features)]
-        return list(zip(self.starts, ends, strict=True))
-
-    def feature_values(self) -> list[tuple[int, int, int]]:
-        """(value, start, end) of each beat; the flags stand on every beat of their frame."""
-        firsts = {first for first, _ in self.utterances}
-        lasts = {end - 1 for _, end in self.utterances}
-        return [
-            (int(value), int(frame in firsts), int(frame in lasts))
-            for frame, row in enumerate(self.features)
-            for value in row
-        ]
-
-    def feature_beats(self) -> list[int]:
-        """Payload of each beat: value, start, end, lowest first."""
-        return [v & 0xFF | start << 8 | end << 9 for v, start, end in self.feature_values()]
-
     # ---- expectation ---------------------------------------------------------------------
 
     def expected_beats(self, network: Network) -> list[int]:
-        """Payloads of the output stream, from the functional model."""
-        return stream_payloads(self.config, network, self.features, self.starts)
-
-
-def stream_payloads(
-    config: AcceleratorConfig, network: Network, features: np.ndarray, starts: list[int]
-) -> list[int]:
-    """Payloads of the output stream for utterances that begin at `starts`, functional model."""
-    schedule = Schedule(config)
-    lanes = config.output_lanes
-    mask = (1 << config.acc_bits) - 1
-    payloads = []
-    for first, end in zip(starts, [*starts[1:], len(features)], strict=True):
-        logits = network.run(features[first:end]).logits
-        for readout, row in enumerate(logits):
-            is_end = readout * config.readout_every == end - first - 1
-            for group in range(schedule.groups):
-                offset = group * 2 * config.lanes
-                outputs = row[offset : offset + schedule.group_outputs(group)]
-                beats = schedule.group_beats(group)
-                for beat in range(beats):
-                    part = outputs[beat * lanes : (beat + 1) * lanes]
-                    word = 0
-                    for lane, logit in enumerate(part):
-                        word |= (int(logit) & mask) << (lane * config.acc_bits)
-                    last = group == schedule.groups - 1 and beat == beats - 1
-                    flags = int(last) | int(is_end) << 1
-                    payloads.append(word | flags << (lanes * config.acc_bits))
-    return payloads
-
-
-def stream_logits(config: AcceleratorConfig, payloads: list[int]) -> np.ndarray:
-    """Logits [readouts, n_output] of whole readouts as they came on the output stream."""
-    schedule = Schedule(config)
-    lanes, bits = config.output_lanes, config.acc_bits
-    sign = 1 << (bits - 1)
-    values = [
-        ((payload >> (lane * bits) & ((1 << bits) - 1)) ^ sign) - sign
-        for payload in payloads
-        for lane in range(lanes)
-    ]
-    beats = [schedule.group_beats(group) for group in range(schedule.groups)]
-    table = np.array(values, np.int64).reshape(-1, sum(beats) * lanes)
-    kept = []
-    for group, first in enumerate(np.cumsum([0, *beats[:-1]]) * lanes):
-        kept.append(table[:, first : first + schedule.group_outputs(group)])
-    return np.concatenate(kept, axis=1)
+        """Payloads of the logits stream, from the functional model."""
+        return logit_payloads(self.config, network, self.features, self.starts)

@@ -9,8 +9,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from flows.simulation.job import stream_payloads
 from flows.tools import toolchain, verilator
+from flows.verilog.beats import feature_payload, feature_values, logit_payloads
 from flows.verilog.contents import weight_requests
 from golden_model import CycleModel, Network, random_features
 from hw.config import AcceleratorConfig
@@ -57,7 +57,7 @@ def files(
     starts = [sum(_FRAMES[:index]) for index in range(len(_FRAMES))]
     offer, take = _pattern(_SEED, 4), _pattern(_SEED + 1, 12)
     beats, counters, clocks = _play(config, network, features, starts, offer, take)
-    expected = stream_payloads(config, network, features, starts)
+    expected = logit_payloads(config, network, features, starts)
     request_bits = weight_request(config, schedule).size
     logit_bits = logit_beat(config).size
     feature_bits = feature_beat(config).size
@@ -122,11 +122,7 @@ def _play(
     """Payloads of the features stream, the counters at the end, and the clocks it takes."""
     ends = {start - 1 for start in [*starts[1:], len(features)]}
     flags = [(frame in starts, frame in ends) for frame in range(len(features))]
-    beats = [
-        int(value) & 0xFF | start << 8 | end << 9
-        for row, (start, end) in zip(features, flags, strict=True)
-        for value in row
-    ]
+    beats = [feature_payload(*beat) for beat in feature_values(features, starts)]
     model = CycleModel(config, network)
     clocks = 0
     for feature, ready in model.drive(
