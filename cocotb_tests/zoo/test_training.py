@@ -3,6 +3,8 @@
 
 import dataclasses
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra: pip insta
 
 from model_zoo.exchange.export import export, from_network  # noqa: E402
 from model_zoo.studies import ladder  # noqa: E402
-from model_zoo.training import compress, fit, stages, train  # noqa: E402
+from model_zoo.training import chunks, compress, fit, stages, train  # noqa: E402
 from model_zoo.training.gru import GatedNetwork  # noqa: E402
 from model_zoo.training.network import LayerRule, SpikingNetwork  # noqa: E402
 
@@ -39,7 +41,12 @@ def made_up_sentences(rng, count, frames=150):
         labels.append(order.astype(np.int16))
         noise = rng.normal(0, 0.5, (frames, features.N_MELS))
         log_mels.append((spectra[order] + noise).astype(np.float32))
-    return fit.Labelled(log_mels, labels)
+    return chunks.Labelled(log_mels, labels)
+
+
+def run_on(corpus, training=TRAINING, **options):
+    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
+    return fit.Run([corpus], normalisation, training, DELAY, **options)
 
 
 def network(precision=4, config=CONFIG, seed=1):
@@ -61,31 +68,37 @@ def equal(model, other):
 
 def test_training_learns_and_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path, rng):
     corpus = made_up_sentences(rng, 24)
-    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
+    run = run_on(corpus)
     unbroken = network()
-    losses = fit.fit(unbroken, [corpus], normalisation, TRAINING, DELAY, progress=False)
+    losses = fit.fit(unbroken, run, progress=False)
     assert losses[1] < losses[0] < 1.1 * np.log(183)
     assert losses[1] < 0.8 * np.log(183)
     state = tmp_path / "state.pt"
     options = {"state": state, "progress": False}
-    fit.fit(network(), [corpus], normalisation, TRAINING, DELAY, stop_after=1, **options)
+    fit.fit(network(), run, stop_after=1, **options)
     resumed = network(seed=9)
-    assert fit.fit(resumed, [corpus], normalisation, TRAINING, DELAY, **options) == losses
+    assert fit.fit(resumed, run, **options) == losses
     assert equal(resumed, unbroken)
-    with pytest.raises(fit.TrainError, match="the training state there is of another recipe or"):
-        fit.fit(network(), [corpus], normalisation, TRAINING, DELAY, seed=2, **options)
+    louder = [frames + np.float32(1) for frames in corpus.log_mels]
+    noise = torch.zeros(2, TRAINING.chunk, features.N_MELS)
+    for other in (
+        dataclasses.replace(run, seed=2),
+        dataclasses.replace(run, noise=noise),
+        dataclasses.replace(run, corpora=[dataclasses.replace(corpus, log_mels=louder)]),
+    ):
+        with pytest.raises(train.TrainError, match="the training state there is of another rec"):
+            fit.fit(network(), other, **options)
     exported = export(unbroken, {})
-    x = np.stack([normalisation(frames) for frames in corpus.log_mels[:3]])
+    x = np.stack([run.normalisation(frames) for frames in corpus.log_mels[:3]])
     np.testing.assert_array_equal(exported.run(x).logits, fit.run_torch(unbroken, x).logits)
 
 
 def test_training_refuses_too_little_data(rng):
     corpus = made_up_sentences(rng, 1, frames=30)
-    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
     message = "the training data has 29 frames; at least 80, two chunks, are needed"
-    with pytest.raises(fit.TrainError, match=f"^{re.escape(message)}$"):
-        training = dataclasses.replace(TRAINING, speed=0.0)
-        fit.fit(network(), [corpus], normalisation, training, DELAY, progress=False)
+    run = run_on(corpus, dataclasses.replace(TRAINING, speed=0.0))
+    with pytest.raises(train.TrainError, match=f"^{re.escape(message)}$"):
+        fit.fit(network(), run, progress=False)
 
 
 def test_a_share_of_a_corpus_is_drawn_anew_in_each_epoch(rng):
@@ -93,9 +106,9 @@ def test_a_share_of_a_corpus_is_drawn_anew_in_each_epoch(rng):
     seen = []
     for epoch in range(2):
         generator = torch.Generator().manual_seed(epoch)
-        log_mels, targets = fit._chunks([corpus], TRAINING, DELAY, generator)
+        log_mels, targets = chunks.chunks([corpus], TRAINING, DELAY, generator)
         assert 0.4 < log_mels.shape[0] * TRAINING.chunk / (20 * 150) < 0.55
-        assert (targets[:, : TRAINING.warm_up] == fit.IGNORED).all()
+        assert (targets[:, : TRAINING.warm_up] == chunks.IGNORED).all()
         seen.append(log_mels.mean())
     assert seen[0] != seen[1]
 
@@ -106,7 +119,7 @@ def test_noise_is_added_at_the_ratio_asked_for(rng):
     )
     speech = torch.from_numpy(rng.normal(12, 2, (5, 40, 40)).astype(np.float32))
     bank = torch.from_numpy(rng.normal(3, 1, (4, 90, 40)).astype(np.float32))
-    noisy = fit._augment(speech, bank, training, torch.Generator().manual_seed(1))
+    noisy = chunks.augment(speech, bank, training, torch.Generator().manual_seed(1))
     added = noisy.exp() - speech.exp()
     ratio = 10 * torch.log10(speech.exp().mean(dim=(1, 2)) / added.mean(dim=(1, 2)))
     torch.testing.assert_close(ratio, torch.full((5,), 10.0), rtol=0, atol=0.05)
@@ -114,23 +127,22 @@ def test_noise_is_added_at_the_ratio_asked_for(rng):
 
 def test_the_regulariser_makes_spikes_rare(rng):
     corpus = made_up_sentences(rng, 24)
-    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
     density = {}
     for weight in (0.0, 100.0):
         model = network()
         training = dataclasses.replace(TRAINING, epochs=3, rate_limit=0.03, rate_weight=weight)
-        fit.fit(model, [corpus], normalisation, training, DELAY, progress=False)
-        x = np.stack([normalisation(frames) for frames in corpus.log_mels[:3]])
+        run = run_on(corpus, training)
+        fit.fit(model, run, progress=False)
+        x = np.stack([run.normalisation(frames) for frames in corpus.log_mels[:3]])
         density[weight] = np.mean([s.mean() for s in fit.run_torch(model, x).spikes])
     assert density[100.0] < 0.6 * density[0.0]
 
 
 def test_the_yardstick_learns(rng):
     corpus = made_up_sentences(rng, 24)
-    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
     config = CONFIG.replace(hidden=[16, 16])
     torch.manual_seed(1)
-    losses = fit.fit(GatedNetwork(config), [corpus], normalisation, TRAINING, DELAY, progress=False)
+    losses = fit.fit(GatedNetwork(config), run_on(corpus), progress=False)
     assert losses[1] < losses[0]
     with pytest.raises(ValueError, match=r"^hidden is \(24, 16\): layers of a GRU must be equally"):
         GatedNetwork(CONFIG)
@@ -198,8 +210,7 @@ def test_pruned_readout_weights_stay_zero_through_training_and_export(rng):
     smallest = model.w_out[model.readout_kept == 1].abs().min()
     assert smallest > 0
     corpus = made_up_sentences(rng, 12)
-    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
-    fit.fit(model, [corpus], normalisation, TRAINING, DELAY, progress=False)
+    fit.fit(model, run_on(corpus), progress=False)
     w_out = export(model, {}).w_out
     pruned = model.readout_kept.numpy() == 0
     assert pruned.mean() == pytest.approx(0.4, abs=1e-3)
@@ -240,18 +251,28 @@ def staged(**changes):
     return recipe.Recipe(**{**made, **changes})
 
 
-def test_finished_stages_are_kept_and_a_changed_one_is_trained_anew(tmp_path, rng, monkeypatch):
+def parts_of(corpus):
+    return {"a": (corpus.log_mels, corpus.labels)}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Names of the stages that were trained and not taken from the build folder."""
+    names, real = [], fit.fit
+    monkeypatch.setattr(stages, "fit", lambda *a, **k: names.append(k["name"]) or real(*a, **k))
+    return names
+
+
+def test_finished_stages_are_kept_and_a_changed_one_is_trained_anew(tmp_path, rng, trained):
     corpus = made_up_sentences(rng, 12)
     normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
-    trained = []
-    real = fit.fit
-    monkeypatch.setattr(stages, "fit", lambda *a, **k: trained.append(a[7]) or real(*a, **k))
 
     def run(plan):
         trained.clear()
-        parts = {"a": (corpus.log_mels, corpus.labels)}
         return list(
-            stages.run_stages(plan, parts, 183, normalisation, folder=tmp_path, progress=False)
+            stages.run_stages(
+                plan, parts_of(corpus), 183, normalisation, folder=tmp_path, progress=False
+            )
         )
 
     first = run(staged())
@@ -267,6 +288,91 @@ def test_finished_stages_are_kept_and_a_changed_one_is_trained_anew(tmp_path, rn
     run(staged(seed=2))
     assert trained == ["float", "4-bit"]
     assert not list((tmp_path / "stages").glob("*.state"))
+
+
+@pytest.mark.parametrize(
+    "changed", ["features", "labels", "normalisation", "noise", "outputs", "threads", "start"]
+)
+def test_a_stage_is_trained_anew_when_anything_that_it_depends_on_changed(
+    tmp_path, rng, trained, changed
+):
+    corpus = made_up_sentences(rng, 12)
+    first = dataclasses.replace(TRAINING, epochs=1)
+    plan = staged(stages=(dataclasses.replace(staged().stages[0], training=first),))
+    given = {
+        "parts": parts_of(corpus),
+        "n_output": 183,
+        "normalisation": fit.measure_normalisation(corpus.log_mels, 20.0),
+        "noise": torch.zeros(2, TRAINING.chunk, features.N_MELS),
+    }
+    if changed == "start":
+        given["start"] = network(None, stages.configuration(plan, plan.stages[0], 183))
+
+    def run():
+        list(stages.run_stages(plan, **given, folder=tmp_path, progress=False))
+
+    run()
+    run()
+    assert trained == ["float"]
+    match changed:
+        case "features":  # of one frame; a change of the level changes all of them
+            corpus.log_mels[3][70, 5] += np.float32(1e-3)
+        case "labels":
+            corpus.labels[3][70] += 1
+        case "normalisation":
+            given["normalisation"] = dataclasses.replace(given["normalisation"], scale=21.0)
+        case "noise":
+            given["noise"] = given["noise"] + 1
+        case "outputs":
+            given["n_output"] = 160
+        case "threads":
+            torch.set_num_threads(2)
+        case "start":
+            given["start"].w_out.data[0, 0] += 1e-3
+    run()
+    assert trained == ["float", "float"]
+
+
+def test_of_two_runs_side_by_side_one_trains_a_stage_and_the_other_waits(
+    tmp_path, rng, monkeypatch
+):
+    corpus = made_up_sentences(rng, 12)
+    normalisation = fit.measure_normalisation(corpus.log_mels, 20.0)
+    plan = staged(stages=staged().stages[:1])
+    trained, told, waits, real = [], [], threading.Event(), fit.fit
+
+    def run(report):
+        (rung,) = stages.run_stages(
+            plan,
+            parts_of(corpus),
+            183,
+            normalisation,
+            folder=tmp_path,
+            report=report,
+            progress=False,
+        )
+        return rung
+
+    def report(line):
+        told.append(line)
+        waits.set()
+
+    with ThreadPoolExecutor() as pool:
+        second = []
+
+        def first_alone(*arguments, **options):
+            trained.append(options["name"])
+            if not second:
+                second.append(pool.submit(run, report))
+                assert waits.wait(60)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(stages, "fit", first_alone)
+        first = run(pytest.fail)
+        assert equal(second[0].result().model, first.model)
+    assert trained == ["float"]
+    assert told == ["float: another process trains it"]
+    assert sorted(path.suffix for path in (tmp_path / "stages").iterdir()) == [".lock", ".pt"]
 
 
 def test_a_stage_starts_from_the_earlier_one_that_it_names(tmp_path, rng):
@@ -389,7 +495,7 @@ def started(**changes):
     ],
 )
 def test_a_start_of_another_configuration_is_refused(tmp_path, changes, message):
-    with pytest.raises(fit.TrainError) as caught:
+    with pytest.raises(train.TrainError) as caught:
         train.Session(started(**changes), tmp_path)
     assert str(caught.value).startswith("start is 'speech'")
     assert message in str(caught.value)
@@ -399,7 +505,7 @@ def test_a_start_that_was_not_trained_here_is_refused(tmp_path):
     config = stages.configuration(started(), started().stages[0], len(phones.LABELS))
     path = tmp_path / "random.safetensors"
     Network.random(config, 1).save(path)
-    with pytest.raises(fit.TrainError, match=r"its outputs are not the states of phones"):
+    with pytest.raises(train.TrainError, match=r"its outputs are not the states of phones"):
         train.Session(started(start=str(path)), tmp_path)
 
 

@@ -25,7 +25,8 @@ from model_zoo.exchange.export import export, from_network
 from model_zoo.scoring import score
 from model_zoo.speech import features, phones
 from model_zoo.speech.features import DB, Normalisation, mean_level
-from model_zoo.training.fit import TrainError, measure_normalisation, run_torch
+from model_zoo.training.chunks import TrainError
+from model_zoo.training.fit import measure_normalisation, run_torch
 from model_zoo.training.materials import gather
 from model_zoo.training.recipe import RecipeError
 from model_zoo.training.stages import Rung, configuration, needed, run_stages
@@ -195,10 +196,11 @@ class Session:
             parts,
             len(labels),
             self.normalisation,
-            self.noise,
-            self.start,
-            self.build,
-            self.progress,
+            noise=self.noise,
+            start=self.start,
+            folder=self.build,
+            report=self.report,
+            progress=self.progress,
         )
         for rung in rungs:
             known = [
