@@ -69,7 +69,10 @@ def spoilt(value):
     ("make", "message"),
     [
         (lambda _path: None, "no such file; a 16 kHz mono WAV or FLAC file is needed"),
-        (lambda path: path.mkdir(), "not a file; a 16 kHz mono WAV or FLAC file is needed"),
+        (
+            lambda path: path.mkdir(),
+            "not a file but a folder; a 16 kHz mono WAV or FLAC file is needed",
+        ),
         (
             write_empty,
             "the file is empty (0 bytes); a 16 kHz mono WAV or FLAC file is needed",

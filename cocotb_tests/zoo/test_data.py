@@ -13,7 +13,7 @@ import soundfile
 
 from model_zoo import data
 from model_zoo.data import repair, timit
-from model_zoo.data.corpus import LABEL_TOLERANCE
+from model_zoo.data.labels import LABEL_TOLERANCE
 from model_zoo.speech import audio, features, phones
 
 KNOWN = " ".join(phones.PHONES)
@@ -116,7 +116,7 @@ def test_missing_data_says_what_to_install(tmp_path):
 def test_unknown_names_are_refused(tmp_path):
     known = "bdl, slt, kathleen, timit-sample, timit"
     refused(f"corpus 'swb' is unknown; it must be one of {known}", data.read, "swb", tmp_path)
-    message = "format 'ctm' is unknown; it must be one of folder, prompts, timit"
+    message = "format 'ctm' is unknown; it must be one of folder, kaldi, prompts, timit"
     refused(message, data.read_folder, "ctm", tmp_path)
     message = "broken is 'drop'; it must be 'refuse' or 'skip'"
     refused(message, data.read_folder, "folder", tmp_path, broken="drop")
@@ -267,21 +267,24 @@ BROKEN = {
     "text without times": broken_text,
     "not audio": broken_bytes(
         b"hello",
-        "cannot be read as audio (Format not recognised); 16 kHz mono WAV, FLAC or SPHERE is "
-        "needed",
+        "cannot be read as audio (Format not recognised); a 16 kHz mono WAV or FLAC file is needed",
     ),
     "empty file": broken_bytes(
-        b"",
-        "cannot be read as audio (Format not recognised); 16 kHz mono WAV, FLAC or SPHERE is "
-        "needed",
+        b"", "the file is empty (0 bytes); a 16 kHz mono WAV or FLAC file is needed"
     ),
     "shorten": broken_bytes(
         b"NIST_1A\n   1024\nsample_coding -s26 pcm,embedded-shorten-v2.00\nend_head\n".ljust(1024),
         "is SPHERE compressed with shorten, which libsndfile does not read; convert it (LDC's "
         "sph2pipe -f rif in.wav out.wav)",
     ),
-    "sample rate": broken_audio("the sample rate is 8000 Hz; it must be 16000 Hz", rate=8000),
-    "stereo": broken_audio("the file has 2 channels; it must be mono", channels=2),
+    "sample rate": broken_audio(
+        "the sample rate is 8000 Hz; it must be 16000 Hz (convert it: sox in.wav -r 16000 out.wav)",
+        rate=8000,
+    ),
+    "stereo": broken_audio(
+        "the file has 2 channels; it must be mono (pick or mix one: sox in.wav -c 1 out.wav)",
+        channels=2,
+    ),
     "short": broken_audio(
         "320 samples are shorter than one frame; at least 400 samples (25 ms) are needed",
         seconds=0.02,
@@ -386,7 +389,7 @@ def test_folds_are_over_speaker_pairs(tmp_path):
 def test_too_few_speakers_for_folds_are_refused(tmp_path):
     message = (
         "2 speaker pairs are too few for a cross-validation; at least 3 are needed, to train, "
-        "tune and test on"
+        "tune and test on, unless all recordings are taken (--split all)"
     )
     refused(message, data.read_folder, "timit", write_sample(tmp_path, "fa0 mb0 fc0"))
 
@@ -708,8 +711,8 @@ def own_lab(text):
 
 OWN_BROKEN = {
     "unknown phone": (
-        own_lab(LAB.replace("er", "spn")),
-        f"a.flac: label 'spn' at sample 4000 is no known phone; known are {KNOWN}",
+        own_lab(LAB.replace("er", "xyz")),
+        f"a.flac: label 'xyz' at sample 4000 is no known phone; known are {KNOWN}",
     ),
     "past the end": (
         own_lab(LAB.replace("5000000", "6000000")),
@@ -731,7 +734,7 @@ OWN_BROKEN = {
     "two tiers": (
         own_textgrid("Phones", "segments"),
         "a.flac: its a.TextGrid: has the interval tiers ['words', 'segments']; it must have one, "
-        "or one named 'phones'",
+        "or one named 'phones', unless --tier says which",
     ),
     "gap": (
         own_textgrid("xmax = 0.1\n", "xmax = 0.08\n"),
@@ -745,7 +748,8 @@ OWN_BROKEN = {
     ),
     "not a TextGrid": (
         lambda folder: (folder / "a.TextGrid").write_text("hello"),
-        "a.flac: its a.TextGrid: cannot be read as a TextGrid (list index out of range)",
+        "a.flac: its a.TextGrid: is no TextGrid: it begins with 'hello', not with 'File type = "
+        '"ooTextFile"\'',
     ),
     "label without audio": (
         lambda folder: [(folder / name).write_text(LAB) for name in ("a.lab", "b.lab")],

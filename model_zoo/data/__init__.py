@@ -5,17 +5,21 @@ Two ways in: `read` takes the name of a corpus that the data folder holds, `read
 of the user's own and its format.
 """
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from model_zoo.data import folder as own_folder
-from model_zoo.data import prompts, timit
+from model_zoo.data import kaldi, prompts, timit
 from model_zoo.data.cache import cached_log_mel
-from model_zoo.data.corpus import Broken, Corpus, DataError, Utterance, find_data
+from model_zoo.data.corpus import Broken, Corpus, DataError, Options, Utterance, find_data
+from model_zoo.data.labels import read_phone_map
 from model_zoo.data.noise import Clip, NoiseMix, mix, read_noise
 from model_zoo.data.prompts import with_pronunciation
 from model_zoo.data.timit import fold, pairs
+from model_zoo.speech.files import FileError
 
 __all__ = [
     "CORPORA",
@@ -36,8 +40,16 @@ __all__ = [
     "with_pronunciation",
 ]
 
-FORMATS = {"folder": own_folder.read, "prompts": prompts.read, "timit": timit.read}
-"""Readers by format: name, folder and `Broken` to a list of utterances."""
+FORMATS = {
+    "folder": own_folder.read,
+    "kaldi": kaldi.read,
+    "prompts": prompts.read,
+    "timit": timit.read,
+}
+"""Readers by format: name, folder, `Broken` and `Options` to a list of utterances."""
+
+_LABELLED = {"tier": ("folder",), "phone_map": ("folder", "timit")}
+"""Formats that have what an option is about."""
 
 _ARCTIC = "CMU ARCTIC: free for any use, with notice, (c) 2003 Carnegie Mellon University"
 
@@ -64,24 +76,29 @@ CORPORA = {
 """The corpora by name."""
 
 
-def read(corpus, data=None, broken="refuse", report=None):
+def read(
+    corpus: str,
+    data: str | os.PathLike[str] | None = None,
+    broken: str = "refuse",
+    report: Callable[[str], None] | None = None,
+    *,
+    splits: bool = True,
+) -> list[Utterance]:
     """The utterances of a corpus.
 
     Parameters
     ----------
-    corpus : str
+    corpus
         A key of `CORPORA`.
-    data : path-like or None
+    data
         The data folder, see `find_data`. For "timit" it may be the corpus' own.
-    broken : str
+    broken
         What becomes of recordings that cannot be used: "refuse" the corpus, or "skip" and report
         each.
-    report : callable or None
+    report
         Takes a line per recording left out; None prints it to standard error.
-
-    Returns
-    -------
-    list of Utterance
+    splits
+        Whether splits are needed, see `Options`.
 
     Raises
     ------
@@ -101,40 +118,74 @@ def read(corpus, data=None, broken="refuse", report=None):
         raise DataError(
             f"corpus {corpus!r}: {str(folder)!r} does not exist; install {known.source} there"
         )
-    return _read(known.format, corpus, folder, broken, report)
+    return _read(known.format, corpus, folder, broken, report, Options(splits=splits))
 
 
-def read_folder(format, path, broken="refuse", report=None):  # noqa: A002
-    """The utterances of a user's folder.
+def read_folder(
+    format: str,  # noqa: A002
+    path: str | os.PathLike[str],
+    broken: str = "refuse",
+    report: Callable[[str], None] | None = None,
+    *,
+    splits: bool = True,
+    tier: str | None = None,
+    phone_map: str | os.PathLike[str] | None = None,
+) -> list[Utterance]:
+    """The utterances of a user's folder, each recording decoded once to see that it can be used.
 
     Parameters
     ----------
-    format : str
+    format
         A key of `FORMATS`.
-    path : path-like
-    broken, report
+    path
+        The folder.
+    broken, report, splits
         As for `read`.
+    tier
+        Name of the TextGrids' tier of phones; None finds it by the usual names.
+    phone_map
+        A file that says which of our phones the labels' are, see `labels.read_phone_map`.
 
     Raises
     ------
     DataError
-        As for `read`.
+        As for `read`; also where the format has no tiers or labels that an option is about.
     """
     folder = Path(path)
     if format not in FORMATS:
         raise DataError(f"format {format!r} is unknown; it must be one of {', '.join(FORMATS)}")
+    for name, value in (("tier", tier), ("phone_map", phone_map)):
+        if value is not None and format not in _LABELLED[name]:
+            raise DataError(
+                f"--{name.replace('_', '-')} is for the format {' or '.join(_LABELLED[name])}; "
+                f"{format} has no phone labels{' in tiers' * (name == 'tier')}"
+            )
     if not folder.is_dir():
         raise DataError(f"folder {str(folder)!r} does not exist; a {format} corpus is needed there")
-    return _read(format, folder.resolve().name, folder, broken, report)
+    try:
+        phones = read_phone_map(phone_map) if phone_map is not None else {}
+    except FileError as error:
+        raise DataError(f"phone map {phone_map}: {error}") from error
+    options = Options(tier, phones, splits, listen=True)
+    return _read(format, folder.resolve().name, folder, broken, report, options)
 
 
-def _read(layout, name, folder, broken, report):
+def _read(
+    layout: str,
+    name: str,
+    folder: Path,
+    broken: str,
+    report: Callable[[str], None] | None,
+    options: Options,
+) -> list[Utterance]:
     if broken not in ("refuse", "skip"):
         raise DataError(f"broken is {broken!r}; it must be 'refuse' or 'skip'")
     noted = Broken()
     report = report or Console(stderr=True, markup=False, soft_wrap=True).print
     try:
-        utterances = FORMATS[layout](name, folder, noted)
+        utterances = FORMATS[layout](name, folder, noted, options)
+    except FileError as error:  # of a folder that may not be read
+        raise DataError(f"corpus {name!r}: {error}") from error
     except DataError:
         # What is broken is nearer to the cause than what was missed because of it.
         noted.settle(broken, report)

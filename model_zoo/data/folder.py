@@ -1,53 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of one's own: WAV or FLAC recordings, each with a label file of the same stem.
 
-Label files are, and the first of them that is there counts: Praat's `.TextGrid` (long or short
-text form; the tier named "phones" or "phone" in any case, else the only interval tier), `.phn`
-(samples, as TIMIT's), `.lab` (HTK's, 100 ns). A `.txt` of the same stem holds the sentence, and
-may be missing.
+The first of these label files that is there counts: Praat's `.TextGrid`, `.phn` (samples, as
+TIMIT's), `.lab` (HTK's, 100 ns); see `labels` and `textgrid`. A `.txt` of the same stem holds the
+sentence, and may be missing. Extensions may be in any case, and so may a label file's stem.
 
 The speaker is the first sub-folder; recordings directly in the folder are of one speaker.
-
-Labels are TIMIT's 61 phones or ARPABET as in CMUdict, in any case. With a stress digit, AH0 is
-`ax`, ER0 `axr`, IH0 `ix` (as in `phones.pronounce`), else the digit is dropped. The pauses "",
-"sil", "sp" and "<p:>" are `h#` at both ends and `pau` inside. ARPABET has no closures: a stop is
-labelled as its release, `p`, over all its length.
 """
 
-import re
+from collections.abc import Callable
+from pathlib import Path
 
+from model_zoo.data import labels
 from model_zoo.data.corpus import (
+    Broken,
     DataError,
+    Options,
     Utterance,
     audio_length,
-    check_labels,
-    partner,
-    sample_labels,
     split_by_speaker,
 )
-from model_zoo.speech.audio import SAMPLE_RATE
-from model_zoo.speech.phones import PHONES
+from model_zoo.data.labels import Label
+from model_zoo.data.listing import Listing, stem
+from model_zoo.data.textgrid import textgrid_labels
+from model_zoo.speech.files import FileError, read_text
 
-__all__ = ["PAUSES", "read"]
-
-PAUSES = frozenset({"", "sil", "sp", "<p:>"})
+__all__ = ["read"]
 
 _RECORDINGS = {".wav", ".flac"}
-_STRESSLESS = {"ah0": "ax", "er0": "axr", "ih0": "ix"}
-_UNITS_PER_SAMPLE = 10_000_000 // SAMPLE_RATE
-_TIERS = {"phones", "phone"}
+_WHOLE = Options()
+
+_READERS: dict[str, Callable[[Path, str | None], tuple[Label, ...]]] = {
+    ".textgrid": textgrid_labels,
+    ".phn": lambda path, _tier: labels.sample_labels(read_text(path)),
+    ".lab": lambda path, _tier: labels.hundred_ns_labels(read_text(path)),
+}
 
 
-def read(name, folder, broken):
+def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> list[Utterance]:
     """The utterances of a folder, by path.
 
     Parameters
     ----------
-    name : str
+    name
         The corpus' name.
-    folder : pathlib.Path
-    broken : Broken
+    folder
+        Searched with the folders below it.
+    broken
         Takes note of recordings that are left out.
+    options
+        How to read it.
 
     Raises
     ------
@@ -56,135 +58,95 @@ def read(name, folder, broken):
     ImportError
         There is a TextGrid, but the package praatio is missing.
     """
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    recordings = [p for p in files if p.suffix.lower() in _RECORDINGS]
-    if not recordings:
+    listing = Listing(folder)
+    copies: dict[Path, list[Path]] = {}
+    for path in listing.with_extension(_RECORDINGS):
+        copies.setdefault(path.with_name(stem(path)), []).append(path)
+    if not copies:
         raise DataError(f"folder {str(folder)!r} has no recordings; it must hold .wav or .flac")
-    stems = {}
-    utterances = []
-    for path in recordings:
-        stem = path.relative_to(folder).with_suffix("")
-        if stem in stems:
-            broken.note(path, f"has the same stem as {stems[stem].name}; one of them must go")
-            continue
-        stems[stem] = path
-        try:
-            labels = _labels(path)
-            check_labels(labels, audio_length(path))
-            text = _text(path)
-        except ValueError as error:
-            broken.note(path, error)
-            continue
-        speaker = stem.parts[0] if len(stem.parts) > 1 else name
-        inner = "/".join(stem.parts[1:] or stem.parts)
-        utterances.append(Utterance(name, speaker, inner, path, text, "test", labels))
-    for path in files:
-        if (
-            path.suffix.lower() in _READERS
-            and path.relative_to(folder).with_suffix("") not in stems
-        ):
-            broken.note(path, "has no recording beside it (.wav or .flac of the same stem)")
+    reader = _Reader(name, folder, listing, broken, options)
+    utterances = [utterance for paths in copies.values() for utterance in reader.utterances(paths)]
+    reader.note_labels_alone()
+    reader.remark_unknown_words()
     return split_by_speaker(utterances)
 
 
-def _text(path):
-    found = partner(path, ".txt")
-    if found is None:
-        return ""
-    try:
-        return " ".join(found.read_text(encoding="utf-8-sig").split())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"its {found.name}: byte {error.start} is not UTF-8") from error
+class _Reader:
+    """A folder while it is read."""
 
+    def __init__(
+        self, name: str, folder: Path, listing: Listing, broken: Broken, options: Options
+    ) -> None:
+        self._name, self._folder, self._listing = name, folder, listing
+        self._broken, self._options = broken, options
+        self._used_labels: set[Path] = set()
+        self._unknown_words: list[int] = []
 
-def _labels(path):
-    for extension, reader in _READERS.items():
-        found = partner(path, extension)
-        if found is not None:
-            try:
-                labels = reader(found)
-            except ValueError as error:
-                raise ValueError(f"its {found.name}: {error}") from error
-            return _known_phones(labels)
-    raise ValueError("has no label file beside it; a .TextGrid, .phn or .lab is needed")
-
-
-def _known_phones(labels):
-    last = len(labels) - 1
-    return tuple(
-        (first, end, _known_phone(label, at_end=number in (0, last)))
-        for number, (first, end, label) in enumerate(labels)
-    )
-
-
-def _known_phone(label, at_end):
-    """One of the 61 for a label, or the label as it is where there is none."""
-    phone = label.strip().lower()
-    if phone in PAUSES:
-        return "h#" if at_end else "pau"
-    if phone in PHONES:
-        return phone
-    plain = _STRESSLESS.get(phone) or re.sub(r"[0-2]$", "", phone)
-    return plain if plain in PHONES else label
-
-
-def _phn(path):
-    return sample_labels(_plain_text(path))
-
-
-def _lab(path):
-    labels = []
-    for number, line in enumerate(_plain_text(path).splitlines(), 1):
-        fields = line.split()
-        if not fields:
-            continue
+    def utterances(self, copies: list[Path]) -> list[Utterance]:
+        """The utterance of one stem's recordings: none where it cannot be used."""
+        path, *others = sorted(copies, key=lambda p: (stem(p) != p.stem, p))
+        for other in others:
+            if stem(other) == other.stem:  # no X.WAV.wav beside X.WAV
+                self._broken.note(other, f"has the same stem as {path.name}; one of them must go")
         try:
-            first, end = int(fields[0]), int(fields[1])
-            label = fields[2]
-        except (ValueError, IndexError):
-            raise ValueError(
-                f"line {number} is {line!r}; it must be begin and end in 100 ns and a phone"
-            ) from None
-        labels.append((_rounded(first, _UNITS_PER_SAMPLE), _rounded(end, _UNITS_PER_SAMPLE), label))
-    return labels
+            phones = self._labels(path)
+            labels.check_labels(phones, audio_length(path, self._options.listen))
+            text = self._text(path)
+        except FileError as error:
+            self._broken.note(path, error)
+            return []
+        place = path.relative_to(self._folder).with_name(stem(path))
+        speaker = place.parts[0] if len(place.parts) > 1 else self._name
+        inner = "/".join(place.parts[1:] or place.parts)
+        return [Utterance(self._name, speaker, inner, path, text, "test", phones)]
 
+    def _labels(self, path: Path) -> tuple[Label, ...]:
+        for extension, reader in _READERS.items():
+            found = self._listing.partner(path, extension)
+            if found is None:
+                continue
+            self._used_labels.add(found)
+            try:
+                theirs = reader(found, self._options.tier)
+            except FileError as error:
+                raise FileError(f"its {found.name}: {error}") from error
+            self._count_unknown_words(theirs)
+            return labels.ours(theirs, self._options.phone_map)
+        raise FileError("has no label file beside it; a .TextGrid, .phn or .lab is needed")
 
-def _rounded(value, unit):
-    return (value + unit // 2) // unit
+    def _text(self, path: Path) -> str:
+        found = self._listing.partner(path, ".txt")
+        if found is None:
+            return ""
+        try:
+            return " ".join(read_text(found).split())
+        except FileError as error:
+            raise FileError(f"its {found.name}: {error}") from error
 
+    def _count_unknown_words(self, theirs: tuple[Label, ...]) -> None:
+        if labels.UNKNOWN_WORD not in self._options.phone_map:
+            names = [label.strip().lower() for *_, label in theirs]
+            self._unknown_words.append(names.count(labels.UNKNOWN_WORD))
 
-def _plain_text(path):
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8; it must be text") from error
+    def remark_unknown_words(self) -> None:
+        """Say how much speech has no phones."""
+        count = sum(self._unknown_words)
+        if count:
+            among = sum(map(bool, self._unknown_words))
+            self._broken.remarks.append(
+                f"{count} labels {labels.UNKNOWN_WORD!r} in {among} recordings (words that the "
+                "aligner's dictionary lacked) count as pauses: phones heard there count as errors"
+            )
 
-
-def _textgrid(path):
-    try:
-        from praatio import textgrid
-        from praatio.utilities.errors import PraatioException
-    except ImportError as error:
-        raise ImportError(
-            "reading TextGrids needs the package praatio (pip install plosive[train])"
-        ) from error
-    try:
-        grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=True, reportingMode="silence")
-    except (PraatioException, IndexError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"cannot be read as a TextGrid ({reason})") from error
-    tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
-    named = [tier for tier in tiers if tier.name.lower() in _TIERS]
-    chosen = named or tiers
-    if len(chosen) != 1:
-        raise ValueError(
-            f"has the interval tiers {[tier.name for tier in tiers]}; it must have one, or one "
-            "named 'phones'"
-        )
-    return [
-        (round(start * SAMPLE_RATE), round(end * SAMPLE_RATE), label)
-        for start, end, label in chosen[0].entries
-    ]
-
-
-_READERS = {".textgrid": _textgrid, ".phn": _phn, ".lab": _lab}
+    def note_labels_alone(self) -> None:
+        """Note label files that no recording goes with."""
+        recorded = {
+            (path.parent, name.lower())
+            for path in self._listing.with_extension(_RECORDINGS)
+            for name in (path.stem, stem(path))
+        }
+        for path in self._listing.with_extension(_READERS):
+            if path not in self._used_labels and (path.parent, path.stem.lower()) not in recorded:
+                self._broken.note(
+                    path, "has no recording beside it (.wav or .flac of the same stem)"
+                )

@@ -7,9 +7,12 @@ that no network is scored in the noise that it was trained in. ESC-50's names ar
 FOLD-SOURCE-TAKE: takes of one source sound alike and stay in one half.
 """
 
+import io
+import os
 import re
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +21,9 @@ import numpy as np
 import soundfile
 
 from model_zoo.data.corpus import DataError, find_data, resample
+from model_zoo.data.listing import folders, is_visible
 from model_zoo.speech.audio import SAMPLE_RATE, AudioError
+from model_zoo.speech.files import MOST_SOUND_BYTES, FileError, read_bytes
 
 __all__ = ["Clip", "NoiseMix", "mix", "read_noise"]
 
@@ -33,10 +38,11 @@ class Clip:
 
     Attributes
     ----------
-    kind : str
+    kind
         Its class: "rain", for example.
-    path : pathlib.Path
-    split : str
+    path
+        The sound file.
+    split
         "train" or "test".
     """
 
@@ -44,32 +50,39 @@ class Clip:
     path: Path
     split: str
 
-    def load(self):
+    def load(self) -> np.ndarray:
         """The samples, float32 `[samples]`, 16 kHz mono; `AudioError` where they can't be read."""
         return _load(self.path)
 
 
 @lru_cache(maxsize=256)
-def _load(path):
+def _load(path: Path) -> np.ndarray:
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        content = io.BytesIO(read_bytes(path, MOST_SOUND_BYTES))
+        samples, rate = soundfile.read(content, dtype="float32", always_2d=True)
+    except FileError as error:
+        raise AudioError(f"{path}: {error}") from error
+    except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError(f"{path}: cannot be read as audio ({reason})") from error
     samples = samples.mean(axis=1)
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: holds NaN or infinite samples; noise must be finite")
     if rate == SAMPLE_RATE:
         return samples
     return resample(samples, rate, SAMPLE_RATE)
 
 
-def read_noise(data=None, folder=None):
+def read_noise(
+    data: str | os.PathLike[str] | None = None, folder: str | os.PathLike[str] | None = None
+) -> dict[str, tuple[Clip, ...]]:
     """Noise clips by class.
 
     Parameters
     ----------
-    data : path-like or None
+    data
         The data folder, see `find_data`; its `noise` is read.
-    folder : path-like or None
+    folder
         A noise folder of one's own, instead.
 
     Returns
@@ -88,14 +101,14 @@ def read_noise(data=None, folder=None):
             f"noise folder {str(folder)!r} does not exist; it must hold a folder of clips per "
             "class (ESC-10's, for example)"
         )
-    clips = {kind.name: _halves(kind) for kind in sorted(p for p in folder.iterdir() if p.is_dir())}
+    clips = {kind.name: _halves(kind) for kind in sorted(folders(folder))}
     if not clips:
         raise DataError(f"noise folder {str(folder)!r} has no folder of clips in it")
     return clips
 
 
-def _halves(folder):
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _CLIPS)
+def _halves(folder: Path) -> tuple[Clip, ...]:
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _CLIPS and is_visible(p.name))
     source = {p: re.sub(r"(-\d+)-[A-Z]$", r"\1", p.stem) for p in paths}
     sources = sorted(set(source.values()))
     if len(sources) < 2:
@@ -113,7 +126,9 @@ def _halves(folder):
     )
 
 
-def mix(samples, noise, snr_db, seed):
+def mix(
+    samples: np.ndarray, noise: np.ndarray, snr_db: float, seed: int | Sequence[int]
+) -> np.ndarray:
     """Speech with noise, at a signal-to-noise ratio of mean powers over the whole recording.
 
     The noise is cut, or repeated, from a random place on; a place where it is nearly silent (a
@@ -122,11 +137,11 @@ def mix(samples, noise, snr_db, seed):
 
     Parameters
     ----------
-    samples, noise : numpy.ndarray
+    samples, noise
         float32, 16 kHz, `[samples]` each.
-    snr_db : float
+    snr_db
         10 log10 of speech power over noise power.
-    seed : int or sequence of int
+    seed
         Of the place.
 
     Returns
@@ -164,20 +179,21 @@ class NoiseMix:
 
     Attributes
     ----------
-    clips : tuple of Clip
-    lowest_db, highest_db : float
+    clips
+        What it draws from.
+    lowest_db, highest_db
         The signal-to-noise ratio is uniform between them.
-    seed : int
+    seed
         Together with a recording's speaker and name it decides everything, so a recording gets
         the same noise in whatever company.
     """
 
-    clips: tuple
+    clips: tuple[Clip, ...]
     lowest_db: float
     highest_db: float
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.clips:
             raise DataError("a noise mix has no clips; at least one is needed")
         if not self.lowest_db <= self.highest_db:
@@ -186,8 +202,8 @@ class NoiseMix:
                 f"{self.highest_db!r}; the first must not be the larger"
             )
 
-    def __call__(self, samples, name):
-        """`samples` in noise; `name` (str) is the recording's."""
+    def __call__(self, samples: np.ndarray, name: str) -> np.ndarray:
+        """`samples` in noise; `name` is the recording's."""
         random = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         clip = self.clips[int(random.integers(len(self.clips)))]
         ratio = float(random.uniform(self.lowest_db, self.highest_db))

@@ -13,26 +13,33 @@ by sentence too, by a hash of its words.
 
 import re
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
-from model_zoo.data.corpus import DataError, Utterance, audio_length
+from model_zoo.data.corpus import Broken, DataError, Options, Utterance, audio_length
 from model_zoo.speech import phones
+from model_zoo.speech.files import FileError, quoted, read_text
 
 __all__ = ["read", "with_pronunciation"]
 
-_EXTENSIONS = (".flac", ".wav")
+_EXTENSIONS = (".flac", ".wav", ".FLAC", ".WAV")
 _SPLITS = {0: "test", 10: "dev"}
+_WHOLE = Options()
 
 
-def read(name, folder, broken):
+def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> list[Utterance]:
     """The utterances of a prompted corpus, by name.
 
     Parameters
     ----------
-    name : str
+    name
         The corpus' name, which is its one speaker's too.
-    folder : pathlib.Path
-    broken : Broken
+    folder
+        Where `prompts.tsv` is.
+    broken
         Takes note of recordings that are left out.
+    options
+        How to read it.
 
     Raises
     ------
@@ -45,11 +52,11 @@ def read(name, folder, broken):
             f"corpus {name!r} has no {str(prompts)!r}; each of its lines must be a "
             "recording's name, a tab and the sentence"
         )
-    utterances = []
     try:
-        lines = prompts.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{prompts}: byte {error.start} is not UTF-8; it must be text") from error
+        lines = read_text(prompts).splitlines()
+    except FileError as error:
+        raise DataError(f"{prompts}: {error}") from error
+    utterances = []
     for number, line in enumerate(lines, 1):
         stem, tab, text = line.partition("\t")
         if not line.strip():
@@ -57,18 +64,20 @@ def read(name, folder, broken):
         if not tab or not stem or not text.strip():
             broken.note(
                 prompts,
-                f"line {number} is {line!r}; it must be a recording's name, a tab and the sentence",
+                f"line {number} is {quoted(line)}; it must be a recording's name, a tab and the "
+                "sentence",
             )
             continue
         path = next((p for e in _EXTENSIONS if (p := folder / f"{stem}{e}").is_file()), None)
         if path is None:
             broken.note(
-                folder / f"{stem}.flac", f"no such file, but line {number} of prompts.tsv names it"
+                folder / f"{stem[:80]}.flac",
+                f"no such file, but line {number} of prompts.tsv names it",
             )
             continue
         try:
-            audio_length(path)
-        except ValueError as error:
+            audio_length(path, options.listen)
+        except FileError as error:
             broken.note(path, error)
             continue
         utterances.append(Utterance(name, name, stem, path, text.strip(), _split(stem, text)))
@@ -77,17 +86,17 @@ def read(name, folder, broken):
     return sorted(utterances, key=lambda utterance: utterance.name)
 
 
-def _split(stem, text):
+def _split(stem: str, text: str) -> str:
     arctic = re.match(r"arctic_[ab](\d{4})", stem)
     number = int(arctic.group(1)) if arctic else zlib.crc32(" ".join(_words(text)).encode())
     return _SPLITS.get(number % 20, "train")
 
 
-def _words(text):
+def _words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())
 
 
-def with_pronunciation(utterances):
+def with_pronunciation(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[str]]:
     """Those utterances whose words all have a pronunciation, and the words that have none.
 
     Returns
@@ -100,7 +109,7 @@ def with_pronunciation(utterances):
         try:
             phones.transcribe(utterance.text)
         except phones.UnknownWordError as error:
-            missing.append(error.args[0])
+            missing.append(error.word)
         else:
             kept.append(utterance)
     return kept, missing

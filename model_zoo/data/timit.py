@@ -4,7 +4,9 @@
 LDC93S1 is `TRAIN|TEST/DRn/SPEAKER/SENTENCE.{WAV,PHN,TXT,WRD}`, upper or lower case in any part,
 SPHERE or RIFF; the folder that holds TRAIN and TEST may lie up to two levels below the one given.
 NLTK's sample is `drN-SPEAKER/SENTENCE.{wav,phn,txt,wrd}`. The two SA sentences, the same for all
-speakers, are left out.
+speakers, are left out. In the most spread copies a recording is there as SPHERE in `X.WAV` and as
+RIFF in `X.WAV.wav`, or as the latter only, or in another case than its labels: one of the two is
+read.
 
 Splits are by speaker. LDC93S1: its 462 training speakers, the 24 speakers of the core test set
 (LDC93S1, `DOC/TESTSET.DOC`) and the 50 development speakers of Halberstadt ("Heterogeneous
@@ -12,21 +14,19 @@ acoustic measurements and multiple classifiers for speech recognition", PhD thes
 list is that of Kaldi's recipe, `egs/timit/s5/conf/dev_spk.list`); TEST's other speakers belong to
 no split and are left out. A corpus of other speakers: of those in TEST, in the
 order of their names, the first, third... are `test` and the second, fourth... `dev`. NLTK's
-sample: `fold`.
+sample: `fold`. Where no split is asked for, all speakers of what is there are read.
 """
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from model_zoo.data.corpus import (
-    DataError,
-    Utterance,
-    audio_length,
-    check_labels,
-    partner,
-    sample_labels,
-)
+from model_zoo.data import labels
+from model_zoo.data.corpus import Broken, DataError, Options, Utterance, audio_length
+from model_zoo.data.listing import Listing, folders, stem
+from model_zoo.speech.files import MOST_TEXT_BYTES, FileError, read_bytes
 
 __all__ = ["CORE_TEST_SPEAKERS", "DEV_SPEAKERS", "fold", "is_corpus", "pairs", "read"]
 
@@ -49,53 +49,61 @@ DEV_SPEAKERS = frozenset(_DEV.split())
 _TRAIN_SPEAKERS = 462
 _BY_CHANCE = 3  # speakers of the standard splits whose names a made-up corpus may hit on
 _REPAIR = "carriage-returns"
+_WHOLE = Options()
 
 
-def read(name, folder, broken):
+def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> list[Utterance]:
     """The utterances of a corpus in TIMIT's layout, by split, speaker and sentence.
 
     Parameters
     ----------
-    name : str
+    name
         The corpus' name.
-    folder : pathlib.Path
-    broken : Broken
+    folder
+        It, or a folder around it.
+    broken
         Takes note of recordings that are left out.
+    options
+        How to read it.
 
     Raises
     ------
     DataError
-        Neither layout is there, or only half of one.
+        Neither layout is there, or splits are needed and only half of one is.
     """
     sample = _speaker_folders(folder, r"dr\d-\w+$")
     if sample:
-        utterances = [u for speaker in sample for u in _speaker(name, speaker, "", broken)]
-        return fold(utterances, 0)
-    root = _root(name, folder)
-    halves = {}
-    for part in ("train", "test"):
-        regions = _speaker_folders(_inside(root, part), r"dr\w+$")
-        halves[part] = [
-            speaker for region in regions for speaker in _speaker_folders(region, r"\w+$")
-        ]
-        if not halves[part]:
-            raise DataError(
-                f"corpus {name!r}: {str(_inside(root, part))!r} has no speakers; it must hold "
-                "DR1/SPEAKER/... as in LDC93S1"
-            )
-    split = _splits(
-        name, root, *({speaker.name.lower() for speaker in half} for half in halves.values())
-    )
+        utterances = [u for place in sample for u in _speaker(name, place, broken, options)]
+        return fold(utterances, 0) if options.splits else utterances
+    root = _root(name, folder, options.splits)
+    halves = {part: _half(name, root, part, options.splits) for part in ("train", "test")}
+    split = {}
+    if options.splits:
+        names = ({place.name.lower() for place in half} for half in halves.values())
+        split = _splits(name, root, *names)
     return [
-        utterance
+        replace(utterance, split=split.get(utterance.speaker, ""))
         for half in halves.values()
-        for speaker in half
-        if speaker.name.lower() in split
-        for utterance in _speaker(name, speaker, split[speaker.name.lower()], broken)
+        for place in half
+        if place.name.lower() in split or not options.splits
+        for utterance in _speaker(name, place, broken, options)
     ]
 
 
-def is_corpus(folder):
+def _half(name: str, root: Path, part: str, needed: bool) -> list[Path]:
+    """The speakers' folders in TRAIN or TEST."""
+    place = _inside(root, part)
+    regions = _speaker_folders(place, r"dr\w+$") if place is not None else []
+    speakers = [speaker for region in regions for speaker in _speaker_folders(region, r"\w+$")]
+    if not speakers and needed:
+        raise DataError(
+            f"corpus {name!r}: {str(place)!r} has no speakers; it must hold DR1/SPEAKER/... as in "
+            "LDC93S1"
+        )
+    return speakers
+
+
+def is_corpus(folder: Path) -> bool:
     """Whether a folder holds a half of LDC93S1, or a folder `TIMIT` that does."""
     return any(
         _inside(place, part)
@@ -105,21 +113,16 @@ def is_corpus(folder):
     )
 
 
-def _inside(folder, name):
-    return next(
-        (p for p in sorted(folder.iterdir()) if p.is_dir() and p.name.lower() == name), None
-    )
+def _inside(folder: Path, name: str) -> Path | None:
+    return next((place for place in folders(folder) if place.name.lower() == name), None)
 
 
-def _speaker_folders(folder, pattern):
-    return sorted(
-        (p for p in folder.iterdir() if p.is_dir() and re.match(pattern, p.name.lower())),
-        key=lambda p: p.name.lower(),
-    )
+def _speaker_folders(folder: Path, pattern: str) -> list[Path]:
+    return [place for place in folders(folder) if re.match(pattern, place.name.lower())]
 
 
-def _root(name, folder):
-    """The folder that holds TRAIN and TEST: the one given, or up to two levels below."""
+def _root(name: str, folder: Path, both: bool) -> Path:
+    """The folder that holds TRAIN and TEST, or one of them: the one given, or up to two below."""
     halves = []
     level = [folder]
     for _ in range(3):
@@ -128,7 +131,9 @@ def _root(name, folder):
             if len(there) == 2:
                 return candidate
             halves += [(candidate, part) for part in there]
-        level = [p for parent in level for p in sorted(parent.iterdir()) if p.is_dir()]
+        level = [place for parent in level for place in folders(parent)]
+    if halves and not both:
+        return halves[0][0]
     if halves:
         candidate, part = halves[0]
         missing = "TEST" if part == "train" else "TRAIN"
@@ -142,48 +147,59 @@ def _root(name, folder):
     )
 
 
-def _speaker(name, folder, split, broken):
-    recordings = sorted(
-        (p for p in folder.iterdir() if p.suffix.lower() == ".wav"), key=lambda p: p.stem.lower()
-    )
-    if not recordings:
+def _speaker(name: str, folder: Path, broken: Broken, options: Options) -> list[Utterance]:
+    listing = Listing(folder, deep=False)
+    copies: dict[str, list[Path]] = defaultdict(list)
+    for path in listing.with_extension({".wav"}):
+        copies[stem(path).lower()].append(path)
+    if not copies:
         broken.note(folder, "the speaker's folder has no recordings; it must hold .wav files")
         return []
-    labelled = {p.stem.lower() for p in folder.iterdir() if p.suffix.lower() == ".phn"}
-    for stem in sorted(labelled - {p.stem.lower() for p in recordings}):
-        broken.note(folder / f"{stem}.wav", "no such file, but its .phn is there")
+    labelled = {path.stem.lower() for path in listing.with_extension({".phn"})}
+    for sentence in sorted(labelled - copies.keys()):
+        broken.note(folder / f"{sentence}.wav", "no such file, but its .phn is there")
     utterances = []
-    for path in recordings:
-        stem = path.stem.lower()
-        if stem.startswith("sa"):
+    for sentence, paths in sorted(copies.items()):
+        if sentence.startswith("sa"):
             continue
-        try:
-            labels = sample_labels(_partner_text(path, ".phn"))
-            check_labels(labels, audio_length(path))
-            text = _text(path)
-        except ValueError as error:
-            broken.note(path, error)
-            continue
-        speaker = folder.name.lower()
-        utterances.append(Utterance(name, speaker, stem, path, text, split, labels, _REPAIR))
+        reasons = []
+        for path in sorted(paths, key=lambda p: (stem(p) != p.stem, p)):
+            try:
+                phones, text = _sentence(path, listing, options)
+            except FileError as error:
+                reasons.append((path, error))
+                continue
+            speaker = folder.name.lower()
+            utterances.append(Utterance(name, speaker, sentence, path, text, "", phones, _REPAIR))
+            break
+        else:  # no copy can be used: the first one's reason says why
+            broken.note(*reasons[0])
     return utterances
 
 
-def _partner_text(path, extension):
-    found = partner(path, extension)
-    if found is None:
-        raise ValueError(f"has no {extension} file beside it; each recording needs one")
-    return found.read_text(encoding="latin-1")
-
-
-def _text(path):
-    fields = _partner_text(path, ".txt").split(maxsplit=2)
+def _sentence(
+    path: Path, listing: Listing, options: Options
+) -> tuple[tuple[labels.Label, ...], str]:
+    """The labels and the text of a recording."""
+    phones = labels.sample_labels(_partner_text(path, listing, ".phn"))
+    if options.phone_map:
+        phones = labels.ours(phones, options.phone_map)
+    labels.check_labels(phones, audio_length(path, options.listen))
+    fields = _partner_text(path, listing, ".txt").split(maxsplit=2)
     if len(fields) < 3:
-        raise ValueError("its .txt must be first sample, end sample and the sentence")
-    return fields[2].strip()
+        raise FileError("its .txt must be first sample, end sample and the sentence")
+    return phones, fields[2].strip()
 
 
-def _splits(corpus, root, train, test):
+def _partner_text(path: Path, listing: Listing, extension: str) -> str:
+    found = listing.partner(path, extension)
+    if found is None:
+        raise FileError(f"has no {extension} file beside it; each recording needs one")
+    # LDC93S1 is ASCII; a copy's stray byte in a sentence is no reason to refuse it.
+    return read_bytes(found, MOST_TEXT_BYTES).decode("latin-1")
+
+
+def _splits(corpus: str, root: Path, train: set[str], test: set[str]) -> dict[str, str]:
     """Splits by speaker; `train` and `test` are the names in TRAIN and TEST."""
     both = sorted(train & test)
     if both:
@@ -207,17 +223,13 @@ def _splits(corpus, root, train, test):
     return split | dict.fromkeys(DEV_SPEAKERS, "dev")
 
 
-def pairs(utterances):
+def pairs(utterances: Sequence[Utterance]) -> list[tuple[str, ...]]:
     """Speakers in pairs, for a cross-validation: a woman and a man as far as possible.
 
     The sex is TIMIT's: the first letter of the speaker's name ("f", "m"; behind a dialect region
     and a dash in NLTK's sample). Women and men are paired in the order of their names, so pairs
     are mostly of the same dialect; who is left over is paired in the same order. An odd speaker
     out is alone.
-
-    Returns
-    -------
-    list of tuple of str
     """
     waiting = defaultdict(list)
     for speaker in sorted({u.speaker for u in utterances}):
@@ -228,7 +240,7 @@ def pairs(utterances):
     return mixed + [tuple(rest[i : i + 2]) for i in range(0, len(rest), 2)]
 
 
-def fold(utterances, number):
+def fold(utterances: Sequence[Utterance], number: int) -> list[Utterance]:
     """The utterances with the splits of one fold of the cross-validation over `pairs`.
 
     Pair `number` is `test`, the next one (the first behind the last) `dev`, the rest `train`.
@@ -242,7 +254,7 @@ def fold(utterances, number):
     if len(speakers) < 3:
         raise DataError(
             f"{len(speakers)} speaker pairs are too few for a cross-validation; at least 3 are "
-            "needed, to train, tune and test on"
+            "needed, to train, tune and test on, unless all recordings are taken (--split all)"
         )
     if not 0 <= number < len(speakers):
         raise DataError(

@@ -65,9 +65,16 @@ _SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
 
 
 class UnknownWordError(PlosiveError):
-    """A word that the pronouncing dictionary does not hold."""
+    """A word that the pronouncing dictionary does not hold.
 
-    def __init__(self, word):
+    Attributes
+    ----------
+    word
+        In lower case.
+    """
+
+    def __init__(self, word: str) -> None:
+        self.word = word
         super().__init__(f"{word!r} is not in the pronouncing dictionary")
 
 
