@@ -35,6 +35,7 @@ from flows.speech.reference import forced_alignment, reference_phones
 from golden_model import Network, cycle_laws, random_features
 from hw.config import AcceleratorConfig, preset
 from hw.errors import PlosiveError
+from model_zoo.data import corpus
 from model_zoo.speech import phones
 
 SMALL = AcceleratorConfig(
@@ -133,6 +134,60 @@ def test_a_network_that_torch_cannot_hold_is_shown_without_that_rung(
     assert cli.run(["report", str(folder)]) == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "torch cannot train these weights: w_out holds -8" in page
+
+
+@pytest.fixture
+def nothing_beside(tmp_path, monkeypatch) -> Path:
+    """A working directory without speech data and PDKs, as beside a fresh clone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PLOSIVE_DATA", raising=False)
+    monkeypatch.setattr(corpus, "PROJECT", tmp_path / "plosive")
+    monkeypatch.setenv("PDK_ROOT", str(tmp_path / "no-pdks"))
+    return tmp_path
+
+
+def test_a_demo_with_nothing_beside_it_ends_with_a_report(
+    nothing_beside, monkeypatch, network_files, capsys
+):
+    monkeypatch.setattr(demo, "cosimulate", _golden)
+    assert cli.run(["demo", "--network", str(network_files[2])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = "I suppose you wonder why she is coming up here."
+    assert f"said       {words}" in lines
+    [area] = [line for line in lines if line.startswith("area ")]
+    assert re.fullmatch(r"area       [\d,]+ gates of no process, and [\d,]+ bits of memory", area)
+    [power] = [line for line in lines if line.startswith("power ")]
+    assert "its gates have no energies" in power
+    assert lines[-1] == "report: build/report.html"
+    page = _Page((nothing_beside / "build" / "report.html").read_text())
+    assert words in page.text
+    assert "reference" in page.figures  # its words are known, so its phones are placed
+
+
+@pytest.mark.usefixtures("nothing_beside")
+def test_the_shipped_sentence_is_held_out_of_training_and_says_its_licence():
+    shipped = demo.shipped_sentence()
+    assert shipped.split == "test"
+    assert "CC0 1.0" in (shipped.path.parent / "README.md").read_text()
+    assert shipped.path.stat().st_size < 100_000
+    assert 2 < soundfile.info(shipped.path).duration < 4
+
+
+def test_a_data_folder_comes_before_the_shipped_sentence(nothing_beside, monkeypatch):
+    own = nothing_beside / "shared" / "data" / "kathleen"
+    own.mkdir(parents=True)
+    _voice(own / "arctic_a0020.wav")
+    (own / "prompts.tsv").write_text("arctic_a0020\tOne more sentence.\n")
+    assert demo.sentence(None).text == "One more sentence."  # found beside the project
+    elsewhere = own.parent.rename(nothing_beside / "elsewhere")
+    assert demo.sentence(None) == demo.shipped_sentence()
+    assert demo.sentence(elsewhere).text == "One more sentence."
+    monkeypatch.setenv("PLOSIVE_DATA", str(elsewhere))
+    assert demo.sentence(None).text == "One more sentence."
+    # What the user names is never replaced in silence.
+    monkeypatch.setenv("PLOSIVE_DATA", str(nothing_beside / "gone"))
+    with pytest.raises(PlosiveError, match=r"no sentence to play: data folder '.*gone' does not"):
+        demo.sentence(None)
 
 
 def _change(folder: Path, change) -> None:
