@@ -155,9 +155,8 @@ def test_a_demo_with_nothing_beside_it_ends_with_a_report(
     words = "I suppose you wonder why she is coming up here."
     assert f"said       {words}" in lines
     [area] = [line for line in lines if line.startswith("area ")]
-    assert re.fullmatch(r"area       [\d,]+ gates of no process, and [\d,]+ bits of memory", area)
-    [power] = [line for line in lines if line.startswith("power ")]
-    assert "its gates have no energies" in power
+    assert re.fullmatch(r"area       [\d,]+ generic gates and [\d,]+ bits of memory", area)
+    assert "power      not measured: the PDK ihp-sg13g2 is not installed" in lines
     assert lines[-1] == "report: build/report.html"
     page = _Page((nothing_beside / "build" / "report.html").read_text())
     assert words in page.text
@@ -341,7 +340,7 @@ def test_spectrogram_is_the_recording(build):
 def test_tables_are_the_figures_of_the_run(build):
     page, held = _read(build), record.read(build)
     figures, run = held.figures, held.figures["simulation"]
-    cycles = page.rows("Cycles of a frame by phase")
+    cycles = page.rows("Cycles per frame by phase")
     assert cycles.pop("Phase")[0] == "This recording"
     for phase, value in run["phases"].items():
         expected = [value]
@@ -672,7 +671,7 @@ def test_area_without_process_is_in_cells(build, capsys, tmp_path):
     assert rows["Block"] == ["Flip-flops", "Cells"]
     total = json.loads(text)["total"]
     assert rows["total"] == [f"{total['flip_flops']:,}", f"{total['cells']:,}"]
-    assert f"{total['cells']:,} gates" in page.text
+    assert f"{total['cells']:,} generic gates" in page.text
 
 
 def _demo(folder, network_file, **options) -> demo.Demo:
@@ -696,10 +695,13 @@ def test_without_a_pdk_the_demo_counts_gates(monkeypatch, tmp_path, network_file
     assert "figure-power" not in page.figures
     assert "Of another configuration" not in page.text
     cells = shown.figures["costs"]["area"]["total"]["cells"]
-    assert f"{cells:,} gates of no process" in page.text
+    assert f"{cells:,} generic gates, of no process in particular" in page.text
     lines = demo.report(shown)
-    assert any(f"area       {cells:,} gates" in str(line) for line in lines)
-    assert any("power      not measured: --pdk is 'generic'" in str(line) for line in lines)
+    assert any(f"area       {cells:,} generic gates" in str(line) for line in lines)
+    assert any(
+        "power      not measured: the PDK ihp-sg13g2 is not installed" in str(line)
+        for line in lines
+    )
     assert sorted(path.name for path in folder.iterdir()) == [
         *("area.json", "demo.json", "demo.npz", "report.html", "synthesis")
     ]
@@ -813,7 +815,7 @@ def test_power_is_drawn_where_it_was_measured(build):
     page = _read(build)
     assert {"figure-power", "figure-clocks"} <= page.figures.keys()
     assert page.rows("Power by block") == {
-        "Block": ["nJ a frame", "Dynamic, uW", "Leakage, uW", "Total, uW"],
+        "Block": ["nJ per frame", "Dynamic, uW", "Leakage, uW", "Total, uW"],
         "pe set 0": ["24", "2.4", "2", "4.4"],
         "readout memory 0": ["24", "2.4", "1.75", "4.15"],  # its macros and what is around them
         "top level": ["1", "0.1", "0.5", "0.6"],
@@ -821,12 +823,12 @@ def test_power_is_drawn_where_it_was_measured(build):
         "total": ["50", "5", "4.25", "9.25"],
     }
     assert page.rows("Power in real time") == {
-        "Clock": ["Logic", "Memories", "Clock without work", "Leakage", "Total"],
+        "Clock": ["Logic", "Memories", "Idle clock", "Leakage", "Total"],
         "Stopped between frames": ["3", "2", "0", "4.25", "9.25"],
         "1 MHz, always running": ["3", "2", "120", "4.25", "129"],
     }
     assert page.rows("Accumulations")["of a dense machine"] == ["100,000", "1.08", "2.16"]
-    assert "Mind: an estimate; not comparable." in page.text
+    assert "Note: an estimate; not comparable." in page.text
     assert "of another configuration" not in page.text.lower()
     # Its run is one of the netlist, whose logits were compared.
     rung = page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"]
