@@ -35,6 +35,7 @@ from flows.speech.reference import forced_alignment, reference_phones
 from golden_model import Network, cycle_laws, random_features
 from hw.config import AcceleratorConfig, preset
 from hw.errors import PlosiveError
+from model_zoo.data import corpus
 from model_zoo.speech import phones
 
 SMALL = AcceleratorConfig(
@@ -133,6 +134,59 @@ def test_a_network_that_torch_cannot_hold_is_shown_without_that_rung(
     assert cli.run(["report", str(folder)]) == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "torch cannot train these weights: w_out holds -8" in page
+
+
+@pytest.fixture
+def nothing_beside(tmp_path, monkeypatch) -> Path:
+    """A working directory without speech data and PDKs, as beside a fresh clone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PLOSIVE_DATA", raising=False)
+    monkeypatch.setattr(corpus, "PROJECT", tmp_path / "plosive")
+    monkeypatch.setenv("PDK_ROOT", str(tmp_path / "no-pdks"))
+    return tmp_path
+
+
+def test_a_demo_with_nothing_beside_it_ends_with_a_report(
+    nothing_beside, monkeypatch, network_files, capsys
+):
+    monkeypatch.setattr(demo, "cosimulate", _golden)
+    assert cli.run(["demo", "--network", str(network_files[2])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = "I suppose you wonder why she is coming up here."
+    assert f"said       {words}" in lines
+    [area] = [line for line in lines if line.startswith("area ")]
+    assert re.fullmatch(r"area       [\d,]+ generic gates and [\d,]+ bits of memory", area)
+    assert "power      not measured: the PDK ihp-sg13g2 is not installed" in lines
+    assert lines[-1] == "report: build/report.html"
+    page = _Page((nothing_beside / "build" / "report.html").read_text())
+    assert words in page.text
+    assert "reference" in page.figures  # its words are known, so its phones are placed
+
+
+@pytest.mark.usefixtures("nothing_beside")
+def test_the_shipped_sentence_is_held_out_of_training_and_says_its_licence():
+    shipped = demo.shipped_sentence()
+    assert shipped.split == "test"
+    assert "CC0 1.0" in (shipped.path.parent / "README.md").read_text()
+    assert shipped.path.stat().st_size < 100_000
+    assert 2 < soundfile.info(shipped.path).duration < 4
+
+
+def test_a_data_folder_comes_before_the_shipped_sentence(nothing_beside, monkeypatch):
+    own = nothing_beside / "shared" / "data" / "kathleen"
+    own.mkdir(parents=True)
+    _voice(own / "arctic_a0020.wav")
+    (own / "prompts.tsv").write_text("arctic_a0020\tOne more sentence.\n")
+    assert demo.sentence(None).text == "One more sentence."  # found beside the project
+    elsewhere = own.parent.rename(nothing_beside / "elsewhere")
+    assert demo.sentence(None) == demo.shipped_sentence()
+    assert demo.sentence(elsewhere).text == "One more sentence."
+    monkeypatch.setenv("PLOSIVE_DATA", str(elsewhere))
+    assert demo.sentence(None).text == "One more sentence."
+    # What the user names is never replaced in silence.
+    monkeypatch.setenv("PLOSIVE_DATA", str(nothing_beside / "gone"))
+    with pytest.raises(PlosiveError, match=r"no sentence to play: data folder '.*gone' does not"):
+        demo.sentence(None)
 
 
 def _change(folder: Path, change) -> None:
@@ -286,7 +340,7 @@ def test_spectrogram_is_the_recording(build):
 def test_tables_are_the_figures_of_the_run(build):
     page, held = _read(build), record.read(build)
     figures, run = held.figures, held.figures["simulation"]
-    cycles = page.rows("Cycles of a frame by phase")
+    cycles = page.rows("Cycles per frame by phase")
     assert cycles.pop("Phase")[0] == "This recording"
     for phase, value in run["phases"].items():
         expected = [value]
@@ -617,7 +671,7 @@ def test_area_without_process_is_in_cells(build, capsys, tmp_path):
     assert rows["Block"] == ["Flip-flops", "Cells"]
     total = json.loads(text)["total"]
     assert rows["total"] == [f"{total['flip_flops']:,}", f"{total['cells']:,}"]
-    assert f"{total['cells']:,} gates" in page.text
+    assert f"{total['cells']:,} generic gates" in page.text
 
 
 def _demo(folder, network_file, **options) -> demo.Demo:
@@ -641,10 +695,13 @@ def test_without_a_pdk_the_demo_counts_gates(monkeypatch, tmp_path, network_file
     assert "figure-power" not in page.figures
     assert "Of another configuration" not in page.text
     cells = shown.figures["costs"]["area"]["total"]["cells"]
-    assert f"{cells:,} gates of no process" in page.text
+    assert f"{cells:,} generic gates, of no process in particular" in page.text
     lines = demo.report(shown)
-    assert any(f"area       {cells:,} gates" in str(line) for line in lines)
-    assert any("power      not measured: --pdk is 'generic'" in str(line) for line in lines)
+    assert any(f"area       {cells:,} generic gates" in str(line) for line in lines)
+    assert any(
+        "power      not measured: the PDK ihp-sg13g2 is not installed" in str(line)
+        for line in lines
+    )
     assert sorted(path.name for path in folder.iterdir()) == [
         *("area.json", "demo.json", "demo.npz", "report.html", "synthesis")
     ]
@@ -758,7 +815,7 @@ def test_power_is_drawn_where_it_was_measured(build):
     page = _read(build)
     assert {"figure-power", "figure-clocks"} <= page.figures.keys()
     assert page.rows("Power by block") == {
-        "Block": ["nJ a frame", "Dynamic, uW", "Leakage, uW", "Total, uW"],
+        "Block": ["nJ per frame", "Dynamic, uW", "Leakage, uW", "Total, uW"],
         "pe set 0": ["24", "2.4", "2", "4.4"],
         "readout memory 0": ["24", "2.4", "1.75", "4.15"],  # its macros and what is around them
         "top level": ["1", "0.1", "0.5", "0.6"],
@@ -766,12 +823,12 @@ def test_power_is_drawn_where_it_was_measured(build):
         "total": ["50", "5", "4.25", "9.25"],
     }
     assert page.rows("Power in real time") == {
-        "Clock": ["Logic", "Memories", "Clock without work", "Leakage", "Total"],
+        "Clock": ["Logic", "Memories", "Idle clock", "Leakage", "Total"],
         "Stopped between frames": ["3", "2", "0", "4.25", "9.25"],
         "1 MHz, always running": ["3", "2", "120", "4.25", "129"],
     }
     assert page.rows("Accumulations")["of a dense machine"] == ["100,000", "1.08", "2.16"]
-    assert "Mind: an estimate; not comparable." in page.text
+    assert "Note: an estimate; not comparable." in page.text
     assert "of another configuration" not in page.text.lower()
     # Its run is one of the netlist, whose logits were compared.
     rung = page.rows("Rungs")["golden model = netlist in ihp-sg13g2 cells"]

@@ -62,12 +62,13 @@ def measure(network: Network, features: np.ndarray, build_dir: Path) -> dict[str
         (build_dir / f"{name}.json").unlink(missing_ok=True)
     config = network.config
     hashes = {"configuration_hash": config.config_hash, "network_hash": config.network_hash}
-    netlist = synthesize(
-        config, find_pdk(_PDK if is_installed(_PDK) else "generic"), build_dir=build_dir
-    )
+    installed = is_installed(_PDK)
+    netlist = synthesize(config, find_pdk(_PDK if installed else "generic"), build_dir=build_dir)
     area = {**hashes, **area_figures(netlist)}
     _keep(build_dir / "area.json", area)
     shown: dict[str, Any] = {"area": {name: area[name] for name in ("pdk", "total", "memory_bits")}}
+    if not installed:
+        return {**shown, "power": {"missing": f"the PDK {_PDK} is not installed"}}
     try:
         check_power(netlist.pdk)
         toolchain.find("sta")
@@ -142,8 +143,7 @@ def words(costs: dict[str, Any]) -> tuple[str, str]:
         )
     else:
         said = (
-            f"{area['total']['cells']:,} gates of no process, and {area['memory_bits']:,} bits "
-            "of memory"
+            f"{area['total']['cells']:,} generic gates and {area['memory_bits']:,} bits of memory"
         )
     if "missing" in power:
         return said, f"not measured: {power['missing']}"

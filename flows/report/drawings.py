@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of the report as inline SVG.
 
-Positions along a figure are percentages and text is not scaled, so a figure fits any width and
-stays readable; only rasters and curves are stretched. Colours are classes of the page's style
-sheet, which has a light, a dark and a printed form.
+Positions along a figure are percentages and text is not scaled, so figures fit any width and stay
+readable; only rasters and curves are stretched. Colours are classes in the page's style sheet,
+which has a light, a dark and a print version.
 """
 
 import base64
@@ -19,10 +19,10 @@ from PIL import Image
 
 __all__ = ["Bar", "Cell", "Part", "bars", "curves", "heat", "raster", "strip", "tiles", "time_axis"]
 
-# Dark to light, evenly in lightness, through hues that colour-blind people tell apart.
+# Dark to light in even steps of lightness, through hues that colour-blind readers tell apart.
 _RAMP = ("#0b1633", "#123c69", "#0072b2", "#3f9fc4", "#9ccb86", "#f0e442", "#fffbe0")
 
-# Pixels: widths of a figure on paper and on a phone, and what a letter and a line of them take.
+# Pixels: width of a figure on paper and on a phone, width of a letter, height of a line.
 _WIDE, _PHONE = 680, 320
 _LETTER, _LINE = 7.5, 17
 
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar with its words above it; `band` is a published range, as shares of the width."""
+    """A bar with its label above it; `band` is a published range, as shares of the width."""
 
     label: str
     value: str
@@ -49,7 +49,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A named stretch of time, as shares of the axis."""
+    """A named interval of time, as shares of the axis."""
 
     start: float
     end: float
@@ -90,7 +90,7 @@ def heat(
     columns
         Frames of the whole axis.
     grid
-        Where vertical lines stand, as shares of the width.
+        Positions of the vertical lines, as shares of the width.
     """
     low, high = np.percentile(values, [1, 99.5])
     levels = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
@@ -146,7 +146,7 @@ def curves(title: str, values: np.ndarray, columns: int, row: int, grid: Sequenc
 
 
 def strip(title: str, cells: Sequence[Cell]) -> Markup:
-    """Named stretches of time; names stand on two lines in turn, so that short ones fit."""
+    """Named intervals of time; names alternate between two lines, so that short ones fit."""
     boxes, names = [], []
     for number, cell in enumerate(cells):
         boxes.append(
@@ -155,7 +155,7 @@ def strip(title: str, cells: Sequence[Cell]) -> Markup:
             )
         )
         middle = (cell.start + cell.end) / 2
-        # Names at the ends would stand out of the figure.
+        # Centred names at the ends would stick out of the figure.
         anchor = "start" if middle < 0.01 else "end" if middle > 0.99 else "middle"
         x = {"start": 0, "end": 1}.get(anchor, middle)
         names.append(
@@ -168,7 +168,7 @@ def strip(title: str, cells: Sequence[Cell]) -> Markup:
 
 
 def time_axis(ticks: Sequence[tuple[float, str]]) -> Markup:
-    """Names of the grid's lines: shares of the width, and texts."""
+    """Labels of the grid lines, given as shares of the width and texts."""
     body = [
         Markup('<text x="{}" y="14" text-anchor="middle">{}</text>').format(_share(x), text)
         for x, text in ticks
@@ -179,7 +179,7 @@ def time_axis(ticks: Sequence[tuple[float, str]]) -> Markup:
 
 
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
-    """Bars below each other, each with its words and its value above it."""
+    """Bars one below the other, each with its label and value above it."""
     pitch, thick = 44, 15
     body = []
     for number, bar in enumerate(rows):
@@ -225,12 +225,12 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
 
 
 def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) -> Markup:
-    """A treemap: areas are proportional to values.
+    """A treemap, with areas proportional to the values.
 
     Parameters
     ----------
     values
-        By name: the value, the value in words, and the class that colours it.
+        By name: the value, its text, and the class that colours the tile.
     """
     order = sorted(values, key=lambda name: (-values[name][0], name))
     order = [name for name in order if values[name][0] > 0]
@@ -247,7 +247,7 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
                 _share(x), _share(y), _share(w), _share(h), name, words
             )
         )
-        # Words that fit on a phone, or else on paper; the table has those that do not.
+        # The name goes in if it fits on a phone, or else on paper; the table lists every name.
         for width, kind in ((_PHONE, "inside"), (_WIDE, "inside narrow")):
             letters = int((w * width - 10) / _LETTER)
             lines = [*textwrap.wrap(name, max(letters, 1), break_long_words=False), words]
@@ -264,10 +264,10 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
 
 
 def _squares(values: list[float]) -> list[tuple[float, float, float, float]]:
-    """Rectangles (x, y, width, height) in the unit square with areas as the falling values.
+    """Rectangles (x, y, width, height) in the unit square, with areas in proportion to `values`.
 
-    A list is cut where the halves weigh about the same, across the longer side of a figure that
-    is about twice as wide as high.
+    `values` fall. A list is split into two of about the same sum, across the longer side of a
+    figure that is about twice as wide as high.
     """
 
     def place(part: list[float], x: float, y: float, w: float, h: float) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`plosive report`: what a demo showed, as one HTML page that needs nothing else.
+"""`plosive report`: the results of a demo as one self-contained HTML page.
 
-The page is drawn from `demo.json` and `demo.npz` of the build folder, and from `netlist.json`,
-`area.json` and `power.json` where they are there. The same files give the same bytes.
+The page is drawn from `demo.json` and `demo.npz` in the build folder and, where they exist, from
+`netlist.json`, `area.json` and `power.json`. The same files give the same bytes.
 """
 
 from collections.abc import Iterator
@@ -32,22 +32,22 @@ _PUBLISHED_INPUT = 0.57
 _PUBLISHED_SPIKES = (0.60, 0.71)
 
 _FRAME_S = 0.01
-_LEAD_S = 0.0075  # from the recording's beginning to the 10 ms that frame 0 stands for
-_PHONE_ROWS = 24  # of the posteriors, at most
+_LEAD_S = 0.0075  # from the start of the recording to the 10 ms that frame 0 stands for
+_PHONE_ROWS = 24  # rows of the posteriors at most
 _RASTER = (
-    " Each of the {} rows is a neuron and each mark a spike in one frame; what is empty is work "
+    " Each of the {} rows is a neuron and each mark is a spike in one frame; empty places are work "
     "that can be skipped."
 )
 _STRONG = 0.5  # posterior from which a phone gets a row even if it is never the strongest
 
 
 def write(folder: Path, output: Path | None = None) -> Path:
-    """Write the page of a build folder, into the folder unless `output` names a file.
+    """Write the page of a build folder to `report.html` in it, or to `output`.
 
     Raises
     ------
     PlosiveError
-        The folder holds no run, a file in it is damaged, or the page cannot be written.
+        The folder holds no demo, a file in it is damaged, or the page cannot be written.
     """
     held = record.read(folder)
     sections = {}
@@ -71,7 +71,7 @@ def write(folder: Path, output: Path | None = None) -> Path:
 
 @contextmanager
 def _complete(path: Path, writer: str) -> Iterator[None]:
-    """Turn a missing or odd figure into a line on the file."""
+    """Report a missing or malformed figure as one line that names the file."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, jinja2.UndefinedError) as error:
@@ -88,7 +88,7 @@ def page(
     area: dict[str, Any] | None = None,
     power: dict[str, Any] | None = None,
 ) -> str:
-    """The page as HTML; a part that is None was not measured."""
+    """The page as HTML; None for a part that was not measured."""
     figures = held.figures
     run = figures["simulation"]
     environment = jinja2.Environment(
@@ -124,7 +124,7 @@ def _number(value: float | None) -> str:
 
 
 def _small(value: float) -> str:
-    """Three digits that count, more before the point if need be."""
+    """Three significant digits, or all the digits of the integer part if it has more."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -140,7 +140,7 @@ def _percent(share: float) -> str:
 
 
 class _Axis:
-    """Time as shares of the width: it begins with frame 0 and ends with the last one."""
+    """Time as a share of the width, from the start of frame 0 to the end of the last frame."""
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
@@ -159,7 +159,7 @@ class _Axis:
 
 
 def _phones(figures: dict[str, Any]) -> dict[str, Any]:
-    """Recognised and reference phones, each recognised one marked if the reference agrees."""
+    """Recognised and reference phones; each recognised one says whether the reference agrees."""
     from model_zoo.speech.phones import fold
 
     def class_of(phone: str) -> str:
@@ -186,31 +186,43 @@ def _phones(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lanes(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dict[str, Any]]:
-    """The figures on the time axis: an id, a caption, what stands beside it, the picture."""
-    log_mel = held.arrays["log_mel"]
-    lanes = [
-        {
-            "id": "spectrogram",
-            "name": "Spectrogram",
-            "caption": f"What the network hears: the energy in {log_mel.shape[1]} mel bands from "
-            "low (bottom) to high frequencies (top) every 10 ms; brighter is louder.",
-            "beside": ["high", "low"],
-            "picture": drawings.heat(
-                "Log-mel spectrogram of the recording", log_mel.T, axis.frames, 140, axis.grid
-            ),
-        }
+    """The pictures on the time axis: id, name, caption, labels on the left and the picture."""
+    return [
+        _spectrogram(held, axis),
+        *_rasters(held, axis),
+        _posteriors(held, axis),
+        *_phone_strips(held, axis, phones),
     ]
+
+
+def _spectrogram(held: Record, axis: _Axis) -> dict[str, Any]:
+    log_mel = held.arrays["log_mel"]
+    return {
+        "id": "spectrogram",
+        "name": "Spectrogram",
+        "caption": f"What the network hears: the energy in {log_mel.shape[1]} mel bands every "
+        "10 ms, low frequencies at the bottom; brighter is louder.",
+        "beside": ["high", "low"],
+        "picture": drawings.heat(
+            "Log-mel spectrogram of the recording", log_mel.T, axis.frames, 140, axis.grid
+        ),
+    }
+
+
+def _rasters(held: Record, axis: _Axis) -> list[dict[str, Any]]:
+    """A raster of spikes for each layer and time step; the first caption explains them all."""
     steps = held.figures["configuration"]["time_steps"]
+    found = []
     for layer, zeros in enumerate(held.figures["simulation"]["sparsity"]["layers"]):
         spikes = held.arrays[f"spikes_{layer}"]
+        neurons = spikes.shape[2]
         for step in range(steps):
-            neurons = spikes.shape[2]
-            lanes.append(
+            caption = f"No spike in {_percent(zeros['time_steps'][step])} of the places."
+            found.append(
                 {
                     "id": f"spikes-{layer}-{step}",
                     "name": f"Spikes of layer {layer}, time step {step}",
-                    "caption": f"{_percent(zeros['time_steps'][step])} of the places are empty."
-                    + ("" if layer or step else _RASTER.format(neurons)),
+                    "caption": caption if found else caption + _RASTER.format(neurons),
                     "beside": ["neuron 0", f"{neurons - 1}"],
                     "picture": drawings.raster(
                         f"Spike raster of layer {layer}, time step {step}",
@@ -220,64 +232,68 @@ def _lanes(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dict[str, 
                     ),
                 }
             )
+    return found
+
+
+def _posteriors(held: Record, axis: _Axis) -> dict[str, Any]:
     rows, left_out = _strongest(held.arrays["posteriors"])
-    more = f" {left_out} weaker phones are left out." if left_out else ""
-    lanes.append(
-        {
-            "id": "posteriors",
-            "name": "Phone posteriors",
-            "caption": "How sure the network is of each phone: the height of a curve is the "
-            f"phone's probability, a full row is certainty.{more}",
-            "beside": [name for name, _ in rows],
-            "picture": drawings.curves(
-                "Posterior probability of the strongest phones over time",
-                np.stack([shares for _, shares in rows]),
-                axis.frames,
-                18,
-                axis.grid,
-            ),
-        }
-    )
+    more = f" {left_out} weaker phones are not shown." if left_out else ""
+    return {
+        "id": "posteriors",
+        "name": "Phone posteriors",
+        "caption": "How sure the network is of each phone: the height of a curve is the "
+        f"phone's probability, and a full row is certainty.{more}",
+        "beside": [name for name, _ in rows],
+        "picture": drawings.curves(
+            "Posterior probability of the strongest phones over time",
+            np.stack([shares for _, shares in rows]),
+            axis.frames,
+            18,
+            axis.grid,
+        ),
+    }
 
-    def cells(found: list[dict[str, Any]]) -> list[Cell]:
-        kinds = {None: "plain", True: "same", False: "other"}
-        return [
-            Cell(axis.at(p["start"]), axis.at(p["end"]), p["phone"], kinds[p.get("same")])
-            for p in found
-            if axis.at(p["end"]) > axis.at(p["start"])
-        ]
 
-    compared = (
-        f" Filled cells ({phones['agree']} of {len(phones['heard'])}) name the same one of the 39 "
-        "scored phones as the reference at that time, dashed ones another."
-    )
+def _phone_strips(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dict[str, Any]]:
+    """Recognised and reference phones, each where there are any."""
+    strips = []
     if phones["heard"]:
+        caption = "What the decoder made of the logits."
+        if phones["reference"]:
+            caption += (
+                f" Filled cells ({phones['agree']} of {len(phones['heard'])}) agree with the "
+                "reference at that time on which of the 39 scored phones it is; dashed cells do "
+                "not."
+            )
         heard = phones["heard"] if phones["reference"] else held.figures["phones"]
-        lanes.append(
-            {
-                "id": "recognised",
-                "name": "Recognised phones",
-                "caption": "What the decoder made of the logits."
-                + (compared if phones["reference"] else ""),
-                "beside": [],
-                "picture": drawings.strip("Recognised phones over time", cells(heard)),
-            }
-        )
+        strips.append(_strip("recognised", "Recognised phones", caption, axis, heard))
     if phones["reference"]:
-        lanes.append(
-            {
-                "id": "reference",
-                "name": "Reference phones",
-                "caption": phones["source"],
-                "beside": [],
-                "picture": drawings.strip("Reference phones over time", cells(phones["reference"])),
-            }
+        strips.append(
+            _strip("reference", "Reference phones", phones["source"], axis, phones["reference"])
         )
-    return lanes
+    return strips
+
+
+def _strip(
+    name: str, title: str, caption: str, axis: _Axis, found: list[dict[str, Any]]
+) -> dict[str, Any]:
+    kinds = {None: "plain", True: "same", False: "other"}
+    cells = [
+        Cell(axis.at(p["start"]), axis.at(p["end"]), p["phone"], kinds[p.get("same")])
+        for p in found
+        if axis.at(p["end"]) > axis.at(p["start"])
+    ]
+    return {
+        "id": name,
+        "name": title,
+        "caption": caption,
+        "beside": [],
+        "picture": drawings.strip(f"{title} over time", cells),
+    }
 
 
 def _strongest(posteriors: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], int]:
-    """Phones that matter, in the order of their peaks, and how many were left out."""
+    """The strongest phones in the order of their peaks, and how many others were strong enough."""
     from model_zoo.speech.phones import PHONES
 
     winners = np.unique(posteriors.argmax(axis=1))
@@ -292,7 +308,7 @@ def _strongest(posteriors: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], in
 
 
 def _sparsity(zeros: dict[str, Any]) -> dict[str, Any]:
-    """Rows of name, share, published range; and their figure."""
+    """Rows (name, share, published range) and their figure."""
     rows = [("Input features, zero bits", zeros["input_zero_bits"], (_PUBLISHED_INPUT,) * 2)]
     for layer in zeros["layers"]:
         name = f"Layer {layer['layer']}"
@@ -313,7 +329,7 @@ def _sparsity(zeros: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
-    """Columns of cycles by phase, of this recording and of the reference; and their figure."""
+    """Cycles by phase, a column for this recording and for each reference, and their figure."""
     run = figures["simulation"]
     columns = [("This recording", run["phases"], run["cycles_per_frame"]["mean"])]
     for name, expected in figures["reference"].items():
@@ -333,14 +349,14 @@ def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
         bars.append(Bar(name, f"{_number(total)} cycles", parts))
     return {
         "columns": columns,
-        "picture": drawings.bars("Cycles of a frame by phase", bars),
+        "picture": drawings.bars("Cycles per frame by phase", bars),
         "colours": [(phase, phase) for phase in PHASES],
         "why": figures["reference"]["paper-t2"]["published"]["differences"],
     }
 
 
 def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
-    """Row reads and writes by memory, and the hidden reads of other ways to work."""
+    """Row reads and writes by memory, and hidden row reads under other schedules."""
     run = figures["simulation"]
     memories = [
         {
@@ -356,14 +372,14 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
     ways = run["hidden_row_reads_if"]
     if figures["configuration"]["time_steps"] > 1:
         rows = [
-            ("One fetch for both steps, as here", ways["parallel"]),
+            ("One fetch for both steps, as built", ways["parallel"]),
             ("One time step after the other", ways["serial"]),
             ("One after the other, zeros skipped", ways["serial_skipping"]),
             ("One fetch, skipped where neither spikes", ways["union_skipping"]),
         ]
     else:
         rows = [
-            ("Zeros skipped, as here", ways["serial_skipping"]),
+            ("Zeros skipped, as built", ways["serial_skipping"]),
             ("Nothing skipped", ways["parallel"]),
         ]
     most = max(reads for _, reads in rows) or 1
@@ -374,7 +390,7 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "memories": memories,
         "rows": rows,
-        "picture": drawings.bars("Row reads of the hidden memory in a frame", bars),
+        "picture": drawings.bars("Row reads of the hidden memory per frame", bars),
     }
 
 
@@ -382,7 +398,7 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _netlist(run: dict[str, Any]) -> dict[str, Any]:
-    """What `plosive simulate --netlist PDK --json` compared, as a rung of the ladder."""
+    """The comparison of `plosive simulate --netlist PDK --json` as a rung of the ladder."""
     counters, laws = run["counters"], run["counters_by_laws"]
     compared = (
         f"{run['frames']:,} frames, {run['compared_beats']:,} beats of logits, "
@@ -394,7 +410,7 @@ def _netlist(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _area(area: dict[str, Any]) -> dict[str, Any]:
-    """What `plosive area --json` found: in um2, or in cells where there is no PDK."""
+    """The result of `plosive area --json`, in um2 or, without a PDK, in cells."""
     blocks = [block for block in area["blocks"] if block["level"] == 1] or [
         {**area["total"], "block": area["unit"]}
     ]
@@ -421,18 +437,18 @@ def _area(area: dict[str, Any]) -> dict[str, Any]:
 
 
 def _block_name(block: dict[str, Any]) -> str:
-    """A block in words; what belongs to no block is "own" in the JSON."""
+    """Name of a block in words; "own" in the JSON is what belongs to no block."""
     return "top level" if block["block"] == "own" else block["block"].replace("_", " ")
 
 
 def _power(power: dict[str, Any]) -> dict[str, Any]:
-    """What `plosive power --json` found: by block and memory, and by clock."""
+    """The result of `plosive power --json`, by block and memory, and by clock."""
     per_uw = power["real_time"]["frames_per_s"] * 1e-3  # uW for a nJ a frame
     spent: dict[str, tuple[float, float]] = {}
     parts = [
         *((_block_name(block), block) for block in power["blocks"]),
         ("pins on the clock", {"nj": power["energy_per_frame_nj"]["clock_pins"], "leakage_uw": 0}),
-        # A memory is its macros and what the block of its name has around them.
+        # A memory is its macros plus the wrapper logic, which is the block of the same name.
         *((memory["memory"].replace("_", " "), memory) for memory in power["memories"]),
     ]
     for name, part in parts:
@@ -471,16 +487,16 @@ def _power(power: dict[str, Any]) -> dict[str, Any]:
 
 
 _CLOCK_PARTS = (
-    ("logic", "logic_uw", "logic, working"),
-    ("sram", "memories_uw", "memories, working"),
-    ("idle", "idle_clock_uw", "clock without work"),
+    ("logic", "logic_uw", "logic, active"),
+    ("sram", "memories_uw", "memories, active"),
+    ("idle", "idle_clock_uw", "idle clock"),
     ("leakage", "leakage_uw", "leakage"),
 )
-"""What a clock's power is made of: colour, key of the JSON, words."""
+"""Components of power for one clock: colour, key of the JSON, label."""
 
 
 def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[str, Any]) -> Markup:
-    """Power in real time by clock, with what the reference publishes below."""
+    """Power in real time by clock; the last bar is what the reference publishes."""
     published = reference["real_time_uw"]
     most = max(published, *(row["total_uw"] for _, row in clocks))
     bars = []
@@ -497,7 +513,7 @@ def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[s
 
 
 def _power_rung(power: dict[str, Any]) -> dict[str, Any]:
-    """The netlist as `plosive power` ran it: it gives no figures unless every logit is right."""
+    """The netlist run of `plosive power`, which prints no figures unless every logit is right."""
     what = f"golden model = netlist in {power['pdk']} cells"
     frames = power["warm_up_frames"] + power["frames"]
     return {"rung": (what, f"{frames:,} frames, all logits", 0), "figures": power}

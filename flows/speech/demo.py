@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from rich.console import RenderableType
 
 from flows.asic import machine_costs
@@ -29,17 +30,20 @@ from golden_model import Network
 from hw.config import PRESETS
 from hw.errors import PlosiveError
 from hw.schedule import Schedule
+from model_zoo.data import DataError, Utterance, read
 
-__all__ = ["Demo", "demo", "report"]
+__all__ = ["Demo", "demo", "report", "sentence", "shipped_sentence"]
 
-_MOST_FRAMES = 300
-_CORPORA = ("kathleen", "slt", "bdl")  # may be redistributed, the first one there is taken
-_SECONDS = (1.5, 2.8)
+_CORPORA = ("kathleen", "slt", "bdl")  # may be redistributed; the first one installed is played
+_SHIPPED = Path(__file__).resolve().parent / "sentence"  # laid out as a data folder
+_SECONDS = (1.5, 2.8)  # of a sentence
+_MOST_FRAMES = 300  # of a recording
+_PUBLISHED = ("paper-t2", "paper-t2-unmerged", "paper-t1")  # presets that the reference has too
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo showed: whether everything agreed, what differed, and all figures."""
+    """Outcome of a demo: whether everything agreed, what differed, and all figures."""
 
     passed: bool
     messages: list[str]
@@ -55,36 +59,37 @@ def demo(
     costs: bool = False,
     progress: Progress = silent,
 ) -> Demo:
-    """Run a sentence through the whole ladder, and leave what a report needs in the folder.
+    """Run a sentence through every representation of the network and compare them exactly.
+
+    The build folder keeps `demo.json` and `demo.npz`, from which `plosive report` draws its page.
 
     Parameters
     ----------
     build_dir
-        Folder of Verilog and models.
+        Folder for Verilog, simulation models and results.
     audio
-        A 16 kHz mono recording; None takes a short sentence that was held out of training.
+        A 16 kHz mono recording; None plays a short held-out sentence, see `sentence`.
     network_file
         None takes the shipped network.
     data
         Folder of the data sets, see `model_zoo.data.find_data`.
     costs
-        Also leave `area.json` and `power.json` of the machine, see `flows.asic.machine_costs`; they
-        are measured beside the simulation.
+        Also measure area and power of the machine while the simulation runs, and keep them as
+        `area.json` and `power.json`, see `flows.asic.machine_costs`.
 
     Raises
     ------
     PlosiveError
-        There is no recording, or a tool is missing.
+        A named data folder has no sentence, the recording cannot be used, or a tool is missing.
     """
     started, date = time.perf_counter(), _date()
     network_file = network_file if network_file is not None else default_network()
     network = Network.load(network_file)
     check_header(network)
-    corpus = words = None
-    if audio is None:
-        audio, words, corpus = _held_out_sentence(data)
-    recording = audio
-    gain = network.header.get("provenance", {}).get("gain_db", {}).get(corpus, 0.0)
+    played = sentence(data) if audio is None else None
+    recording = played.path if played else audio
+    words = played.text if played else None
+    gain = _gain(network, played)
     progress("computing features")
     features = fitting_features(network.config, audio_features(recording, network.header, gain))
     all_frames = len(features)
@@ -100,12 +105,85 @@ def demo(
             keep_logits=True,
             progress=progress,
         )
-        found = measured.result(progress) if measured else None
-    heard = phones_of(run.simulation.logits, network) if run.passed else []
-    config = network.config
+        measured_costs = measured.result(progress) if measured else None
     arrays, posteriors = _arrays(recording, network, run.simulation)
     figures = {
         "date": date,
+        **_made_with(network, network_file),
+        "recording": str(recording),
+        "words": words,
+        "frames_of_recording": all_frames,
+        "phones": phones_of(run.simulation.logits, network) if run.passed else [],
+        "reference_phones": reference_phones(recording, words, posteriors, network.header),
+        "simulation": run.figures,
+        "gain_db": gain,
+        **_torch(network, features),
+        "reference": {name: expected_figures(PRESETS[name]) for name in _PUBLISHED},
+        "costs": measured_costs,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    messages = list(run.messages)
+    if figures["torch"] and figures["torch"]["mismatches"]:
+        messages.append("the torch network and the golden model differ")
+    figures |= {"passed": not messages, "messages": messages}
+    record.write(build_dir, record.Record(figures, arrays))
+    return Demo(not messages, messages, figures)
+
+
+def sentence(data: Path | None = None) -> Utterance:
+    """A short recording that the shipped network was not trained on.
+
+    It comes from the data folder (see `model_zoo.data.find_data`). Where there is none, and neither
+    `data` nor the environment's PLOSIVE_DATA names one, it is the sentence that Plosive ships with.
+
+    Raises
+    ------
+    PlosiveError
+        The named folder has no such recording.
+    """
+    try:
+        return _held_out(data)
+    except DataError as error:
+        if data is not None or os.environ.get("PLOSIVE_DATA"):
+            raise PlosiveError(
+                f"no sentence to play: {error}; or give a recording with --audio"
+            ) from error
+        return shipped_sentence()
+
+
+def shipped_sentence() -> Utterance:
+    """The sentence that Plosive ships with."""
+    return _held_out(_SHIPPED)
+
+
+def _held_out(data: Path | None) -> Utterance:
+    problems = []
+    for corpus in _CORPORA:
+        try:
+            utterances = read(corpus, data)
+        except DataError as error:
+            problems.append(error)
+            continue
+        for utterance in utterances:
+            seconds = soundfile.info(utterance.path).duration
+            if utterance.split == "test" and _SECONDS[0] <= seconds <= _SECONDS[1]:
+                return utterance
+        problems.append(
+            DataError(f"corpus {corpus!r} has no test sentence of {_SECONDS[0]} to {_SECONDS[1]} s")
+        )
+    raise problems[0]
+
+
+def _gain(network: Network, played: Utterance | None) -> float:
+    """Decibels that bring the sentence's corpus to the network's level; 0 for other recordings."""
+    gains = network.header.get("provenance", {}).get("gain_db", {})
+    return gains.get(played.corpus, 0.0) if played else 0.0
+
+
+def _made_with(network: Network, network_file: Path) -> dict[str, Any]:
+    """Versions of the tools, and the network and machine that they worked on."""
+    config = network.config
+    return {
         "tools": {
             **{name: version(name) for name in ("plosive", "amaranth", "cocotb", "numpy")},
             **toolchain.versions(),
@@ -121,27 +199,7 @@ def demo(
             name: {"banks": shape.banks, "rows": shape.rows, "row_bits": config.row_bits}
             for name, shape in Schedule(config).memories.items()
         },
-        "recording": str(recording),
-        "words": words,
-        "frames_of_recording": all_frames,
-        "phones": heard,
-        "reference_phones": reference_phones(recording, words, posteriors, network.header),
-        "simulation": run.figures,
-        "gain_db": gain,
-        **_torch(network, features),
-        "reference": {
-            name: expected_figures(PRESETS[name])
-            for name in ("paper-t2", "paper-t2-unmerged", "paper-t1")
-        },
-        "costs": found,
-        "seconds": round(time.perf_counter() - started, 1),
     }
-    messages = list(run.messages)
-    if figures["torch"] and figures["torch"]["mismatches"]:
-        messages.append("the torch network and the golden model differ")
-    figures |= {"passed": not messages, "messages": messages}
-    record.write(build_dir, record.Record(figures, arrays))
-    return Demo(not messages, messages, figures)
 
 
 def _date() -> str:
@@ -173,26 +231,6 @@ def _arrays(
         **{f"spikes_{layer}": s.astype(np.uint8) for layer, s in enumerate(spikes)},
     }
     return arrays, posteriors
-
-
-def _held_out_sentence(data: Path | None) -> tuple[Path, str, str]:
-    """A recording that the shipped network was not trained on, its words, and its corpus."""
-    import soundfile
-
-    from model_zoo.data import DataError, read
-
-    problem = None
-    for corpus in _CORPORA:
-        try:
-            utterances = read(corpus, data)
-        except DataError as error:
-            problem = problem or error
-            continue
-        for utterance in utterances:
-            seconds = soundfile.info(utterance.path).duration
-            if utterance.split == "test" and _SECONDS[0] <= seconds <= _SECONDS[1]:
-                return utterance.path, utterance.text, corpus
-    raise PlosiveError(f"no sentence to play: {problem}; or give a recording with --audio")
 
 
 def _torch(network: Network, features: np.ndarray) -> dict[str, Any]:
