@@ -133,7 +133,7 @@ def test_command_line_without_yosys(tmp_path: Path, monkeypatch, capsys) -> None
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
-        "plosive: yosys was not found: it is needed to synthesise and mutate the Verilog; "
+        "plosive: yosys was not found: it is needed to write, synthesise and mutate the Verilog; "
         "install the Python package pyosys (run `make setup`)\n"
     )
     assert not (tmp_path / "b").exists()

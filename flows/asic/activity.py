@@ -245,11 +245,7 @@ class _Circuit:
         self._pdk = netlist.pdk
         library = read_liberty(netlist.pdk.liberty)
         self._cells = {cell.name: cell for cell in library.of("cell")}
-        shapes = {
-            column.macro.name: column.macro
-            for tiling in netlist.tilings.values()
-            for column in tiling.columns
-        }
+        shapes = netlist.macros
         (self.clock,) = gates.inputs["clk"]
         self.macros = [one for one in gates.instances if one.cell in shapes]
         self._functions: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {}

@@ -60,11 +60,7 @@ def module_area(netlist: Netlist, block: Block) -> Area:
     PlosiveError
         A cell is in no library.
     """
-    macros = {
-        column.macro.name: column.macro.area
-        for tiling in netlist.tilings.values()
-        for column in tiling.columns
-    }
+    macros = netlist.macros
     black_boxes = {memory.name for memory in netlist.memories}
     area = Area.nothing()
     for name, count in block.cells.items():
@@ -74,7 +70,7 @@ def module_area(netlist: Netlist, block: Block) -> Area:
             area.um2[cell.kind] += count * cell.area
         elif name in macros:
             area.macros += count
-            area.macros_um2 += count * macros[name]
+            area.macros_um2 += count * macros[name].area
         elif name.startswith("$_"):
             area.cells["flip-flop" if "DFF" in name else "combinational"] += count
         elif name not in black_boxes:

@@ -5,19 +5,16 @@ Nothing has an initial value: registers, clock gates and memories start at rando
 """
 
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-
-import pyosys
 
 from flows.asic.pdk import ClockGate
 from flows.asic.sram import macro_model
 from flows.asic.synthesis import Netlist
 from flows.progress import Progress, silent
 from flows.simulation.run import CoreModel
-from flows.tools import toolchain, verilator
+from flows.tools import verilator
+from flows.tools.yosys import run_yosys, share_folder
 from flows.verilog.writer import TOP, component_verilog
 from golden_model.files import atomic_write
 from hw.core.memory import RowMemory
@@ -28,20 +25,14 @@ __all__ = ["MAKE_ARGS", "build_netlist", "models"]
 MAKE_ARGS = ("OPT_FAST=-O0",)
 """A netlist is much code that runs few clocks: it is compiled in a third of the time like this."""
 
-_GENERIC_CELLS = Path(pyosys.__file__).parent / "share" / "simcells.v"
-
 # Cells that are not used may have no function (fillers, antennas): they are passed over.
 _READ = """
-read_liberty -ignore_miss_func -ignore_miss_data_latch {liberty}
+read_liberty -ignore_miss_func -ignore_miss_data_latch cells.lib
 select -set used {used}
 delete * @used %d
 opt_clean -purge
-write_verilog -noattr {target}
+write_verilog -noattr cells.v
 """
-_RUN_YOSYS = (
-    "import sys; from pyosys import libyosys; "
-    "libyosys.run_pass('script ' + sys.argv[1], libyosys.Design())"
-)
 # The latch is open while the clock is low, so the gate has no glitch.
 _CLOCK_GATE = """
 module {cell} ({ports});
@@ -102,11 +93,12 @@ def models(netlist: Netlist, *, progress: Progress = silent) -> Path:
     gate = netlist.pdk.clock_gate
     cells = {name for block in netlist.blocks for name in block.cells}
     used = sorted(cells & netlist.pdk.cells.keys() - ({gate.cell} if gate else set()))
-    macros = {column.macro for tiling in netlist.tilings.values() for column in tiling.columns}
-    texts = [_cells(netlist.pdk.liberty, used) if used else _GENERIC_CELLS.read_text()]
+    texts = [
+        _cells(netlist.pdk.liberty, used) if used else (share_folder() / "simcells.v").read_text()
+    ]
     if gate is not None and gate.cell in cells:
         texts.append(_clock_gate(gate))
-    texts += [macro_model(macro) for macro in sorted(macros, key=lambda macro: macro.name)]
+    texts += map(macro_model, netlist.macros.values())
     for memory in netlist.memories:
         if memory.name in netlist.tilings:
             continue
@@ -121,23 +113,12 @@ def models(netlist: Netlist, *, progress: Progress = silent) -> Path:
 
 def _cells(liberty: Path, used: list[str]) -> str:
     """Modules of standard cells."""
-    toolchain.find("yosys")
     with tempfile.TemporaryDirectory(prefix="plosive-cells-") as folder:
-        script, target = Path(folder, "cells.ys"), Path(folder, "cells.v")
-        (Path(folder) / "cells.lib").symlink_to(liberty.resolve())
-        script.write_text(_READ.format(liberty="cells.lib", used=" ".join(used), target=target))
-        result = subprocess.run(
-            [sys.executable, "-c", _RUN_YOSYS, script],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode != 0 or not target.is_file():
-            lines = (result.stderr + result.stdout).strip().splitlines() or ["no output"]
-            error = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
-            raise PlosiveError(f"yosys cannot read {liberty}: {error.strip()}")
-        text = target.read_text()
+        work = Path(folder)
+        (work / "cells.lib").symlink_to(liberty.resolve())
+        (work / "cells.ys").write_text(_READ.format(used=" ".join(used)))
+        run_yosys(work / "cells.ys", failing=f"yosys cannot read {liberty}")
+        text = (work / "cells.v").read_text()
     defined = set(re.findall(r"^module (\w+)\(", text, re.MULTILINE))
     missing = sorted(set(used) - defined)
     if missing:

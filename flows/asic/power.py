@@ -20,7 +20,7 @@ import numpy as np
 from flows.asic.activity import MACRO_PINS, Activity, measure_activity
 from flows.asic.gates import Gates, Instance, read_gates
 from flows.asic.liberty import Group, read_liberty, truth_table
-from flows.asic.pdk import Macro, Pdk
+from flows.asic.pdk import Pdk
 from flows.asic.synthesis import Netlist
 from flows.asic.timing import run_sta
 from flows.progress import Progress, silent
@@ -366,7 +366,7 @@ def _clock_load(netlist: Netlist, gates: Gates, library: Group) -> float:
     """F of the pins on the clock, which no cell of the netlist drives."""
     (clock,) = gates.inputs["clk"]
     loads: dict[tuple[str, str], float] = {}
-    liberties = [library, *(read_liberty(macro.liberty) for macro in _macros(netlist).values())]
+    liberties = [library, *(read_liberty(macro.liberty) for macro in netlist.macros.values())]
     for liberty in liberties:
         for cell in liberty.of("cell"):
             for pin in cell.of("pin"):
@@ -380,14 +380,6 @@ def _clock_load(netlist: Netlist, gates: Gates, library: Group) -> float:
 
 
 # ---- memories --------------------------------------------------------------------------------
-
-
-def _macros(netlist: Netlist) -> dict[str, Macro]:
-    return {
-        column.macro.name: column.macro
-        for tiling in netlist.tilings.values()
-        for column in tiling.columns
-    }
 
 
 def _pin_energies(liberty: Path) -> np.ndarray:
@@ -412,7 +404,7 @@ def _pin_energies(liberty: Path) -> np.ndarray:
 
 def _memories(netlist: Netlist, activity: Activity) -> list[dict[str, Any]]:
     """Of each memory: its traffic a frame and what it costs."""
-    macros = _macros(netlist)
+    macros = netlist.macros
     pins = {name: _pin_energies(macro.liberty) for name, macro in macros.items()}
     rows: dict[str, dict[str, Any]] = {}
     for index, one in enumerate(activity.macros):
@@ -603,7 +595,7 @@ def _constants(netlist: Netlist) -> list[dict[str, Any]]:
             "source": "the features' frame step of 10 ms",
         },
     ]
-    for name, macro in sorted(_macros(netlist).items()):
+    for name, macro in netlist.macros.items():
         for what, value, unit, source in (
             ("row read", macro.read_energy * 1e12, "pJ", "internal_power of A_CLK, reading"),
             ("row written", macro.write_energy * 1e12, "pJ", "internal_power of A_CLK, writing"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memories from SRAM macros: which macros, how they are arranged, and the wrappers around them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ __all__ = [
     "Tiling",
     "macro_model",
     "macro_stub",
+    "macros_of",
     "memory_shapes",
     "memory_stub",
     "tile",
@@ -194,6 +195,12 @@ def tile(memory: MemoryShape, macros: Sequence[Macro], goal: Goal = "area") -> T
         columns.append(Column(macro, low, high - low, -(-memory.rows // macro.words)))
         high = low
     return Tiling(memory, tuple(reversed(columns)))
+
+
+def macros_of(tilings: Iterable[Tiling]) -> dict[str, Macro]:
+    """The different macros that memories are made of, by their name and in its order."""
+    used = {column.macro.name: column.macro for tiling in tilings for column in tiling.columns}
+    return dict(sorted(used.items()))
 
 
 def wrapper(tiling: Tiling) -> str:

@@ -5,20 +5,19 @@ import hashlib
 import json
 import re
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.asic.pdk import Pdk
+from flows.asic.pdk import Macro, Pdk
 from flows.asic.sram import (
     Goal,
     MemoryShape,
     Tiling,
     macro_stub,
+    macros_of,
     memory_shapes,
     memory_stub,
     tile,
@@ -26,10 +25,11 @@ from flows.asic.sram import (
 )
 from flows.progress import Progress, silent
 from flows.tools import toolchain
+from flows.tools.build_once import build_once
+from flows.tools.yosys import run_yosys
 from flows.verilog.contents import contents
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
-from golden_model.files import atomic_directory
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError
@@ -112,9 +112,6 @@ tee -q -o cells.json stat -json
 _WRITE = """
 write_verilog -noattr -noexpr -simple-lhs netlist.v
 """
-_RUN_YOSYS = (
-    "from pyosys import libyosys; libyosys.run_pass('script synthesis.ys', libyosys.Design())"
-)
 
 
 @dataclass(frozen=True)
@@ -185,6 +182,11 @@ class Netlist:
         return self.folder / "netlist.v"
 
     @property
+    def macros(self) -> dict[str, Macro]:
+        """The different SRAM macros in it, by their name and in its order."""
+        return macros_of(self.tilings.values())
+
+    @property
     def sdc(self) -> Path:
         """Clock and input and output delays."""
         return self.folder / "plosive.sdc"
@@ -232,9 +234,7 @@ def synthesize(
     progress("generating the Verilog")
     given = _given(config, pdk, top, network, bake, clock_gating, memory_goal)
     folder = build_dir / "synthesis" / given.name
-    if not (folder / "synthesis.json").is_file():
-        with atomic_directory(folder) as work:
-            _run(work, given, pdk, progress)
+    build_once(folder, "synthesis.json", lambda work: _run(work, given, pdk, progress))
     description = json.loads((folder / "synthesis.json").read_text())
     return Netlist(
         folder=folder,
@@ -332,14 +332,11 @@ def _component(
 
 def _memories(memories: list[MemoryShape], tilings: dict[str, Tiling]) -> str:
     """Wrappers around macros, the macros' ports, and black boxes for memories without macros."""
-    macros = {
-        column.macro.name: column.macro for tiling in tilings.values() for column in tiling.columns
-    }
     texts = [
         wrapper(tilings[memory.name]) if memory.name in tilings else memory_stub(memory)
         for memory in memories
     ]
-    return "\n".join([*texts, *(macro_stub(macros[name]) for name in sorted(macros))])
+    return "\n".join([*texts, *map(macro_stub, macros_of(tilings.values()).values())])
 
 
 def _buffers(verilog: str) -> list[MemoryShape]:
@@ -395,7 +392,7 @@ def _script(pdk: Pdk, gated: bool, top: str, core: str, buffers: list[MemoryShap
 
 
 def _run(work: Path, given: _Given, pdk: Pdk, progress: Progress) -> None:
-    """Fill a folder with the files, and run yosys in a process of its own."""
+    """Fill a folder with the files, and run yosys on them."""
     for name, text in given.files.items():
         (work / name).write_text(text)
     cells = work / "cells.lib"
@@ -403,15 +400,8 @@ def _run(work: Path, given: _Given, pdk: Pdk, progress: Progress) -> None:
         cells.symlink_to(pdk.liberty.resolve())
     progress(f"synthesising for {pdk.name}")
     started, before = time.monotonic(), _children_s()
-    with open(work / "yosys.log", "w") as log:
-        result = subprocess.run(
-            [sys.executable, "-c", _RUN_YOSYS], cwd=work, stdout=log, stderr=log, check=False
-        )
+    log = run_yosys(work / "synthesis.ys", failing=f"yosys fails for {pdk.name}")
     taken = {"cpu_s": _children_s() - before, "wall_s": time.monotonic() - started}
-    if result.returncode != 0 or not (work / "netlist.v").is_file():
-        lines = (work / "yosys.log").read_text().strip().splitlines() or ["no output"]
-        error = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
-        raise PlosiveError(f"yosys fails for {pdk.name}: {error.strip()}")
     cells.unlink(missing_ok=True)
     netlist = work / "netlist.v"
     # Signs mean nothing to gates, and OpenSTA cannot read them.
@@ -424,7 +414,7 @@ def _run(work: Path, given: _Given, pdk: Pdk, progress: Progress) -> None:
         name.removeprefix("\\"): module["num_cells_by_type"]
         for name, module in counted["modules"].items()
     }
-    converted = re.findall(r"^Converted (\d+) FFs\.$", (work / "yosys.log").read_text(), re.M)
+    converted = re.findall(r"^Converted (\d+) FFs\.$", log, re.M)
     description = {
         "versions": given.versions,
         "modules": modules,

@@ -2,13 +2,12 @@
 """`plosive timing`: OpenSTA on the mapped netlist."""
 
 import re
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from flows.asic.synthesis import PERIOD_NS, Netlist
 from flows.tools import toolchain
+from flows.tools.opensta import run_opensta
 from flows.verilog.writer import TOP
 from hw.errors import PlosiveError
 
@@ -90,38 +89,16 @@ def run_sta(netlist: Netlist, commands: list[str], *, messages: Path | None = No
     PlosiveError
         OpenSTA is missing, or one of the commands fails.
     """
-    sta = toolchain.find("sta")
-    macros = {column.macro for tiling in netlist.tilings.values() for column in tiling.columns}
-    liberties = [netlist.pdk.liberty, *sorted(macro.liberty for macro in macros)]
-    script = [
-        *(f"read_liberty {{{path.resolve()}}}" for path in liberties),
-        f"read_verilog {{{netlist.verilog.resolve()}}}",
+    libraries = {"cells.lib": netlist.pdk.liberty}
+    libraries |= {f"{name}.lib": macro.liberty for name, macro in netlist.macros.items()}
+    setup = [
+        *(f"read_liberty {name}" for name in libraries),
+        "read_verilog netlist.v",
         f"link_design {TOP}",
-        f"read_sdc {{{netlist.sdc.resolve()}}}",
-        "puts BEGIN",
-        *commands,
-        "puts DONE",
+        "read_sdc plosive.sdc",
     ]
-    with tempfile.TemporaryDirectory(prefix="plosive-sta-") as folder:
-        file = Path(folder, "timing.tcl")
-        file.write_text("\n".join(script) + "\n")
-        log = messages or Path(folder, "messages")
-        with open(log, "w") as file_of_messages:
-            result = subprocess.run(
-                [sta.path, "-no_init", "-exit", file],
-                stdout=subprocess.PIPE,
-                stderr=file_of_messages,
-                text=True,
-                check=False,
-            )
-        told = "" if messages else log.read_text(errors="replace")
-    before, begun, rest = result.stdout.partition("BEGIN\n")
-    shown, done, _ = rest.partition("DONE\n")
-    lines = (before + rest + told).splitlines()
-    error = next((line for line in lines if line.startswith("Error:")), None)
-    if error or result.returncode != 0 or not begun or not done:
-        raise PlosiveError(f"OpenSTA fails: {error or 'no output'}")
-    return shown
+    files = {**libraries, "netlist.v": netlist.verilog, "plosive.sdc": netlist.sdc}
+    return run_opensta(setup, commands, files, messages=messages)
 
 
 _STEP = re.compile(r"^ +(-?[\d.]+) +(-?[\d.]+) [v^] (\S+) \((\S+)\)$", re.MULTILINE)

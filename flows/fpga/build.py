@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,10 +29,13 @@ from flows.fpga.memory import (
 from flows.progress import Progress, silent
 from flows.simulation.cycles import expected_figures, measured_figures
 from flows.tools import toolchain
+from flows.tools.build_once import build_once
+from flows.tools.process import run_child
+from flows.tools.yosys import run_yosys
 from flows.verilog.contents import contents
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
-from golden_model.files import atomic_directory, atomic_write
+from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError
@@ -58,9 +60,6 @@ __all__ = [
 FPGA_TOP = "plosive_fpga"
 _FRAMES_PER_SECOND = 100
 _INTERFACE_BLOCKS = 6  # block RAMs of a small chip that the core leaves to the interface
-_RUN_YOSYS = (
-    "from pyosys import libyosys; libyosys.run_pass('script synthesis.ys', libyosys.Design())"
-)
 
 
 @dataclass(frozen=True)
@@ -335,20 +334,22 @@ def synthesize(
     key = json.dumps([files, versions], sort_keys=True)
     name = f"{board.family}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     folder = build_dir / "fpga" / name
-    if not (folder / "synthesis.json").is_file():
+
+    def fill(work: Path) -> None:
         progress(f"synthesising {sources.top} for {board.family}")
-        with atomic_directory(folder) as work:
-            for file, text in files.items():
-                (work / file).write_text(text)
-            started = time.monotonic()
-            _run([sys.executable, "-c", _RUN_YOSYS], work, "yosys", "yosys.log")
-            counted = json.loads((work / "cells.json").read_text())
-            figures = {
-                "cells": counted["design"]["num_cells_by_type"],
-                "seconds": time.monotonic() - started,
-                "versions": versions,
-            }
-            (work / "synthesis.json").write_text(json.dumps(figures, indent=1) + "\n")
+        for file, text in files.items():
+            (work / file).write_text(text)
+        started = time.monotonic()
+        run_yosys(work / "synthesis.ys", failing="yosys fails")
+        counted = json.loads((work / "cells.json").read_text())
+        figures = {
+            "cells": counted["design"]["num_cells_by_type"],
+            "seconds": time.monotonic() - started,
+            "versions": versions,
+        }
+        (work / "synthesis.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+    build_once(folder, "synthesis.json", fill)
     figures = json.loads((folder / "synthesis.json").read_text())
     used = {
         resource: sum(count * figures["cells"].get(cell, 0) for cell, count in cells.items())
@@ -404,22 +405,24 @@ def place(board: Board, synthesis: Synthesis, seed: int, progress: Progress = si
     ]
     key = json.dumps([arguments, constraints, program.version])
     folder = synthesis.folder / f"seed-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    if not (folder / "placement.json").is_file():
+
+    def fill(work: Path) -> None:
         progress(f"placing and routing, seed {seed}")
         started = time.monotonic()
-        with atomic_directory(folder) as work:
-            (work / tools.constraints).write_text(constraints)
-            try:
-                _run(_command(tools.place, arguments), work, tools.place, "nextpnr.log")
-            except PlosiveError:
-                used = _utilisation(tools, (work / "nextpnr.log").read_text())
-                check_fit(board, used, "the design")
-                raise
-            report = json.loads((work / "report.json").read_text())
-            (work / "report.json").unlink()
-            figures = _placement_figures(tools, report)
-            figures["seconds"] = time.monotonic() - started
-            (work / "placement.json").write_text(json.dumps(figures, indent=1) + "\n")
+        (work / tools.constraints).write_text(constraints)
+        try:
+            _run(_command(tools.place, arguments), work, tools.place, "nextpnr.log")
+        except PlosiveError:
+            used = _utilisation(tools, (work / "nextpnr.log").read_text())
+            check_fit(board, used, "the design")
+            raise
+        report = json.loads((work / "report.json").read_text())
+        (work / "report.json").unlink()
+        figures = _placement_figures(tools, report)
+        figures["seconds"] = time.monotonic() - started
+        (work / "placement.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+    build_once(folder, "placement.json", fill)
     return Placement(
         seed=seed, folder=folder, **json.loads((folder / "placement.json").read_text())
     )
@@ -464,21 +467,21 @@ def _utilisation(tools: _Tools, log: str) -> dict[str, int]:
 
 
 def pack(board: Board, placement: Placement) -> Path:
-    """The bitstream of a placement.
+    """Pack a placement into a bitstream, or find the one packed before.
 
     Raises
     ------
     PlosiveError
-        The tool is missing or fails.
+        The tool is missing or fails, or the folder cannot be written.
     """
     tools = _TOOLS[board.family]
-    target = placement.folder / f"{board.name}.{tools.suffix}"
-    if not target.is_file():
-        arguments = ["--compress", "routed", target.name]  # loads faster
-        if board.family == "ice40":
-            arguments = ["routed", target.name]
-        _run(_command(tools.pack, arguments), placement.folder, tools.pack, f"{tools.pack}.log")
-    return target
+    bitstream = f"{board.name}.{tools.suffix}"
+    options = ["--compress"] if board.family == "ecp5" else []  # loads faster
+    command = _command(tools.pack, [*options, "../routed", bitstream])
+    # A folder of its own: the tool leaves half a bitstream behind when it is interrupted.
+    folder = placement.folder / board.name
+    build_once(folder, bitstream, lambda work: _run(command, work, tools.pack, f"{tools.pack}.log"))
+    return folder / bitstream
 
 
 def _command(name: str, arguments: list[str]) -> list[str]:
@@ -493,16 +496,16 @@ def _command(name: str, arguments: list[str]) -> list[str]:
 
 
 def _run(command: list[str], folder: Path, name: str, log: str) -> None:
-    """Run a tool in a folder; its output goes to a log.
+    """Run a tool in a folder; a log there keeps its output.
 
     Raises
     ------
     PlosiveError
-        It fails; the line is its own.
+        It fails; the message ends with the tool's own error.
     """
-    with open(folder / log, "w") as file:
-        result = subprocess.run(command, cwd=folder, stdout=file, stderr=file, check=False)
-    if result.returncode != 0:
+    with open(folder / log, "wb") as file:
+        status = run_child(command, folder, stdout=file)
+    if status != 0:
         lines = (folder / log).read_text().strip().splitlines() or ["no output"]
         error = next((line for line in lines if "ERROR:" in line), lines[-1])
         raise PlosiveError(f"{name} fails: {error.strip()}")

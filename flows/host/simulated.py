@@ -21,7 +21,7 @@ from types import TracebackType
 
 from flows.progress import Progress, silent
 from flows.tools import verilator
-from flows.verilog.writer import to_verilog
+from flows.verilog.writer import generator_hash, to_verilog
 from golden_model.files import atomic_write, make_directory
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
@@ -76,11 +76,9 @@ def build_board(
 
 
 def _source_key(config: AcceleratorConfig, *options: int) -> str:
-    """Name of a board's Verilog: its configuration, options, and the sources of the generator."""
-    digest = hashlib.sha256(f"{config.config_hash} {options}".encode())
-    for path in sorted((Path(__file__).parents[2] / "hw").rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    """Name of a board's Verilog: its configuration, options, and what generates the Verilog."""
+    key = f"{config.config_hash} {options} {generator_hash()}"
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 class SimulatedBoard:

@@ -14,7 +14,7 @@ import numpy as np
 from flows.simulation.job import CoreJob
 from flows.tools import verilator
 from flows.verilog.contents import contents, weight_requests
-from flows.verilog.writer import TOP, to_verilog
+from flows.verilog.writer import TOP, generator_hash, to_verilog
 from golden_model import Network
 from golden_model.files import atomic_write, make_directory
 from golden_model.network import Result
@@ -121,10 +121,8 @@ def build_core(
 
 
 def _source_key(config: AcceleratorConfig, baked: Network | None) -> str:
-    """Name of a core: its configuration, its constants, and the sources of the generator."""
-    digest = hashlib.sha256(config.config_hash.encode())
-    for path in sorted((Path(__file__).parents[2] / "hw").rglob("*.py")):
-        digest.update(path.read_bytes())
+    """Name of a core: its configuration, its constants, and what generates the Verilog."""
+    digest = hashlib.sha256(f"{config.config_hash} {generator_hash()}".encode())
     if baked is not None:
         for layer in baked.layers:
             for values in dataclasses.astuple(layer):

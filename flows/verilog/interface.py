@@ -2,7 +2,6 @@
 """What `plosive.json` says about a top: ports, layouts, memory map, phase table, hashes."""
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from amaranth.lib import data, enum
 from amaranth.lib.wiring import In
 
 from flows.verilog import register_map
-from flows.verilog.writer import TOP
+from flows.verilog.writer import TOP, tool_versions
 from hw.config import AcceleratorConfig
 from hw.core.core import Core
 from hw.core.counters import COUNTERS, counters_layout
@@ -76,9 +75,7 @@ def describe(top: Core | IPTop) -> dict[str, Any]:
         "memories": [_memory(config, schedule, path, *names) for names in memory_names(config)],
         "memory_map": list(memory_map(config)),
         "phases": list(_phases(schedule)),
-        "tools": {
-            name: importlib.metadata.version(name) for name in ("plosive", "amaranth", "pyosys")
-        },
+        "tools": tool_versions(),
     }
     if top is core and core.trace_fields:
         description["trace"] = [dataclasses.asdict(field) for field in core.trace_fields]

