@@ -281,8 +281,7 @@ def test_two_threads_build_a_folder_once(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    lock = tmp_path / ".built.lock"
-    lock.mkdir()
+    (tmp_path / ".built.lock").mkdir()
     with pytest.raises(PlosiveError) as caught:
         build_once(tmp_path / "built", "stamp", lambda _work: None)
-    assert str(caught.value) == f"cannot write {lock}: Is a directory"
+    assert str(caught.value) == f"cannot write {tmp_path / 'built'}: Is a directory"
