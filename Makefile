@@ -1,33 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make` without a target says what there is.
+# `make` without a target lists the targets.
 
+# Another Python wants a folder of its own: make test-hardware PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3.11
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
-# Tests and compilers side by side; each may take 1 GB of memory.
+# How many tests or compilers run side by side; each may take 1 GB of memory.
 JOBS ?= 2
 STAMP := $(VENV)/.plosive-setup
 
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) \
-	--cov=hw --cov=golden_model --cov=flows --cov-report=term:skip-covered
+PYTEST = $(BIN)/python -m pytest -n $(JOBS)
+COVERAGE = --cov=hw --cov=golden_model --cov=flows --cov-report=term:skip-covered
+HARDWARE_TESTS = $(addprefix cocotb_tests/,blocks core golden serial shell \
+	$(addprefix flows/,test_generate.py test_tool_runners.py test_toolchain.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench baselines results results-hardware lint format clean
+.PHONY: help setup demo test test-hardware test-all bench baselines results results-hardware lint format clean
 
-help:  ## say what each target does
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMP)  ## make .venv with the pinned dependencies and the command .venv/bin/plosive
+setup: $(STAMP)  ## install the pinned dependencies and the command plosive into .venv
 
-# Rebuilt when a dependency moved. Remade whole only if the Python in it no longer starts.
+# Updated when a dependency has changed; made anew only if the Python in it no longer starts.
 $(STAMP): requirements.lock pyproject.toml
 	@missing=0; \
 	need() { echo "make setup: $$1 was not found: it is needed to $$2; install the Debian package $$3" >&2; missing=1; }; \
-	command -v $(PYTHON) >/dev/null || need $(PYTHON) "run everything" python3.11; \
+	command -v $(PYTHON) >/dev/null || need $(PYTHON) "run everything" $(PYTHON); \
 	command -v g++ >/dev/null || need g++ "compile the simulation models" g++; \
 	command -v perl >/dev/null || need perl "start Verilator" perl; \
 	if command -v $(PYTHON) >/dev/null; then \
-		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need "Python's venv" "make .venv" python3.11-venv; \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need "Python's venv" "make $(VENV)" $(PYTHON)-venv; \
 	fi; \
 	exit $$missing
 	@echo "make setup: installing into $(VENV)"
@@ -38,34 +41,37 @@ $(STAMP): requirements.lock pyproject.toml
 		python_library(); print("make setup: ready,", ", ".join(f"{k} {v}" for k, v in versions().items()))'
 	@touch $@
 
-demo: $(STAMP)  ## a spoken sentence from WAV to phones: network, golden model and Verilog, compared; a report
+demo: $(STAMP)  ## take a spoken sentence from WAV to phones, compare every step, and draw a report
 	$(BIN)/plosive demo
 
-test: $(STAMP)  ## every test but the slow ones, with the line coverage of hw, golden_model, flows
-	$(PYTEST)
+test: $(STAMP)  ## run every test but the slow ones, and show the line coverage
+	$(PYTEST) $(COVERAGE)
 
-test-all: $(STAMP)  ## every test, the slow ones (mutants, long runs) too
-	$(PYTEST) -m "slow or not slow" -rA
+test-hardware: $(STAMP)  ## run the tests of the hardware, its model and its tools; for other Pythons
+	$(PYTEST) $(HARDWARE_TESTS)
 
-bench: $(STAMP)  ## measure speed of elaboration, build, simulation; area, clocks, cycles beside their baselines
+test-all: $(STAMP)  ## run every test, also the slow ones (mutants, long runs)
+	$(PYTEST) $(COVERAGE) -m "slow or not slow" -rA
+
+bench: $(STAMP)  ## measure the speed of elaboration, build and simulation, and compare figures with their baselines
 	$(BIN)/python -m flows.measure.bench
 
-baselines: $(STAMP)  ## make what area, clocks and cycles are now the baselines that `make test` holds
+baselines: $(STAMP)  ## take today's area, clocks and cycles as the baselines that `make test` compares with
 	$(BIN)/python -m flows.measure.baselines --update
 
-results: $(STAMP) results-hardware  ## measure, and train, what docs/results.md shows, too (hours; what is kept is not done again)
+results: $(STAMP) results-hardware  ## train and measure everything in docs/results.md (hours; finished parts are kept)
 	$(BIN)/python -m model_zoo.studies.results --jobs $(JOBS)
 
-results-hardware: $(STAMP)  ## measure what docs/hardware-results.md and the table in README.md show
+results-hardware: $(STAMP)  ## measure everything in docs/hardware-results.md and in the tables of README.md
 	$(BIN)/python -m flows.measure.hardware_results
 
-lint: $(STAMP)  ## check style and formatting; changes nothing
+lint: $(STAMP)  ## check style and formatting without changing anything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(STAMP)  ## bring the sources into the form that `make lint` wants
+format: $(STAMP)  ## format the sources as `make lint` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove what was built; keeps .venv
+clean:  ## remove everything that was built, but not .venv
 	rm -rf build .pytest_cache .hypothesis .ruff_cache .coverage .coverage.*

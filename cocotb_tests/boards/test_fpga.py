@@ -9,12 +9,11 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pyosys
 import pytest
 import soundfile
 from amaranth.back import verilog as amaranth_verilog
@@ -25,6 +24,7 @@ from hypothesis import strategies as st
 
 from cocotb_tests.boards.board_tops import TOPS, TOPS_TOP, SmallCore, board_tops_verilog
 from cocotb_tests.netlist.memory_bench import wrong_words
+from cocotb_tests.plain_bench import BenchRun, icarus_or_skip, run_icarus
 from cocotb_tests.runner import run_bench
 from flows.asic.sram import MemoryShape, memory_shapes
 from flows.cli import app as cli
@@ -48,7 +48,7 @@ from flows.host.simulated import SIMULATED_CLOCK_HZ, SimulatedBoard, build_board
 from flows.inputs import audio_features, network_file
 from flows.simulation.cycles import measured_figures
 from flows.tools import toolchain
-from flows.tools.toolchain import ToolError
+from flows.tools.yosys import run_yosys, share_folder
 from flows.verilog import testbench
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
@@ -60,7 +60,6 @@ from hw.shell.registers import register
 
 TINY = preset("tiny")
 OPEN = [name for name, board in BOARDS.items() if board.family != "xilinx"]
-ICE40_MODELS = Path(pyosys.__file__).parent / "share" / "ice40" / "cells_sim.v"
 ICEBREAKER, ULX3S = BOARDS["icebreaker"], BOARDS["ulx3s-85f"]
 
 
@@ -116,10 +115,15 @@ def test_the_comparison_of_contents_can_fail(seed, tmp_path):
     assert wrong_words(shape, [inferred_memory(shape, [1])], seed, tmp_path, rows=[3]) > 0
 
 
+def ice40_models() -> str:
+    """Yosys' own models of the cells of an iCE40."""
+    return (share_folder() / "ice40" / "cells_sim.v").read_text()
+
+
 def spram_model() -> str:
     """Yosys' own model of the chip's memory: its output is undefined after a write."""
     (text,) = re.findall(
-        r"^module SB_SPRAM256KA.*?^endmodule$", ICE40_MODELS.read_text(), re.MULTILINE | re.DOTALL
+        r"^module SB_SPRAM256KA.*?^endmodule$", ice40_models(), re.MULTILINE | re.DOTALL
     )
     return text
 
@@ -197,7 +201,7 @@ def test_block_rams_are_counted_as_yosys_builds_them(tmp_path):
             "design -pop",
         ]
     (tmp_path / "synthesis.ys").write_text("\n".join(script) + "\n")
-    fpga._run([sys.executable, "-c", fpga._RUN_YOSYS], tmp_path, "yosys", "yosys.log")
+    run_yosys(tmp_path / "synthesis.ys", failing="yosys fails")
     for shape in shapes:
         counted = json.loads((tmp_path / f"{shape.name}.json").read_text())
         cells = counted["design"]["num_cells_by_type"]
@@ -207,17 +211,14 @@ def test_block_rams_are_counted_as_yosys_builds_them(tmp_path):
 # ---- whole cores, on the boards' memories ---------------------------------------------------
 
 
-def icarus_bench(folder: Path, sources: list[str], network: Network | None) -> testbench.BenchRun:
+def icarus_bench(folder: Path, sources: list[str], network: Network | None) -> BenchRun:
     """The self-checking bench on a core; without a network it loads one through the port."""
-    try:
-        toolchain.find("iverilog")
-    except ToolError as error:
-        pytest.skip(str(error))
+    icarus_or_skip()
     made = testbench.files(TINY, network, preloaded=network is not None, bake=False)
     for name, data in made.items():
         (folder / name).write_bytes(data)
     (folder / "plosive.v").write_text("\n".join(sources))
-    return testbench.run_icarus(folder)
+    return run_icarus(folder)
 
 
 def test_a_core_runs_on_sprams(tmp_path):
@@ -246,12 +247,13 @@ def test_a_chip_computes_what_the_network_computes(build_root, tmp_path):
     board = dataclasses.replace(ICEBREAKER, has=blocks)
     synthesis = fpga.synthesize(board, fpga.core_sources(board, TINY, network), build_root)
     assert synthesis.used["block_memories"] >= 7
-    script = tmp_path / "synthesis.ys"
-    script.write_text(f"read_json {synthesis.folder / 'design.json'}\nwrite_verilog netlist.v\n")
-    fpga._run([sys.executable, "-c", fpga._RUN_YOSYS], tmp_path, "yosys", "yosys.log")
+    shutil.copy(synthesis.folder / "design.json", tmp_path)
+    script = tmp_path / "netlist.ys"
+    script.write_text("read_json design.json\nwrite_verilog netlist.v\n")
+    run_yosys(script, failing="yosys fails")
     netlist = (tmp_path / "netlist.v").read_text()
     # Standard Verilog has no ports with a value of their own.
-    models = "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n" + ICE40_MODELS.read_text()
+    models = "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n" + ice40_models()
     run = icarus_bench(tmp_path, [netlist, models], network)
     assert run.passed, run.output
 
@@ -480,6 +482,58 @@ def test_the_tools_make_the_same_bitstream_on_every_run(name, tmp_path):
     assert placement.fmax_mhz > board.clock_hz / 1e6
     other = fpga.place(board, synthesis, 2)
     assert other.folder != placement.folder
+
+
+def test_an_interrupted_packer_leaves_no_bitstream(tmp_path, monkeypatch):
+    """Half a bitstream would be taken for the whole one by the next run."""
+    placement = fpga.Placement(1, tmp_path / "seed-1", 20.0, {}, {}, {}, 1.0)
+    placement.folder.mkdir()
+
+    def interrupted(command, folder, *_):
+        (folder / command[-1]).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    def whole(command, folder, *_):
+        assert (folder / command[-2]).resolve() == placement.folder / "routed"
+        (folder / command[-1]).write_bytes(b"whole")
+
+    monkeypatch.setattr(fpga, "_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fpga.pack(ICEBREAKER, placement)
+    monkeypatch.setattr(fpga, "_run", whole)
+    assert fpga.pack(ICEBREAKER, placement).read_bytes() == b"whole"
+    monkeypatch.setattr(fpga, "_run", interrupted)  # found, not run
+    assert fpga.pack(ICEBREAKER, placement).read_bytes() == b"whole"
+
+
+def test_two_runs_at_a_time_synthesise_and_place_once(tmp_path, monkeypatch):
+    """The second waits, and does not replace the folder under the first."""
+    design = small_design(ICEBREAKER)
+    ran = []
+
+    def synthesis(script, **_):
+        ran.append("yosys")
+        time.sleep(0.5)
+        (script.parent / "cells.json").write_text('{"design": {"num_cells_by_type": {}}}')
+
+    def placement(_command, folder, *_):
+        ran.append("nextpnr")
+        time.sleep(0.5)
+        used = {name: {"used": 0, "available": 0} for name in fpga._TOOLS["ice40"].bels.values()}
+        fmax = {"clk": {"achieved": 20.0}}
+        report = {"fmax": fmax, "utilization": used, "critical_paths": []}
+        (folder / "report.json").write_text(json.dumps(report))
+
+    def build() -> int:
+        synthesised = fpga.synthesize(ICEBREAKER, design, tmp_path)
+        return fpga.place(ICEBREAKER, synthesised, 1).folder.stat().st_ino
+
+    monkeypatch.setattr(fpga, "run_yosys", synthesis)
+    monkeypatch.setattr(fpga, "_run", placement)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(build) for _ in range(2))
+        assert first.result() == second.result()
+    assert ran == ["yosys", "nextpnr"]
 
 
 BLOCKS = """
@@ -742,8 +796,7 @@ def module_ports(verilog: str, top: str) -> dict[str, int]:
 
 def compiles(folder: Path, top: str) -> None:
     """The project's Verilog is Verilog, whole but for the chip's own cells."""
-    if shutil.which("iverilog") is None:
-        pytest.skip("iverilog is missing: install Debian's package iverilog")
+    compiler = icarus_or_skip()
     cells = folder.parent / "cells.v"
     cells.write_text(
         "module PLLE2_BASE #(parameter CLKIN1_PERIOD = 0.0, CLKFBOUT_MULT = 5, CLKOUT0_DIVIDE = 1,"
@@ -751,7 +804,7 @@ def compiles(folder: Path, top: str) -> None:
         "; endmodule\nmodule BUFG (input I, output O); endmodule\n"
     )
     files = [cells, folder / "design.v", folder / "memories.v"]
-    command = ["iverilog", "-g2005-sv", "-t", "null", "-s", top, *map(str, files)]
+    command = [compiler, "-g2005-sv", "-t", "null", "-s", top, *map(str, files)]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cocotb_tests.plain_bench import run_icarus, run_verilator
 from flows.cli import app as cli
-from flows.tools import toolchain
-from flows.tools.toolchain import ToolError
 from flows.verilog import testbench
 from flows.verilog.generate import DRIVER, generate
 from flows.verilog.interface import memory_map
@@ -286,18 +285,9 @@ def test_memory_map_says_where_every_weight_is(name):
 # --- the bench --------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def icarus() -> None:
-    try:
-        toolchain.find("iverilog")
-    except ToolError as error:
-        pytest.skip(str(error))
-
-
-@pytest.mark.usefixtures("icarus")
 @pytest.mark.parametrize("kind", KINDS)
 def test_bench_passes_in_icarus(kind, outputs):
-    run = testbench.run_icarus(outputs[kind])
+    run = run_icarus(outputs[kind])
     assert run.passed, run.output
     assert re.search(
         r"^PASS: \d+ clocks, 30 beats and 8 counters compared, 0 mismatches$",
@@ -317,7 +307,6 @@ def broken(outputs: dict[str, Path], folder: Path, pattern: str, replacement: st
     return target
 
 
-@pytest.mark.usefixtures("icarus")
 @pytest.mark.parametrize(
     ("pattern", "replacement", "line"),
     [
@@ -337,14 +326,13 @@ def broken(outputs: dict[str, Path], folder: Path, pattern: str, replacement: st
     ids=["comparison", "flag", "weight port", "deaf"],
 )
 def test_bench_fails_on_a_broken_design(pattern, replacement, line, outputs, tmp_path):
-    run = testbench.run_icarus(broken(outputs, tmp_path, pattern, replacement))
+    run = run_icarus(broken(outputs, tmp_path, pattern, replacement))
     assert not run.passed
     assert "PASS" not in run.output
     assert re.search(r"^FAIL: ", run.output, re.MULTILINE), run.output
     assert re.search(line, run.output, re.MULTILINE), run.output
 
 
-@pytest.mark.usefixtures("icarus")
 def test_bench_fails_on_a_wrong_expectation(outputs, tmp_path):
     target = tmp_path / "wrong"
     shutil.copytree(outputs["initialised"], target)
@@ -354,13 +342,13 @@ def test_bench_fails_on_a_wrong_expectation(outputs, tmp_path):
     assert len(counters) == 8
     name, value = counters[-1]
     bench.write_text(text.replace(f'"{name}", {value},', f'"{name}", {int(value) + 1},'))
-    run = testbench.run_icarus(target)
+    run = run_icarus(target)
     assert not run.passed
     assert f"counter {name}: expected {int(value) + 1}, got {value}\n" in run.output
 
 
 def test_bench_passes_in_verilator(outputs):
-    run = testbench.run_verilator(outputs["loaded"])
+    run = run_verilator(outputs["loaded"])
     assert run.passed, run.output
     assert "PASS" in run.output
 
@@ -368,7 +356,7 @@ def test_bench_passes_in_verilator(outputs):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["initialised", "baked"])
 def test_bench_of_a_held_network_passes_in_verilator(kind, outputs):
-    run = testbench.run_verilator(outputs[kind])
+    run = run_verilator(outputs[kind])
     assert run.passed, run.output
 
 
@@ -377,7 +365,7 @@ def test_bench_of_a_held_network_passes_in_verilator(kind, outputs):
 def test_bench_of_a_preset_passes_in_verilator(name, tmp_path):
     # Not in Icarus: it does a few clocks a second of 128 lanes.
     generate(PRESETS[name], tmp_path / "out", bench=True)
-    run = testbench.run_verilator(tmp_path / "out", timeout_s=1800)
+    run = run_verilator(tmp_path / "out", timeout_s=1800)
     assert run.passed, run.output
 
 

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cocotb_tests.mutation.mutants import CONFIGS, MUTANTS, Mutant
-from cocotb_tests.mutation.netlist import Mutation
+from cocotb_tests.mutation.netlist import mutate, prove
 from flows.simulation.job import CoreJob
 from flows.tools import verilator
 from flows.verilog.contents import weight_requests
@@ -323,25 +323,6 @@ def run_hand(mutant: Mutant, build_dir: Path) -> Verdict:
 # ---- netlist mutants ---------------------------------------------------------------------
 
 
-def _netlist_task(plan: dict, work: Path) -> object:
-    plan = {**plan, "answer": str(work / "answer.json")}
-    plan_path = work / "netlist.json"
-    plan_path.write_text(json.dumps(plan))
-    result = subprocess.run(
-        [sys.executable, "-m", "cocotb_tests.mutation.netlist", str(plan_path)],
-        cwd=work,  # the names of cells hold the path of the source as it is given
-        env={**os.environ, "PYTHONPATH": str(_PROJECT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode and plan["task"] == "prove":
-        return False  # no miter can be made, so nothing is proved
-    if result.returncode:
-        raise RuntimeError(f"yosys fails: {(result.stdout + result.stderr)[-2000:]}")
-    return json.loads(Path(plan["answer"]).read_text())
-
-
 def run_netlist(name: str, build_dir: Path, count: int | None = None) -> list[Verdict]:
     """Mutations of a configuration's netlist, all in one simulation model.
 
@@ -358,9 +339,7 @@ def run_netlist(name: str, build_dir: Path, count: int | None = None) -> list[Ve
         work = Path(folder)
         source, mutated = work / "original.v", work / f"{TOP}.v"
         source.write_text(verilog)
-        plan = {"verilog": source.name, "count": drawn, "seed": seed, "every": every}
-        answer = _netlist_task({**plan, "task": "mutate", "mutated": str(mutated)}, work)
-        mutations = [Mutation(**values) for values in answer][:count]
+        mutations = mutate(source, drawn, seed, every, mutated)[:count]
         model = verilator.build([mutated], TOP, build_dir, jobs=1, extra_args=_QUICK_BUILD)
         untouched, *messages = _regress(model, config, fields, list(range(len(mutations) + 1)))
         if untouched is not None:
@@ -368,8 +347,7 @@ def run_netlist(name: str, build_dir: Path, count: int | None = None) -> list[Ve
         for index, (mutation, message) in enumerate(zip(mutations, messages, strict=True)):
             status = "escaped" if message is None else "caught"
             if message is None:
-                task = {"task": "prove", "mutation": vars(mutation)}
-                status = "equivalent" if _netlist_task(task, work) else "escaped"
+                status = "equivalent" if prove(work, mutation) else "escaped"
             label = f"{name}-{index * every + 1}"
             verdicts.append(Verdict("netlist", label, mutation.place, status, name, message or ""))
     return verdicts

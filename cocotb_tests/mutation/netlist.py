@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutations of a netlist with yosys `mutate`, and proofs that a mutation changes nothing.
-
-Runs in a process of its own (`python -m cocotb_tests.mutation.netlist PLAN`): yosys writes its log
-to the standard output of the process.
-"""
+"""Mutations of a netlist with yosys `mutate`, and proofs that a mutation changes nothing."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from flows.tools.yosys import YosysError, run_yosys
 
 __all__ = ["Mutation", "mutate", "prove"]
 
@@ -22,15 +18,10 @@ _PORT = "mutsel"
 _NOT_MUTATED = r"plosive.trace/* %d t:$meminit* %d"
 # Of `opt`, what leaves the names of cells the same on every run, so that a seed means something.
 _OPTIMISE = ("opt_expr -full", "opt_muxtree", "opt_clean")
-_READ = (
-    "read_verilog {verilog}",
-    "hierarchy -top plosive",
-    "proc",
-    *_OPTIMISE,
-    "wreduce",
-    *_OPTIMISE,
-)
+_READ = ("hierarchy -top plosive", "proc", *_OPTIMISE, "wreduce", *_OPTIMISE)
 _NETLIST = "netlist.il"  # before mutation, for the proofs
+_LISTING = "mutations.txt"
+_PROVED = "SAT proof finished - no model found: SUCCESS!"
 
 
 @dataclass(frozen=True)
@@ -80,64 +71,67 @@ class Mutation:
         return f"{self.module}: {self.mode}{bit} at {cell}.{self.port}[{self.portbit}]"
 
 
-class _Yosys:
-    """A design and the passes run on it."""
-
-    def __init__(self) -> None:
-        from pyosys import libyosys
-
-        self._library = libyosys
-        self._design = libyosys.Design()
-
-    def run(self, *commands: str) -> None:
-        for command in commands:
-            self._library.run_pass(command, self._design)
-
-    def holds(self, command: str) -> bool:
-        """Whether a `sat` without `-verify` says that its proof succeeded."""
-        with tempfile.NamedTemporaryFile("r", prefix="plosive-sat-") as log:
-            self._library.run_pass(f"tee -q -o {log.name} {command}", self._design)
-            return "SAT proof finished - no model found: SUCCESS!" in log.read()
+def _run(commands: Iterable[str], folder: Path, name: str) -> str:
+    script = folder / f"{name}.ys"
+    script.write_text("\n".join(commands) + "\n")
+    return run_yosys(script, failing=f"yosys fails to {name}", log=f"{name}.log")
 
 
 def mutate(verilog: Path, count: int, seed: int, every: int, mutated: Path) -> list[Mutation]:
     """Draw `count` mutations with the default weights of yosys and apply every `every`-th.
 
-    Writes a netlist that holds all those applied: value i + 1 of its port `mutsel` selects number i
-    of the list that is returned, 0 none.
+    Parameters
+    ----------
+    verilog
+        The design. The names of cells hold the name of this file.
+    count, seed
+        How many to draw, and what decides which.
+    every
+        1 applies all of them.
+    mutated
+        The netlist to write, beside `verilog`. It holds all the mutations applied: the value i + 1
+        of its port `mutsel` selects number i of the list that is returned, 0 none.
+
+    Raises
+    ------
+    YosysError
+        Yosys fails.
     """
-    yosys = _Yosys()
-    listing = mutated.with_suffix(".txt")
-    yosys.run(*(command.format(verilog=verilog) for command in _READ))
-    yosys.run(f"write_rtlil {mutated.with_name(_NETLIST)}")
+    folder = verilog.parent
     # Half as many again, since those of clocks are dropped: one clock runs through everything, and
     # a register on another edge is a matter of timing, not of logic.
-    drawn = count + count // 2
-    yosys.run(f"select * {_NOT_MUTATED}", f"mutate -list {drawn} -seed {seed} -o {listing}")
-    yosys.run("select -clear")
-    mutations = [Mutation.parse(line) for line in listing.read_text().splitlines()]
+    drawing = f"mutate -list {count + count // 2} -seed {seed} -o {_LISTING}"
+    reading = [f"read_verilog {verilog.name}", *_READ, f"write_rtlil {_NETLIST}"]
+    _run([*reading, f"select * {_NOT_MUTATED}", drawing], folder, "draw")
+    mutations = [Mutation.parse(line) for line in (folder / _LISTING).read_text().splitlines()]
     mutations = [m for m in mutations if m.port.lstrip("\\").lower() != "clk"][:count:every]
     width = len(mutations).bit_length()
-    for index, mutation in enumerate(mutations):
-        yosys.run(mutation.command(index + 1, width))
-    yosys.run("opt_clean", f"write_verilog -noattr {mutated}")
+    applied = [mutation.command(i + 1, width) for i, mutation in enumerate(mutations)]
+    writing = ["opt_clean", f"write_verilog -noattr {mutated.name}"]
+    _run([f"read_rtlil {_NETLIST}", *applied, *writing], folder, "mutate")
     return mutations
 
 
-def prove(netlist: Path, mutation: Mutation) -> bool:
-    """Whether yosys proves that the mutated core computes what the core of a netlist does.
+def prove(folder: Path, mutation: Mutation) -> bool:
+    """Whether yosys proves that the mutated core computes what the core of `mutate` does.
 
     Registers (and memories, as registers) become inputs and outputs, and the SAT solver looks for
     an input and a state of which the two make different outputs or different next states. If there
     is none, the two never part, whatever the reset leaves behind. First tried for the mutated
     module alone, then for the whole core, where a difference may not reach any register.
+
+    Parameters
+    ----------
+    folder
+        Where `mutate` ran.
+    mutation
+        One that it returned.
     """
     for scope in (mutation.module, "plosive"):
-        yosys = _Yosys()
-        yosys.run(f"read_rtlil {netlist}", "hierarchy -top plosive")
-        yosys.run("design -save original", mutation.command(None, 0), "design -save mutated")
+        commands = [f"read_rtlil {_NETLIST}", "hierarchy -top plosive"]
+        commands += ["design -save original", mutation.command(None, 0), "design -save mutated"]
         for side in ("original", "mutated"):
-            yosys.run(
+            commands += [
                 f"design -load {side}",
                 f"hierarchy -top {scope}",
                 "flatten",
@@ -147,26 +141,16 @@ def prove(netlist: Path, mutation: Mutation) -> bool:
                 "expose -evert-dff t:$dff",  # the registers, and no other wire
                 f"rename {scope} {side}",
                 f"design -save {side}_logic",
-            )
-        yosys.run("design -reset")
-        for side in ("original", "mutated"):
-            yosys.run(f"design -copy-from {side}_logic -as {side} {side}")
-        yosys.run("miter -equiv -flatten original mutated joined")
-        if yosys.holds("sat -prove trigger 0 -timeout 60 joined"):
-            return True
+            ]
+        commands.append("design -reset")
+        commands += [
+            f"design -copy-from {side}_logic -as {side} {side}" for side in ("original", "mutated")
+        ]
+        commands.append("miter -equiv -flatten original mutated joined")
+        commands.append("sat -prove trigger 0 -timeout 60 joined")
+        try:
+            if _PROVED in _run(commands, folder, "prove"):
+                return True
+        except YosysError:
+            return False  # no miter can be made, so nothing is proved
     return False
-
-
-def _main() -> None:
-    plan = json.loads(Path(sys.argv[1]).read_text())
-    if plan["task"] == "mutate":
-        drawing = {name: plan[name] for name in ("count", "seed", "every")}
-        mutations = mutate(Path(plan["verilog"]), **drawing, mutated=Path(plan["mutated"]))
-        answer = [vars(mutation) for mutation in mutations]
-    else:
-        answer = prove(Path(_NETLIST), Mutation(**plan["mutation"]))
-    Path(plan["answer"]).write_text(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    _main()

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A memory of another make against `RowMemory`, in Icarus Verilog: the same random traffic."""
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
+from cocotb_tests.plain_bench import icarus_or_skip
 from flows.asic.sram import MemoryShape
 from flows.verilog.writer import component_verilog
 from hw.core.memory import RowMemory
@@ -77,8 +75,7 @@ def wrong_words(
     write_undefines
         After a write the memory's output means nothing until the next read.
     """
-    if shutil.which("iverilog") is None:
-        pytest.skip("iverilog is missing: install Debian's package iverilog")
+    compiler = icarus_or_skip()
     ours = RowMemory(shape.rows, shape.bits, word_bits=shape.word_bits, init=rows)
     bench = _BENCH.format(
         name=shape.name,
@@ -95,9 +92,10 @@ def wrong_words(
     source, program = folder / "bench.v", folder / "bench"
     source.write_text("\n".join(texts))
     files = [source, *(s for s in sources if isinstance(s, Path))]
-    command = ["iverilog", "-g2005-sv", "-s", "bench", "-o", str(program), *map(str, files)]
+    command = [compiler, "-g2005-sv", "-s", "bench", "-o", program, *files]
     subprocess.run(command, check=True, capture_output=True)
-    output = subprocess.run(["vvp", "-n", program], check=True, capture_output=True, text=True)
+    command = [compiler.with_name("vvp"), "-n", program]
+    output = subprocess.run(command, check=True, capture_output=True, text=True)
     wrong, _, _, seen = output.stdout.split()
     assert int(seen) > _CYCLES / 4
     return int(wrong)

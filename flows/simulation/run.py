@@ -24,7 +24,7 @@ from hw.core.counters import COUNTERS
 from hw.errors import PlosiveError
 from hw.schedule import Schedule
 
-__all__ = ["CoreModel", "Simulation", "build_core", "simulate"]
+__all__ = ["CoreModel", "Simulation", "build_core", "network_digest", "simulate"]
 
 # Clocks given before a run counts as hung, on top of what the frames can take at the worst.
 _SLACK_CLOCKS = 20_000
@@ -124,12 +124,19 @@ def _source_key(config: AcceleratorConfig, baked: Network | None) -> str:
     """Name of a core: its configuration, its constants, and what generates the Verilog."""
     digest = hashlib.sha256(f"{config.config_hash} {generator_hash()}".encode())
     if baked is not None:
-        for layer in baked.layers:
-            for values in dataclasses.astuple(layer):
-                digest.update(np.asarray(values).tobytes() if values is not None else b"-")
-            digest.update(f"{layer.decay_form} {layer.reset}".encode())
-        digest.update(baked.w_out.tobytes())
+        digest.update(network_digest(baked).encode())
     return digest.hexdigest()[:16]
+
+
+def network_digest(network: Network) -> str:
+    """SHA-256 of all integers of a network, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for layer in network.layers:
+        for values in dataclasses.astuple(layer):
+            digest.update(np.asarray(values).tobytes() if values is not None else b"-")
+        digest.update(f"{layer.decay_form} {layer.reset}".encode())
+    digest.update(network.w_out.tobytes())
+    return digest.hexdigest()
 
 
 def simulate(

@@ -9,7 +9,7 @@ import numpy as np
 
 from flows.progress import Progress, silent
 from flows.simulation.figures import cycle_figures, laws_counters, silent_layers, sparsity
-from flows.simulation.run import CoreModel, Simulation, build_core, simulate
+from flows.simulation.run import CoreModel, Simulation, build_core, network_digest, simulate
 from golden_model import Network, cycle_laws, latency
 from hw.config import AcceleratorConfig
 
@@ -84,7 +84,8 @@ def cosimulate(
     asked, config = config, config.replace(trace=check == "trace")
     network = network.on(config)
     model = netlist or _build(config, build_dir, waves, progress)
-    waves_path = _waves_path(model, build_dir, seed) if waves else None
+    stem = _stem(model, network, seed)
+    waves_path = _waves_path(model, build_dir, stem) if waves else None
     progress(f"simulating {len(features)} frames")
     simulation = simulate(
         model,
@@ -94,7 +95,7 @@ def cosimulate(
         seed=seed,
         keep_logits=keep_logits,
         waves_path=waves_path,
-        log_path=build_dir / "logs" / f"{model.simulation.directory.name}-{seed}.log",
+        log_path=build_dir / "logs" / f"{stem}.log",
     )
     messages = list(simulation.messages)
     if messages and not waves and netlist is None:
@@ -152,9 +153,13 @@ def _build(
     return build_core(config, build_dir, waves=waves)
 
 
-def _waves_path(model: CoreModel, build_dir: Path, seed: int) -> Path:
-    name = f"{model.simulation.directory.name}-{seed}.{model.simulation.waves}"
-    return (build_dir / "waves" / name).resolve()
+def _stem(model: CoreModel, network: Network, seed: int) -> str:
+    """Name of a run's log and waveform, by which runs of different networks do not collide."""
+    return f"{model.simulation.directory.name}-{network_digest(network)[:8]}-{seed}"
+
+
+def _waves_path(model: CoreModel, build_dir: Path, stem: str) -> Path:
+    return (build_dir / "waves" / f"{stem}.{model.simulation.waves}").resolve()
 
 
 def _repeat_with_waves(
@@ -169,11 +174,10 @@ def _repeat_with_waves(
     config = config.replace(trace=True)
     progress("something differs: building a model with waveforms to show it")
     model = build_core(config, build_dir, waves=True)
-    waves_path = _waves_path(model, build_dir, seed)
+    network = network.on(config)
+    waves_path = _waves_path(model, build_dir, _stem(model, network, seed))
     progress("repeating the run with waveforms")
-    repeated = simulate(
-        model, network.on(config), features, check="trace", seed=seed, waves_path=waves_path
-    )
+    repeated = simulate(model, network, features, check="trace", seed=seed, waves_path=waves_path)
     return waves_path, repeated.messages
 
 

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders of build results that several processes may ask for at the same time."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
-from golden_model.files import atomic_directory, make_directory
-from hw.errors import PlosiveError
+from golden_model.files import atomic_directory, lock
 
 __all__ = ["build_once"]
 
@@ -35,23 +31,7 @@ def build_once(target: Path, stamp: str, fill: Callable[[Path], None]) -> None:
     """
     if (target / stamp).is_file():
         return
-    with _locked(target):
+    with lock(target):
         if not (target / stamp).is_file():
             with atomic_directory(target) as work:
                 fill(work)
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock of a folder; the system drops it if this process dies."""
-    path = target.with_name(f".{target.name}.lock")
-    make_directory(target.parent)
-    lock = FileLock(path)
-    try:
-        lock.acquire()
-    except OSError as error:
-        raise PlosiveError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plain Verilog bench of `plosive generate --testbench`: its files, and running it."""
-
-import subprocess
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+"""The plain Verilog bench of `plosive generate --testbench`."""
 
 import jinja2
 import numpy as np
 
-from flows.tools import toolchain, verilator
 from flows.verilog.beats import feature_payload, feature_values, logit_payloads
 from flows.verilog.contents import weight_requests
 from golden_model import CycleModel, Network, random_features
@@ -18,21 +12,13 @@ from hw.core.stream_buffers import feature_beat, logit_beat
 from hw.core.weight_port import WORD_BITS, weight_request
 from hw.schedule import Schedule
 
-__all__ = ["BENCH", "BenchRun", "files", "run_icarus", "run_verilator"]
+__all__ = ["BENCH", "files"]
 
 BENCH = "plosive_tb.v"
 
 _SEED = 1
 _FRAMES = (3, 2)  # of each utterance
 _PATTERN = 1024  # clocks after which the gaps and stalls repeat
-
-
-@dataclass(frozen=True)
-class BenchRun:
-    """What a run of the bench gave: whether it passed, and what it printed."""
-
-    passed: bool
-    output: str
 
 
 def files(
@@ -140,51 +126,3 @@ def _play(
 def _hex(values: list[int], bits: int) -> bytes:
     digits = -(-bits // 4)
     return "".join(f"{value:0{digits}x}\n" for value in values).encode()
-
-
-# ---- running it ------------------------------------------------------------------------------
-
-
-def run_icarus(folder: Path, timeout_s: float = 600) -> BenchRun:
-    """Run the bench of a folder in Icarus Verilog.
-
-    Raises
-    ------
-    ToolError
-        Icarus Verilog is missing.
-    """
-    compiler = toolchain.find("iverilog").path
-    runtime = compiler.with_name("vvp")
-    with tempfile.TemporaryDirectory(prefix="plosive-icarus-") as work:
-        program = Path(work, "tb")
-        sources = [folder / BENCH, folder / "plosive.v"]
-        run = _run([compiler, "-g2005", "-o", program, *sources], folder, timeout_s)
-        if run.passed:
-            run = _run([runtime, "-n", program], folder, timeout_s)
-    return run
-
-
-def run_verilator(folder: Path, timeout_s: float = 600) -> BenchRun:
-    """Build and run the bench of a folder in Verilator.
-
-    Raises
-    ------
-    ToolError
-        Verilator, g++, make or perl is missing.
-    """
-    with tempfile.TemporaryDirectory(prefix="plosive-verilator-") as work:
-        sources = [folder / BENCH, folder / "plosive.v"]
-        program = verilator.build_program(sources, "plosive_tb", Path(work))
-        return _run([program], folder, timeout_s)
-
-
-def _run(command: list, folder: Path, timeout_s: float) -> BenchRun:
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    return BenchRun(result.returncode == 0, result.stdout + result.stderr)
