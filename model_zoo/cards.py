@@ -5,6 +5,7 @@
 """
 
 from golden_model import Network
+from golden_model.files import atomic_write
 from model_zoo import zoo
 from model_zoo.scoring import costs
 
@@ -168,7 +169,7 @@ def main():
     """Write the card of each shipped network beside its file."""
     for name in zoo.names():
         path = zoo.path(name).with_suffix(".md")
-        path.write_text(card(name, Network.load(zoo.path(name))), encoding="utf-8")
+        atomic_write(path, card(name, Network.load(zoo.path(name))).encode())
 
 
 if __name__ == "__main__":

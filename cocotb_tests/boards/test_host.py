@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
@@ -36,6 +37,7 @@ from flows.host.speech import LogitPhones, phones_of_best, stream
 from flows.inputs import audio_features
 from flows.simulation.figures import laws_counters
 from flows.speech.transcribe import phones_of
+from flows.tools.verilator import SimModel
 from flows.verilog.contents import contents
 from golden_model import Network, random_features
 from golden_model.laws import cycle_laws
@@ -478,6 +480,7 @@ def test_the_microphone_is_heard_until_ctrl_c(speech_board, speech, voice, tmp_p
     recorder.write_text(
         "#!/bin/sh\n"
         '[ "$1" = --version ] && echo "arecord: version 1.2.8" && exit\n'
+        "yes overrun | head -c 200000 >&2\n"  # more than a pipe holds
         f"{f'cat {raw}; exec sleep 60' if sound == 'microphone' else 'echo no card >&2; exit 1'}\n"
     )
     recorder.chmod(0o755)
@@ -706,6 +709,17 @@ def test_constant_weights_cannot_be_loaded(device):
     assert not device.prepare(network)
     with pytest.raises(DeviceError, match="weights are constants, and of another network"):
         device.prepare(Network.random(TINY, 2))
+
+
+def test_a_board_that_does_not_start_leaves_nothing_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    model = SimModel(tmp_path / "nothing", "board", None)
+    before = sorted(os.listdir("/proc/self/fd"))
+    message = re.escape(f"{model.executable} does not start: No such file or directory")
+    with pytest.raises(PlosiveError, match=f"^{message}$"):
+        SimulatedBoard(model)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_cable_is_pulled_and_plugged_in_again(model, refused):

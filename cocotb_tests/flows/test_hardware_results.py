@@ -2,6 +2,8 @@
 """README's table and the page of hardware results say what was measured."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +94,23 @@ def test_markers_must_be_there_once(text: str) -> None:
         with_block(text, "new")
 
 
+def test_measurements_of_processes_side_by_side_are_all_kept(tmp_path: Path, monkeypatch) -> None:
+    jobs = [job for job in preset_jobs() if job.kind == "cycles"]
+    read = measurements.read
+
+    def read_slowly(path: Path) -> list[Measurement]:
+        held = read(path)
+        time.sleep(0.05)
+        return held
+
+    monkeypatch.setattr(measurements, "read", read_slowly)
+    monkeypatch.setattr(measurements, "_run", lambda *_: {"cycles_per_frame": {"mean": 155.0}})
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(lambda job: measurements.measure([job], build_dir=tmp_path), jobs))
+    kept = {one.command for one in read(tmp_path / "measurements.json")}
+    assert kept == {job.command for job in jobs}
+
+
 def test_measuring_writes_and_keeps(tmp_path: Path, monkeypatch, capsys) -> None:
     """The command: new figures come in, what cannot be measured stays, what is unknown goes."""
     job = preset_jobs(["tiny"])[0]
@@ -111,5 +130,7 @@ def test_measuring_writes_and_keeps(tmp_path: Path, monkeypatch, capsys) -> None
     assert "155 |" in (tmp_path / "README.md").read_text()
     assert capsys.readouterr().err == f"`{stays.command}`: kept as it was: sta was not found\n"
     (tmp_path / "README.md").write_text("")
-    with pytest.raises(SystemExit, match=r"^flows\.hardware_results: README\.md: it must hold "):
+    with pytest.raises(
+        SystemExit, match=r"^flows\.measure\.hardware_results: README\.md: it must hold "
+    ):
         hardware_results.main()

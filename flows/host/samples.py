@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -58,10 +59,14 @@ def from_microphone() -> Iterator[Iterator[np.ndarray]]:
     """
     command = [toolchain.find("arecord").path, *_RECORD]
     interrupted = False
+    # What it says goes to a file: nobody reads it while sound comes, and a full pipe would stop it.
     # In a session of its own, so that Ctrl-C comes here and not to arecord.
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
+        ) as process,
+    ):
 
         def stop(*_: object) -> None:
             nonlocal interrupted
@@ -72,7 +77,9 @@ def from_microphone() -> Iterator[Iterator[np.ndarray]]:
         def chunks() -> Iterator[np.ndarray]:
             yield from samples_of(process.stdout.fileno())
             if not interrupted:
-                said = process.stderr.read().decode(errors="replace").strip().splitlines()
+                process.wait()
+                messages.seek(0)
+                said = messages.read().decode(errors="replace").strip().splitlines()
                 reason = said[-1] if said else "no sound"
                 raise PlosiveError(f"the microphone: arecord ended: {reason}")
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import shutil
 import struct
 import subprocess
-import tempfile
 import termios
 import tty
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -37,6 +36,7 @@ SIMULATED_CLOCK_HZ = 12_000_000
 _HOLD_BITS = 21
 _IDLE_CLOCKS = 1 << (_HOLD_BITS + 1)
 _PROGRAM = Path(__file__).with_name("simulated_board.cpp")
+_SHARED_BYTES = 16
 _END_S = 5
 
 
@@ -86,37 +86,49 @@ class SimulatedBoard:
 
     Parameters
     ----------
-    model : of `build_board`.
-    clock_hz : as it was built with.
+    model
+        Of `build_board`.
+    clock_hz
+        The clock that it was built with.
 
     Attributes
     ----------
-    terminal : path of the pseudo-terminal that takes the place of a serial port.
+    terminal
+        Path of the pseudo-terminal that takes the place of a serial port.
+
+    Raises
+    ------
+    PlosiveError
+        The simulation does not start.
     """
 
     def __init__(self, model: verilator.SimModel, clock_hz: int = SIMULATED_CLOCK_HZ) -> None:
         self._clock_hz = clock_hz
-        self._folder = tempfile.mkdtemp(prefix="plosive-board-")
-        shared = Path(self._folder, "shared")
-        shared.write_bytes(bytes(16))
-        with open(shared, "r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), 16)
-        # This side keeps the terminal open, so that it outlives each host that opens and closes it.
-        inner, self._outer = os.openpty()
-        tty.setraw(self._outer, termios.TCSANOW)
-        self.terminal = os.ttyname(self._outer)
-        command = [
-            *(str(model.executable), str(inner), str(clock_hz)),
-            *(str(_IDLE_CLOCKS), str(shared)),
-        ]
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, pass_fds=(inner,), start_new_session=True
-            )
-        except OSError as error:
-            raise PlosiveError(f"{model.executable} does not start: {error.strerror}") from error
-        finally:
-            os.close(inner)
+        with ExitStack() as ours, ExitStack() as undo:
+            try:
+                memory = os.memfd_create("plosive-board")
+                ours.callback(os.close, memory)
+                os.ftruncate(memory, _SHARED_BYTES)
+                self._shared = undo.enter_context(mmap.mmap(memory, _SHARED_BYTES))
+                # This side keeps the terminal open, so that it outlives each host that opens and
+                # closes it.
+                inner, self._outer = os.openpty()
+                ours.callback(os.close, inner)
+                undo.callback(os.close, self._outer)
+                tty.setraw(self._outer, termios.TCSANOW)
+                self.terminal = os.ttyname(self._outer)
+                command = [model.executable, inner, clock_hz, _IDLE_CLOCKS, memory]
+                self._process = subprocess.Popen(
+                    list(map(str, command)),
+                    stdin=subprocess.PIPE,
+                    pass_fds=(inner, memory),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise PlosiveError(
+                    f"{model.executable} does not start: {error.strerror}"
+                ) from error
+            undo.pop_all()
 
     @property
     def process_id(self) -> int:
@@ -162,10 +174,9 @@ class SimulatedBoard:
             self._outer = -1
 
     def close(self) -> None:
-        """End the simulation and remove what it needed."""
+        """End the simulation and give back its memory."""
         self.unplug()
         self._shared.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> SimulatedBoard:
         return self

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A board in Verilator behind a pseudo-terminal: bits on the pins rx and tx, bytes on the terminal.
 //
-// usage: simulation TERMINAL_FD CLOCK_HZ IDLE_CLOCKS SHARED_FILE
+// usage: simulation TERMINAL_FD CLOCK_HZ IDLE_CLOCKS SHARED_FD
 //
 // The speed of the line is the one that the host has set on the terminal, as with a real adapter.
 // Time stands still IDLE_CLOCKS after the last byte, and as long as nothing comes: a simulation that
-// waits costs nothing. SHARED_FILE holds two 64-bit words: clocks since the reset, and the LEDs.
+// waits costs nothing. SHARED_FD is memory of two 64-bit words: clocks since the reset, and the LEDs.
 // The program ends when its standard input is closed, so never outlives who started it.
 
 #include <asm/termbits.h>
@@ -119,17 +119,16 @@ bool wait_for(int terminal, int milliseconds) {
 
 int main(int argc, char** argv) {
     if (argc != 5) {
-        std::fprintf(stderr, "usage: %s TERMINAL_FD CLOCK_HZ IDLE_CLOCKS SHARED_FILE\n", argv[0]);
+        std::fprintf(stderr, "usage: %s TERMINAL_FD CLOCK_HZ IDLE_CLOCKS SHARED_FD\n", argv[0]);
         return 2;
     }
     const int terminal = std::atoi(argv[1]);
     const uint64_t idle_clocks = std::strtoull(argv[3], nullptr, 10);
     fcntl(terminal, F_SETFL, fcntl(terminal, F_GETFL) | O_NONBLOCK);
-    const int file = open(argv[4], O_RDWR);
-    void* memory =
-        mmap(nullptr, 2 * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (file < 0 || memory == MAP_FAILED) {
-        std::perror(argv[4]);
+    void* memory = mmap(nullptr, 2 * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        std::atoi(argv[4]), 0);
+    if (memory == MAP_FAILED) {
+        std::perror("the shared memory");
         return 1;
     }
     auto* shared = static_cast<volatile uint64_t*>(memory);

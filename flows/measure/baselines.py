@@ -148,12 +148,6 @@ class Comparison:
         """Lines of what got worse by more than its tolerance."""
         return [delta.line for delta in self.deltas if delta.verdict == "regression"]
 
-    @property
-    def to_accept(self) -> list[str]:
-        """Lines of what asks for a new baseline."""
-        asking = ("much better", "came or went")
-        return [delta.line for delta in self.deltas if delta.verdict in asking]
-
 
 def load(path: Path | None = None) -> Baselines:
     """The baselines in a file; None: the project's.

@@ -25,7 +25,7 @@ from flows.progress import Progress, silent
 from flows.speech.record import read_json
 from flows.tools import toolchain
 from flows.tools.toolchain import ToolError
-from golden_model.files import atomic_write
+from golden_model.files import atomic_write, lock
 from hw.config import PRESETS, preset
 from hw.errors import PlosiveError
 from model_zoo import data, zoo
@@ -365,9 +365,14 @@ def measure(
         figures = {name: _rounded(value) for name, value in kind.figures(printed).items()}
         one = Measurement(job.kind, job.subject, job.command, kind.tools(printed), inputs, figures)
         found.append(one)
-        # Read again: another process may measure other things.
-        write(file, [*(other for other in read(file) if other.command != job.command), one])
+        _add(file, one)
     return found, skipped
+
+
+def _add(file: Path, one: Measurement) -> None:
+    """Put a measurement into the file, which other processes put theirs into, too."""
+    with lock(file):
+        write(file, [*(other for other in read(file) if other.command != one.command), one])
 
 
 def _digest(texts: list[str]) -> str:

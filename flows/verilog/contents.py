@@ -10,7 +10,8 @@ from golden_model.memory_image import memory_image, row_words
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents
 from hw.core.neurons import LayerParameters, layer_parameters
-from hw.core.weight_port import WORD_BITS, Region, weight_request
+from hw.core.weight_port import WORD_BITS, Region, regions, weight_request
+from hw.errors import PlosiveError
 from hw.schedule import Schedule
 
 __all__ = ["contents", "parameter_word", "weight_requests", "window_words"]
@@ -22,6 +23,8 @@ _REGIONS = {
     ("readout", 0): Region.READOUT_0,
     ("readout", 1): Region.READOUT_1,
 }
+
+_REQUEST_BITS = 63  # of an int64 that is not negative
 
 
 def contents(config: AcceleratorConfig, network: Network) -> Contents:
@@ -74,8 +77,24 @@ def window_words(
 
 
 def weight_requests(config: AcceleratorConfig, network: Network) -> np.ndarray:
-    """Write requests that load a network, as payloads of the weight port (int64 [requests])."""
-    layout = weight_request(config, Schedule(config))
+    """Write requests that load a network, as payloads of the weight port (int64 [requests]).
+
+    Raises
+    ------
+    NetworkError
+        The network is for other shapes or formats than the machine.
+    PlosiveError
+        The machine's memories are so deep that a request has more than 63 bits.
+    """
+    schedule = Schedule(config)
+    layout = weight_request(config, schedule)
+    if layout.size > _REQUEST_BITS:
+        rows = max(rows for rows, _ in regions(config, schedule).values())
+        raise PlosiveError(
+            f"lanes is {config.lanes!r}: a memory has {rows:,} rows, which takes requests of "
+            f"{layout.size} bits on the weight port; they are loaded with {_REQUEST_BITS} bits at "
+            "most: more lanes, or fewer neurons or outputs, take fewer rows"
+        )
     requests: list[int] = []
     for region, per_row, words in window_words(config, network):
         for index, data in enumerate(words):

@@ -3,7 +3,7 @@
 
 A file per recording, so that splits and folds share them and an interrupted run keeps what it
 has. Its name is a hash of all that the energies depend on: the sound file's path, size and date,
-repair and perturbations, and the code that computes them.
+repair and added noise, and the code that computes them.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from golden_model.files import make_directory
+from golden_model.files import atomic_open
 from model_zoo.data import noise, repair
 from model_zoo.data.corpus import Utterance
 from model_zoo.speech import features
@@ -50,19 +50,17 @@ def cached_log_mel(
     AudioError
         A recording cannot be read, see `audio.load`.
     PlosiveError
-        The folder cannot be made.
+        The folder cannot be written.
     """
     folder = Path(cache) / "log_mel"
-    make_directory(folder)
     paths = [folder / f"{_key(utterance)}.npy" for utterance in utterances]
     missing = [pair for pair in zip(utterances, paths, strict=True) if not pair[1].is_file()]
     bar = {"console": Console(stderr=True), "disable": not (progress and missing)}
     for utterance, path in track(missing, "log-mel features", **bar):
-        # Two runs may compute the same file; each renames its own whole one.
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with open(partial, "wb") as file:
-            np.save(file, features.log_mel(utterance.load()))
-        partial.replace(path)
+        # Two runs may compute the same file; each writes its own whole one.
+        energies = features.log_mel(utterance.load())
+        with atomic_open(path) as file:
+            np.save(file, energies)
     return [np.load(path) for path in paths]
 
 
@@ -72,7 +70,7 @@ def _file(path: Path) -> tuple[str, int, int]:
 
 
 def _key(utterance: Utterance) -> str:
-    dependencies = [_code(), _file(utterance.path), utterance.repair, utterance.speed]
+    dependencies = [_code(), _file(utterance.path), utterance.repair]
     if utterance.noise is not None:
         dependencies += [utterance.speaker, utterance.name, *_noise(utterance.noise)]
     if utterance.segment is not None:

@@ -100,11 +100,8 @@ class Utterance:
         Labels (first sample, end sample, phone of the 61), empty where there are none.
     repair
         What `load` puts right: a key of `repair.REPAIRS`.
-    speed
-        How much faster than recorded `load` plays it; pitch rises with it. `phones` are of the
-        sped-up samples.
     noise
-        Noise that `load` adds, behind the change of speed: a `NoiseMix`.
+        Noise that `load` adds: a `NoiseMix`.
     segment
         First and end sample of the utterance in its sound file, which may hold several; None for
         all of it.
@@ -118,12 +115,11 @@ class Utterance:
     split: str
     phones: tuple[Label, ...] = ()
     repair: str = ""
-    speed: float = 1.0
     noise: Callable[[np.ndarray, str], np.ndarray] | None = None
     segment: tuple[int, int] | None = None
 
     def load(self) -> np.ndarray:
-        """The samples, repaired and perturbed: float32 `[samples]`, 16 kHz, full scale 1.0.
+        """The samples, repaired and with the noise: float32 `[samples]`, 16 kHz, full scale 1.0.
 
         Raises
         ------
@@ -137,24 +133,9 @@ class Utterance:
             whole = _held(self.path, status.st_size, status.st_mtime_ns)
             samples = whole[slice(*self.segment)]
         samples = REPAIRS[self.repair](samples)
-        if self.speed != 1.0:
-            samples = np.clip(resample(samples, self.speed, 1.0), -1, 1)
         if self.noise is not None:
             samples = self.noise(samples, f"{self.speaker}/{self.name}")
         return samples
-
-    def at_speed(self, factor: float) -> "Utterance":
-        """The same utterance played `factor` times as fast, labels and all.
-
-        Raises
-        ------
-        DataError
-            The factor is not between 0.5 and 2.
-        """
-        if not 0.5 <= factor <= 2:
-            raise DataError(f"speed {factor!r} must lie between 0.5 and 2")
-        labels = tuple((round(a / factor), round(b / factor), name) for a, b, name in self.phones)
-        return replace(self, speed=self.speed * factor, phones=labels)
 
     def in_noise(self, noise: Callable[[np.ndarray, str], np.ndarray]) -> "Utterance":
         """The same utterance with noise added: a `NoiseMix`."""

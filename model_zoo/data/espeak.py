@@ -20,7 +20,6 @@ import ctypes
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -32,6 +31,7 @@ import numpy as np
 import soundfile
 from rich.progress import Progress
 
+from golden_model.files import atomic_directory, lock
 from model_zoo.data.corpus import DataError, resample
 from model_zoo.speech.audio import SAMPLE_RATE
 
@@ -783,14 +783,8 @@ def corpus(cache_folder, sentences, speakers, seed, workers=1, progress=True, pe
     size = library.stat().st_size if library.exists() else 0
     key = json.dumps([_FORMAT, library.name, size, list(sentences), speakers, seed, per_speaker])
     folder = Path(cache_folder) / f"espeak-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}")
-    try:
-        synthesise(beside, sentences, speakers, seed, workers, progress, per_speaker)
-        # Another process may have been faster; its corpus is the same.
+    with lock(folder):
         if not folder.is_dir():
-            beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            with atomic_directory(folder) as beside:
+                synthesise(beside, sentences, speakers, seed, workers, progress, per_speaker)
     return folder

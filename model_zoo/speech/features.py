@@ -22,7 +22,6 @@ __all__ = [
     "Normalisation",
     "append_delay",
     "extract",
-    "frame_count",
     "log_mel",
     "mean_level",
 ]
@@ -33,11 +32,6 @@ FRAME_SECONDS = HOP_SAMPLES / SAMPLE_RATE
 """Seconds from one frame to the next."""
 DB = 10 / np.log(10)
 """Decibels per unit of a log-mel energy, which is a natural logarithm."""
-
-
-def frame_count(n_samples):
-    """Frames of a recording of `n_samples` samples: whole 25 ms windows, 10 ms apart."""
-    return 0 if n_samples < FRAME_SAMPLES else 1 + (n_samples - FRAME_SAMPLES) // HOP_SAMPLES
 
 
 class LogMelStream:

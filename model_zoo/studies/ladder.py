@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from golden_model.files import atomic_write
 from model_zoo import data
 from model_zoo.scoring import costs
 from model_zoo.speech.features import FRAME_SECONDS
@@ -172,8 +173,7 @@ def run_fold(session, number, folder):
         "rungs": rungs,
     }
     path = Path(folder) / f"{recipe.name}-{number}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1))
+    atomic_write(path, json.dumps(result, indent=1).encode())
     return result
 
 

@@ -11,6 +11,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from golden_model.files import atomic_open
+
 __all__ = ["COLOURS", "ladder_plot", "length_plot", "snr_plot", "tradeoff_plot"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
@@ -208,8 +210,8 @@ def _size(count):
 
 def _save(figure, path):
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format=path.suffix[1:] or "svg", metadata=_undated(path))
+    with atomic_open(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "svg", metadata=_undated(path))
 
 
 def _undated(path):

@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 
 from golden_model import Network
+from golden_model.files import atomic_write
 from hw.config import preset
 from model_zoo import data, zoo
 from model_zoo.scoring import costs, evaluate
@@ -463,10 +464,9 @@ def main(
     if not only_draw:
         earlier = None if again else results
         results = json.loads(json.dumps(measure(data_folder, build, console.print, jobs, earlier)))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        atomic_write(kept, f"{json.dumps(results, indent=1)}\n".encode())
     draw(results)
-    PAGE.write_text(page(results), encoding="utf-8")
+    atomic_write(PAGE, page(results).encode())
     console.print(f"wrote {os.path.relpath(PAGE)}, {os.path.relpath(FOLDER)}")
 
 

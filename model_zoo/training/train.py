@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from golden_model import Network
+from golden_model.files import make_directory
 from hw.config import NETWORK_FIELDS
 from model_zoo import data, zoo
 from model_zoo.exchange.export import export, from_network
@@ -335,7 +336,7 @@ def train(
     header = {**scored.header, "scores": scored.scores, "licence": recipe.licence}
     header["provenance"] = _provenance(recipe, session, training, rungs)
     path = Path(out) / f"{recipe.name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     _exported(scored.rung.model, header).save(path)
     return path, rungs
 
