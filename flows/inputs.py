@@ -3,7 +3,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ __all__ = [
     "default_network",
     "fitting_features",
     "network_file",
+    "sample_features",
+    "speech_samples",
 ]
 
 DEFAULT_NETWORK = zoo.path("speech")
@@ -130,7 +132,9 @@ def network_file(name: str | os.PathLike[str]) -> Path:
     )
 
 
-def audio_features(path: str | os.PathLike[str], header: dict, gain: float = 0.0) -> np.ndarray:
+def audio_features(
+    path: str | os.PathLike[str], header: dict[str, Any], gain: float = 0.0
+) -> np.ndarray:
     """Features [frames, 40] int8 of a recording, with the zero frames of the label delay behind.
 
     Parameters
@@ -150,15 +154,50 @@ def audio_features(path: str | os.PathLike[str], header: dict, gain: float = 0.0
     PlosiveError
         The header is for other features than this program computes.
     """
-    from model_zoo.speech import audio, features
+    from model_zoo.speech import audio
 
-    samples = audio.load(path)
+    return sample_features(audio.load(path), header, gain)
+
+
+def sample_features(samples: np.ndarray, header: dict[str, Any], gain: float = 0.0) -> np.ndarray:
+    """As `audio_features`, of a recording's samples (`[samples]`, 16 kHz, full scale 1.0)."""
+    from model_zoo.speech import features
+
     if "features" not in header:
         header = Network.load(default_network()).header
     try:
         return features.append_delay(features.extract(samples, header, gain), header)
     except (KeyError, TypeError, ValueError) as error:
         raise PlosiveError(f"the network's header is wrong: {error}") from error
+
+
+def speech_samples(
+    path: str | os.PathLike[str], note: Callable[[str], None] | None = None
+) -> np.ndarray:
+    """The samples of a recording that somebody is to be heard in, float32 `[samples]`.
+
+    Hardware may be fed with silence to see what that costs; phones in it would be heard from
+    nothing.
+
+    Parameters
+    ----------
+    path
+        A 16 kHz mono recording, or "-" for standard input.
+    note
+        Takes a line on a recording whose header does not say its length, see `audio.decode`.
+
+    Raises
+    ------
+    AudioError
+        The recording cannot be used, or is silent.
+    """
+    from model_zoo.speech import audio
+
+    samples = audio.load(path, note)
+    silence = audio.silence(samples)
+    if silence is not None:
+        raise audio.AudioError(f"{path}: {silence}")
+    return samples
 
 
 def fitting_features(config: AcceleratorConfig, features: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flows.host.device import Device, DeviceError, best_of
-from flows.inputs import audio_features, default_network, fitting_features
+from flows.inputs import default_network, fitting_features, sample_features, speech_samples
 from flows.progress import Progress, silent
 from flows.speech.transcribe import check_header, level_above, phones_of
 from golden_model import Network
@@ -56,7 +56,8 @@ def transcribe(
         else.
     """
     check_header(network)
-    features = fitting_features(device.config, audio_features(recording, network.header, gain))
+    samples = speech_samples(recording)
+    features = fitting_features(device.config, sample_features(samples, network.header, gain))
     fitted = device.fit(network)
     loaded = device.prepare(network, progress)
     started, before = time.monotonic(), clock() if clock else 0.0
@@ -70,7 +71,7 @@ def transcribe(
         "recording": str(recording),
         "readout": "best" if best else "logits",
         "gain_db": gain,
-        "level_db": level_above(recording, network, gain),
+        "level_db": level_above(samples, network, gain),
         "network_loaded": loaded,
         "baud": device.link.baud,
         "frames": len(features),

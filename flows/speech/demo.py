@@ -16,7 +16,7 @@ from rich.console import RenderableType
 
 from flows.asic import machine_costs
 from flows.cli import tables
-from flows.inputs import audio_features, default_network, fitting_features
+from flows.inputs import default_network, fitting_features, sample_features, speech_samples
 from flows.progress import Progress, silent
 from flows.simulation.cycles import expected_figures
 from flows.simulation.figures import ladder
@@ -91,7 +91,8 @@ def demo(
     words = played.text if played else None
     gain = _gain(network, played)
     progress("computing features")
-    features = fitting_features(network.config, audio_features(recording, network.header, gain))
+    samples = speech_samples(recording)
+    features = fitting_features(network.config, sample_features(samples, network.header, gain))
     all_frames = len(features)
     features = features[:_MOST_FRAMES]
     measuring = machine_costs.beside(network_file, features, build_dir) if costs else nullcontext()
@@ -106,7 +107,7 @@ def demo(
             progress=progress,
         )
         measured_costs = measured.result(progress) if measured else None
-    arrays, posteriors = _arrays(recording, network, run.simulation)
+    arrays, posteriors = _arrays(samples, network, run.simulation)
     figures = {
         "date": date,
         **_made_with(network, network_file),
@@ -215,14 +216,14 @@ def _date() -> str:
 
 
 def _arrays(
-    recording: Path, network: Network, simulation: Simulation
+    samples: np.ndarray, network: Network, simulation: Simulation
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What a report draws, and the log posteriors of the phones' states."""
     from model_zoo.scoring import decode
-    from model_zoo.speech import audio, features, phones
+    from model_zoo.speech import features, phones
 
     logits, spikes = simulation.result.logits, simulation.result.spikes
-    log_mel = features.log_mel(audio.load(recording))[: len(logits)]
+    log_mel = features.log_mel(samples)[: len(logits)]
     posteriors = decode.state_log_posteriors(logits, network.header)
     by_phone = np.exp(posteriors).reshape(len(posteriors), len(phones.PHONES), phones.N_STATES)
     arrays = {

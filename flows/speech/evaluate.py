@@ -40,6 +40,8 @@ class Recordings:
         What becomes of recordings that cannot be used: "refuse" or "skip".
     gain
         Gain of all recordings, dB; None lets `evaluate.find_gain` find it.
+    tier, phone_map
+        How the labels of `data` are read, see `data.read_folder`.
     """
 
     corpus: str | None = None
@@ -51,6 +53,8 @@ class Recordings:
     noise_data: str | os.PathLike[str] | None = None
     broken: str = "refuse"
     gain: float | None = None
+    tier: str | None = None
+    phone_map: str | os.PathLike[str] | None = None
 
 
 def evaluate(
@@ -125,13 +129,23 @@ def _utterances(wanted: Recordings) -> list[Any]:
             f"give either --corpus NAME ({', '.join(data.CORPORA)}) or --data DIR with "
             f"--format {'|'.join(sorted(data.FORMATS))}: one of them names the recordings"
         )
+    splits = wanted.split != "all"
     if wanted.corpus is not None:
-        found = data.read(wanted.corpus, wanted.data, wanted.broken)
+        if wanted.tier is not None or wanted.phone_map is not None:
+            raise PlosiveError("--tier and --phone-map need --data DIR with --format, not --corpus")
+        found = data.read(wanted.corpus, wanted.data, wanted.broken, splits=splits)
     elif wanted.data is None:
         raise PlosiveError(f"--format {wanted.format} needs --data DIR, the folder of recordings")
     else:
-        found = data.read_folder(wanted.format, wanted.data, wanted.broken)
-    chosen = [u for u in found if wanted.split in ("all", u.split)]
+        found = data.read_folder(
+            wanted.format,
+            wanted.data,
+            wanted.broken,
+            splits=splits,
+            tier=wanted.tier,
+            phone_map=wanted.phone_map,
+        )
+    chosen = [u for u in found if not splits or u.split == wanted.split]
     if not chosen:
         there = {name: sum(u.split == name for u in found) for name in SPLITS[:-1]}
         held = ", ".join(f"{count} {name}" for name, count in there.items() if count)

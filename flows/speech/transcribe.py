@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.inputs import audio_features, fitting_features
+from flows.inputs import fitting_features, sample_features, speech_samples
 from flows.progress import Progress, silent
 from flows.simulation.simulate import cosimulate
 from golden_model import Network
@@ -30,7 +30,7 @@ def transcribe(
     Parameters
     ----------
     recording
-        16 kHz mono.
+        16 kHz mono; "-" reads it from standard input.
     network
         Its header has labels and decoder constants.
     engine
@@ -44,17 +44,20 @@ def transcribe(
     Raises
     ------
     AudioError
-        The recording cannot be used.
+        The recording cannot be used, or is silent.
     PlosiveError
         The network has no labels, or the Verilog computed something else.
     """
     check_header(network)
-    features = fitting_features(network.config, audio_features(recording, network.header, gain))
+    notes: list[str] = []
+    samples = speech_samples(recording, notes.append)
+    features = fitting_features(network.config, sample_features(samples, network.header, gain))
     figures: dict[str, Any] = {
         "recording": str(recording),
         "engine": engine,
         "gain_db": gain,
-        "level_db": level_above(recording, network, gain),
+        "level_db": level_above(samples, network, gain),
+        "notes": notes,
     }
     if engine == "rtl":
         run = cosimulate(
@@ -84,13 +87,12 @@ def transcribe(
     }
 
 
-def level_above(recording: str | os.PathLike[str], network: Network, gain: float) -> float | None:
+def level_above(samples: np.ndarray, network: Network, gain: float) -> float | None:
     """How far a recording, with a gain, is above its network's level, dB; None if not known."""
     from model_zoo.scoring import evaluate
-    from model_zoo.speech import audio, features
+    from model_zoo.speech import features
 
-    log_mel = features.log_mel(audio.load(recording))
-    above = evaluate.level_above(network.header, [log_mel]) if len(log_mel) else None
+    above = evaluate.level_above(network.header, [features.log_mel(samples)])
     return None if above is None else round(above + gain, 1)
 
 
