@@ -13,9 +13,8 @@ from cocotb_tests.conftest import PROJECT
 from flows.asic.area import area_figures
 from flows.asic.pdk import find_pdk
 from flows.asic.synthesis import synthesize
-from flows.cli.tables import delta_table
 from flows.measure import baselines, measurements
-from flows.measure.baselines import Baselines, Delta, compare
+from flows.measure.baselines import Baselines, Delta, compare, delta_table
 from flows.measure.measurements import Job, Measurement, area_of
 from flows.tools import toolchain
 from hw.config import preset
@@ -267,7 +266,9 @@ def command(tmp_path: Path, monkeypatch) -> Path:
 def test_the_command_fails_on_a_regression(command: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("sys.argv", ["baselines", "--preset", "tiny"])
     before = command.read_text()
-    with pytest.raises(SystemExit, match=r"^flows\.baselines: `plosive area .*, cells: regression"):
+    with pytest.raises(
+        SystemExit, match=r"^flows\.measure\.baselines: `plosive area .*, cells: regression"
+    ):
         baselines.main()
     assert "Against the baselines" in capsys.readouterr().out
     assert command.read_text() == before
@@ -285,5 +286,7 @@ def test_the_command_makes_a_baseline(command: Path, monkeypatch, capsys) -> Non
 
 def test_the_command_line_refuses_an_unknown_preset(monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["baselines", "--preset", "huge"])
-    with pytest.raises(SystemExit, match=r"^flows\.baselines: preset is 'huge': the presets are "):
+    with pytest.raises(
+        SystemExit, match=r"^flows\.measure\.baselines: preset is 'huge': the presets are "
+    ):
         baselines.main()
