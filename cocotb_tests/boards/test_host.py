@@ -452,7 +452,7 @@ def test_a_stream_gives_the_phones_that_its_results_have(speech_board, speech, v
 def test_raw_samples_of_standard_input_become_phones(speech_board, speech, voice):
     samples, _ = soundfile.read(voice, dtype="int16")
     command = [
-        *(sys.executable, "-c", "from flows.cli.app import main; main()", "host"),
+        *(sys.executable, "-m", "flows.cli", "host"),
         *(
             "--port",
             speech_board.terminal,
@@ -485,7 +485,7 @@ def test_the_microphone_is_heard_until_ctrl_c(speech_board, speech, voice, tmp_p
     )
     recorder.chmod(0o755)
     command = [
-        *(sys.executable, "-c", "from flows.cli.app import main; main()", "host"),
+        *(sys.executable, "-m", "flows.cli", "host"),
         *("--port", speech_board.terminal, *PATIENCE, "stream", "--network", str(speech)),
     ]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
@@ -748,7 +748,7 @@ def test_a_board_that_loses_power_says_so():
 
 def test_a_killed_host_leaves_a_board_that_answers(board):
     command = [
-        *(sys.executable, "-c", "from flows.cli.app import main; main()", "host"),
+        *(sys.executable, "-m", "flows.cli", "host"),
         *("--port", board.terminal, "--baud", "115200", "selftest", "--networks", "1000"),
     ]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -792,7 +792,7 @@ def test_a_machine_that_hangs_is_no_endless_wait(device, monkeypatch):
 @pytest.mark.usefixtures("model")
 def test_a_simulated_board_serves_one_command_after_the_other(build_root, figures):
     command = [
-        *(sys.executable, "-c", "from flows.cli.app import main; main()"),
+        *(sys.executable, "-m", "flows.cli"),
         *("host", "--build", str(build_root), "simulate", "tiny"),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:

@@ -385,7 +385,7 @@ def test_full_disk_leaves_nothing(refusal, monkeypatch, tmp_path):
 
 
 def test_full_standard_output_is_one_line():
-    command = [sys.executable, "-m", "flows.cli.app", "cycles", "--preset", "tiny"]
+    command = [sys.executable, "-m", "flows.cli", "cycles", "--preset", "tiny"]
     with open("/dev/full", "w") as full:
         result = subprocess.run(
             [*command, "--densities", "published", "--json"],

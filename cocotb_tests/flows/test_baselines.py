@@ -13,9 +13,8 @@ from cocotb_tests.conftest import PROJECT
 from flows.asic.area import area_figures
 from flows.asic.pdk import find_pdk
 from flows.asic.synthesis import synthesize
-from flows.cli.tables import delta_table
 from flows.measure import baselines, measurements
-from flows.measure.baselines import Baselines, Delta, compare
+from flows.measure.baselines import Baselines, Delta, compare, delta_table
 from flows.measure.measurements import Job, Measurement, area_of
 from flows.tools import toolchain
 from hw.config import preset

@@ -5,16 +5,22 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
+import pkgutil
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import typer
 
 from flows.cli import app as cli
+from flows.cli import commands
+from flows.cli.discovery import add_commands
+from flows.cli.host import commands as host_commands
 from flows.inputs import DEFAULT_NETWORK
 from flows.measure import baselines, bench
 from flows.simulation.run import _source_key
@@ -79,13 +85,37 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"plosive {importlib.metadata.version('plosive')}\n"
 
 
-def test_help_does_not_load_what_it_does_not_need():
+@pytest.mark.parametrize("command", [[], ["simulate"], ["host", "transcribe"]])
+def test_help_does_not_load_what_it_does_not_need(command):
     code = (
-        "import sys; from flows import cli; cli.run(['simulate', '--help']); "
-        "sys.exit(any(m in sys.modules for m in ('amaranth', 'cocotb', 'torch', 'soundfile')))"
+        f"import sys; from flows.cli import app; status = app.run([*{command}, '--help']); "
+        "slow = {'amaranth', 'cocotb', 'numpy', 'soundfile', 'torch'} & set(sys.modules); "
+        "print(sorted(slow), file=sys.stderr); sys.exit(status)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True)
-    assert result.returncode == 0
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "[]\n")
+
+
+@pytest.mark.parametrize("package", [commands, host_commands])
+def test_every_command_has_a_place_in_the_help(package):
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert modules == set(package.HELP_ORDER)
+    assert len(package.HELP_ORDER) == len(modules)
+
+
+def test_a_command_is_found_by_its_file_and_listed_after_those_with_a_place(monkeypatch, tmp_path):
+    for name in ("zeta", "alpha", "first"):
+        (tmp_path / f"{name}.py").write_text(
+            f'def {name}():\n    """Say."""\n    print("{name}")\n'
+        )
+    package = types.ModuleType("some_commands")
+    package.__path__ = [str(tmp_path)]
+    package.HELP_ORDER = ("first",)
+    monkeypatch.setitem(sys.modules, "some_commands", package)
+    group = typer.Typer()
+    add_commands(group, package)
+    listed = typer.main.get_command(group).commands
+    assert list(listed) == ["first", "alpha", "zeta"]
 
 
 def test_interrupt_is_one_line(monkeypatch, capsys):

@@ -69,7 +69,7 @@ def test_same_input_gives_the_same_bytes(outputs, network, tmp_path):
     target = tmp_path / "out"
     subprocess.run(
         [
-            *(sys.executable, "-m", "flows.cli.app", "generate", "--preset", "tiny"),
+            *(sys.executable, "-m", "flows.cli", "generate", "--preset", "tiny"),
             *("--network", path, "--testbench", "-o", target),
         ],
         check=True,
@@ -373,7 +373,7 @@ def test_bench_of_a_preset_passes_in_verilator(name, tmp_path):
 def test_paper_t2_is_generated_in_time_and_memory(tmp_path):
     from flows.measure.bench import measured
 
-    command = [sys.executable, "-m", "flows.cli.app", "generate", "--preset", "paper-t2"]
+    command = [sys.executable, "-m", "flows.cli", "generate", "--preset", "paper-t2"]
     seconds, megabytes = measured([*command, "-o", str(tmp_path / "out")])
     assert seconds < 30
     assert megabytes < 1500

@@ -38,8 +38,7 @@ def test_your_own_network(tmp_path: Path) -> None:
     commands = re.findall(r"^plosive (.*mine\.json.*)$", README, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
-        program = "import sys; from flows.cli.app import main; sys.exit(main())"
-        _run(sys.executable, "-c", program, *command.split(), folder=tmp_path)
+        _run(sys.executable, "-m", "flows.cli", *command.split(), folder=tmp_path)
     assert (tmp_path / "mine" / "plosive.v").is_file()
 
 

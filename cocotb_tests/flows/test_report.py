@@ -26,6 +26,7 @@ from PIL import Image
 from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic import machine_costs
 from flows.cli import app as cli
+from flows.cli.commands.demo import demo_lines
 from flows.inputs import default_network
 from flows.report import drawings, report
 from flows.simulation.figures import cycle_figures, laws_counters, sparsity
@@ -696,7 +697,7 @@ def test_without_a_pdk_the_demo_counts_gates(monkeypatch, tmp_path, network_file
     assert "Of another configuration" not in page.text
     cells = shown.figures["costs"]["area"]["total"]["cells"]
     assert f"{cells:,} generic gates, of no process in particular" in page.text
-    lines = demo.report(shown)
+    lines = demo_lines(shown.figures)
     assert any(f"area       {cells:,} generic gates" in str(line) for line in lines)
     assert any(
         "power      not measured: the PDK ihp-sg13g2 is not installed" in str(line)
@@ -735,7 +736,9 @@ def test_a_demo_whose_costs_fail_says_so(monkeypatch, tmp_path, network_files):
     shown = _demo(folder, network_files[2], costs=True)
     assert shown.passed
     assert str(broken) in shown.figures["costs"]["area"]["missing"]
-    assert any(f"area       not measured: {broken}" in str(line) for line in demo.report(shown))
+    assert any(
+        f"area       not measured: {broken}" in str(line) for line in demo_lines(shown.figures)
+    )
     assert "figure-area" not in _read(folder).figures
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.table import Table
+
+from flows import terminal
 from flows.measure import measurements
 from flows.measure.measurements import Job, Measurement
 from flows.progress import Progress, on_terminal, silent
@@ -29,6 +32,7 @@ __all__ = [
     "Delta",
     "compare",
     "compare_jobs",
+    "delta_table",
     "jobs",
     "load",
     "main",
@@ -243,12 +247,39 @@ def compare_jobs(
     return [compare(baselines, one) for one in found], found, skipped
 
 
+def delta_table(comparisons: Sequence[Comparison], skipped: dict[str, str]) -> Table:
+    """What moved against the baselines; a command whose figures did not move is one row."""
+    table = terminal.table(
+        "Against the baselines", "figure", "baseline", "now", "change", "tolerance", ""
+    )
+    table.columns[0].no_wrap = True
+    table.columns[-1].justify = "left"
+    asks = ("much better", "came or went")
+    for comparison in comparisons:
+        moved = [delta for delta in comparison.deltas if delta.verdict != "same"]
+        same = len(comparison.deltas) - len(moved)
+        said = "no baseline" if comparison.missing else f"{same} the same" if same else ""
+        table.add_row(comparison.command, *[""] * 4, said)
+        for delta in moved:
+            values = ("-" if value is None else f"{value:,.6g}" for value in (delta.old, delta.new))
+            known = None not in (delta.old, delta.new)
+            table.add_row(
+                f"  {delta.figure}",
+                *values,
+                f"{100 * delta.change:+.2f} %" if known else "-",
+                f"{100 * delta.tolerance:g} %",
+                delta.verdict + (": needs a new baseline" if delta.verdict in asks else ""),
+            )
+    for command in skipped:
+        table.add_row(command, *[""] * 4, "skipped")
+    notes = [c.missing for c in comparisons if c.missing] + list(skipped.values())
+    table.caption = "\n".join(dict.fromkeys(notes)) or None
+    table.caption_justify = "left"
+    return table
+
+
 def main() -> None:
     """Measure, print what moved, and fail on a regression or make it the baseline."""
-    from rich.console import Console
-
-    from flows.cli.tables import delta_table
-
     parser = argparse.ArgumentParser(prog="python -m flows.measure.baselines", description=__doc__)
     parser.add_argument("--update", action="store_true", help="take what is measured as baseline")
     parser.add_argument("--preset", action="append", metavar="NAME", help="only this; repeatable")
@@ -270,8 +301,7 @@ def main() -> None:
             update(load(), measured)
     except PlosiveError as error:
         sys.exit(f"flows.measure.baselines: {error}")
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(delta_table(comparisons, skipped))
+    terminal.console().print(delta_table(comparisons, skipped))
     regressions = [line for comparison in comparisons for line in comparison.regressions]
     if options.update:
         print(f"{FILE.name}: {len(measured)} baselines written")

@@ -16,12 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from flows.cli.tables import delta_table
+from flows import terminal
 from flows.measure import baselines
-from flows.measure.baselines import Comparison
+from flows.measure.baselines import Comparison, delta_table
 from flows.progress import Progress, on_terminal
 from flows.simulation.simulate import cosimulate
 from flows.tools import toolchain, verilator
@@ -147,10 +146,8 @@ def measured(command: list[str]) -> tuple[float, float]:
 
 def _generate(name: str) -> dict[str, Any]:
     with TemporaryDirectory(prefix="plosive-bench-") as folder:
-        command = "from flows.cli.app import main; main()"
-        seconds, megabytes = measured(
-            [sys.executable, "-c", command, "generate", "--preset", name, "-o", f"{folder}/out"]
-        )
+        arguments = ["generate", "--preset", name, "-o", f"{folder}/out"]
+        seconds, megabytes = measured([sys.executable, "-m", "flows.cli", *arguments])
         size = Path(folder, "out", "plosive.v").stat().st_size
     return {
         "wall_s": round(seconds, 1),
@@ -211,7 +208,7 @@ def _compared(comparisons: list[Comparison], skipped: dict[str, str]) -> dict[st
 
 
 def _tables(figures: dict[str, Any]) -> list[Table]:
-    speeds = Table("what", "figure", title=f"Speed, {figures['preset']}", title_justify="left")
+    speeds = terminal.table(f"Speed, {figures['preset']}", "what", "figure")
     golden, generate = figures["golden"], figures["generate"]
     rows = [
         ("golden model, batch 64", f"{golden['functional_frames_per_s']:,} frames/s"),
@@ -224,9 +221,7 @@ def _tables(figures: dict[str, Any]) -> list[Table]:
         rows.append((f"simulate --check {check}", f"{run['clocks_per_s']:,} clocks/s"))
     for row in rows:
         speeds.add_row(*row)
-    lanes = Table(title="Elaboration and build", title_justify="left")
-    for column in ("lanes", "elaborate (s)", "x", "build (s)", "x"):
-        lanes.add_column(column, justify="right")
+    lanes = terminal.table("Elaboration and build", "lanes", "elaborate (s)", "x", "build (s)", "x")
     for row in figures["lanes"]:
         lanes.add_row(
             str(row["lanes"]),
@@ -259,7 +254,7 @@ def main() -> None:
     if options.json:
         print(text)
         return
-    console = Console()
+    console = terminal.console()
     for table in (*_tables(figures), delta_table(comparisons, skipped)):
         console.print(table)
     console.print(f"machine: {figures['machine']['cores']} cores; all figures: {target}")

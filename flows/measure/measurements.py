@@ -390,7 +390,7 @@ def _run(job: Job, build_dir: Path, pdk_root: Path | None) -> dict[str, Any]:
     if pdk_root is not None and job.option("--pdk"):
         places += ["--pdk-root", str(pdk_root)]
     result = subprocess.run(
-        [sys.executable, "-m", "flows.cli.app", name, *places, *map(_place, rest), "--json"],
+        [sys.executable, "-m", "flows.cli", name, *places, *map(_place, rest), "--json"],
         capture_output=True,
         text=True,
         check=False,

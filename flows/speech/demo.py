@@ -12,14 +12,11 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from rich.console import RenderableType
 
 from flows.asic import machine_costs
-from flows.cli import tables
 from flows.inputs import default_network, fitting_features, sample_features, speech_samples
 from flows.progress import Progress, silent
 from flows.simulation.cycles import expected_figures
-from flows.simulation.figures import ladder
 from flows.simulation.run import Simulation
 from flows.simulation.simulate import cosimulate
 from flows.speech import record
@@ -32,7 +29,7 @@ from hw.errors import PlosiveError
 from hw.schedule import Schedule
 from model_zoo.data import DataError, Utterance, read
 
-__all__ = ["Demo", "demo", "report", "sentence", "shipped_sentence"]
+__all__ = ["Demo", "demo", "sentence", "shipped_sentence"]
 
 _CORPORA = ("kathleen", "slt", "bdl")  # may be redistributed; the first one installed is played
 _SHIPPED = Path(__file__).resolve().parent / "sentence"  # laid out as a data folder
@@ -257,28 +254,3 @@ def _torch(network: Network, features: np.ndarray) -> dict[str, Any]:
         "mismatches": sum(int((a.numpy() != b).sum()) for a, b in pairs),
     }
     return {"torch": compared, "torch_missing": None}
-
-
-def report(shown: Demo) -> list[RenderableType]:
-    """The demo's figures as text and tables."""
-    figures = shown.figures
-    run = figures["simulation"]
-    said = f': "{figures["words"]}"' if figures["words"] else ""
-    lines: list[RenderableType] = [f"recording  {figures['recording']}{said}"]
-    if run["frames"] < figures["frames_of_recording"]:
-        lines.append(
-            f"The first {run['frames']} of {figures['frames_of_recording']} frames were run, to "
-            "keep the demo short."
-        )
-    lines += [tables.ladder_table(ladder(figures)), tables.simulation_table(run)]
-    phones = " ".join(phone["phone"] for phone in figures["phones"])
-    lines.append(f"heard      {phones or '(nothing: the Verilog differs)'}")
-    if figures["words"]:
-        lines.append(f"said       {figures['words']}")
-    if figures["costs"]:
-        area, power = machine_costs.words(figures["costs"])
-        lines += [f"area       {area}", f"power      {power}"]
-    lines.append("")
-    lines.append(tables.comparison_table(run, figures["reference"]))
-    lines.append(f"{figures['seconds']} s in all.")
-    return lines

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive cycles`."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows import terminal
+from flows.cli.console import print_json, say
+from flows.cli.given import features_of, hashes, network_of
+from flows.cli.options import (
+    Audio,
+    Changes,
+    ConfigFile,
+    FeatureSeed,
+    Frames,
+    Json,
+    NetworkFile,
+    Preset,
+    RandomSeed,
+)
+from hw.errors import PlosiveError
+
+__all__ = ["cycle_table", "cycles", "rows_table"]
+
+
+def cycles(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    densities: Annotated[
+        str | None,
+        typer.Option(
+            "--densities",
+            metavar="published",
+            help="Give the expected figures at the densities that the reference publishes.",
+        ),
+    ] = None,
+    network: NetworkFile = None,
+    random: RandomSeed = None,
+    audio: Audio = None,
+    frames: Frames = None,
+    seed: FeatureSeed = 1,
+    as_json: Json = False,
+) -> None:
+    """Compute the cycles and memory traffic of a frame from the cycle laws, without simulation.
+
+    The laws equal the hardware's counters exactly; every `plosive simulate` run checks this. For
+    the reference's shapes, the published figures are shown too, with the reasons for differences.
+
+    **Examples**
+
+    - `plosive cycles --preset paper-t2 --densities published`
+    - `plosive cycles --preset paper-t1 --densities published --json`
+    - `plosive cycles --preset speech --network speech.safetensors --audio hello.wav`
+    """
+    from flows.inputs import configuration
+    from flows.simulation import cycles as flow
+
+    machine = configuration(preset, config, changes or (), network)
+    given = [network, random, audio, frames]
+    if densities is not None:
+        if densities != "published":
+            raise PlosiveError(f"--densities is {densities!r}: it must be published")
+        if any(value is not None for value in given):
+            raise PlosiveError("--densities stands alone: give it, or a network and features")
+        figures = flow.expected_figures(machine)
+    else:
+        held = network_of(machine, network, random)
+        figures = flow.measured_figures(
+            machine, held, features_of(machine, held, audio, frames, seed)
+        )
+    figures = {**hashes(machine), **figures}
+    if as_json:
+        print_json(figures)
+        return
+    console = terminal.console()
+    console.print(cycle_table(figures))
+    console.print(rows_table(figures))
+    for warning in figures.get("warnings", []):
+        say(f"note: {warning}")
+
+
+def cycle_table(figures: dict[str, Any]) -> Table:
+    """Cycles per frame by phase, beside the published ones where there are any."""
+    from flows.simulation.figures import PHASES
+
+    published = figures.get("published")
+    if published is None:
+        table = terminal.table("Cycles per frame", "phase", "cycles")
+        for phase in PHASES:
+            table.add_row(phase, terminal.number(figures["phases"][phase]))
+        table.add_section()
+        table.add_row("total", terminal.number(figures["cycles_per_frame"]["mean"]))
+        return table
+    table = terminal.table("Cycles per frame", "phase", "cycles", "published", "difference")
+    table.add_column("why", justify="left")
+    for entry in published["differences"]:
+        table.add_row(
+            entry["phase"],
+            terminal.number(figures["phases"][entry["phase"]]),
+            terminal.number(entry["published"]),
+            f"{entry['difference']:+,.1f}".replace(".0", ""),
+            entry["why"],
+        )
+    table.add_section()
+    total = figures["cycles_per_frame"]["mean"]
+    table.add_row(
+        "total",
+        terminal.number(total),
+        str(published["total"]),
+        f"{total - published['total']:+,.1f}",
+        "",
+    )
+    return table
+
+
+def rows_table(figures: dict[str, Any]) -> Table:
+    """Row reads per frame, and what other ways of fetching the hidden weights would need."""
+    table = terminal.table("Row reads per frame", "memory", "rows")
+    for memory, rows in figures["row_reads"].items():
+        table.add_row(memory, terminal.number(rows))
+    table.add_section()
+    words = {
+        "parallel": "hidden, time steps in parallel",
+        "serial": "hidden, one step after the other",
+        "serial_skipping": "hidden, one after the other, zeros skipped",
+        "union_skipping": "hidden, in parallel, zeros of both skipped",
+    }
+    for way, rows in figures["hidden_row_reads_if"].items():
+        table.add_row(words[way], terminal.number(rows))
+    return table

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive evaluate`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows import terminal
+from flows.cli.console import print_json, say
+from flows.cli.options import ZOO_BUILD, Broken, BrokenOption, Json, NetworkFile, ZooBuild
+
+__all__ = ["Format", "Split", "evaluate", "evaluation_table"]
+
+
+class Format(StrEnum):
+    """Layout of a folder of recordings."""
+
+    timit = "timit"
+    folder = "folder"
+    prompts = "prompts"
+
+
+class Split(StrEnum):
+    """The part of a corpus."""
+
+    train = "train"
+    dev = "dev"
+    test = "test"
+    all = "all"
+
+
+def evaluate(
+    network: NetworkFile = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Folder of the recordings or, with --corpus, of the data sets (default: "
+            "PLOSIVE_DATA).",
+        ),
+    ] = None,
+    layout: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Layout of DIR: timit for LDC93S1 or NLTK's sample, folder for WAV files with "
+            "TextGrid, .lab or .phn, prompts for a prompts.tsv.",
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            "--corpus", metavar="NAME", help="Named data set: timit-sample, bdl, slt, ..."
+        ),
+    ] = None,
+    split: Annotated[
+        Split, typer.Option("--split", help="Which part of the corpus to use.")
+    ] = Split.test,
+    snr: Annotated[
+        float | None,
+        typer.Option("--snr", metavar="DB", help="Add noise at this signal-to-noise ratio."),
+    ] = None,
+    noise: Annotated[
+        str, typer.Option("--noise", metavar="CLASS|all", help="Class of noise to add.")
+    ] = "all",
+    noise_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--noise-data", metavar="DIR", help="Folder of noise clips, with one folder per class."
+        ),
+    ] = None,
+    broken: BrokenOption = Broken.refuse,
+    gain: Annotated[
+        float | None,
+        typer.Option(
+            "--gain",
+            metavar="DB",
+            help="Gain applied to all recordings. Default: match the level of the training data.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    build: ZooBuild = ZOO_BUILD,
+) -> None:
+    """Score a network on recordings: phone error rate, sparsity, cycles, size.
+
+    The default network is the shipped one. If the recordings have phone times, frames are scored
+    too; prompts without times are scored against dictionary pronunciations. Noise comes from clips
+    that were not used in training.
+
+    **Examples**
+
+    - `plosive evaluate --corpus timit-sample --split test`
+    - `plosive evaluate --network mine.safetensors --data /corpora/TIMIT --format timit --json`
+    - `plosive evaluate --network speech --corpus bdl --snr 10 --noise rain`
+    - `plosive evaluate --data recordings --format folder --split all --broken skip`
+    """
+    from flows.inputs import default_network
+    from flows.speech import evaluate as flow
+
+    figures = flow.evaluate(
+        network if network is not None else default_network(),
+        flow.Recordings(
+            corpus=corpus,
+            data=data,
+            format=layout.value if layout is not None else None,
+            split=split.value,
+            snr=snr,
+            noise=noise,
+            noise_data=noise_data,
+            broken=broken.value,
+            gain=gain,
+        ),
+        build_dir=build,
+        progress=sys.stderr.isatty(),
+    )
+    if as_json:
+        print_json(figures)
+        return
+    terminal.console().print(evaluation_table(figures))
+    for note in figures["notes"]:
+        say(f"note: {note}")
+
+
+def evaluation_table(figures: dict[str, Any]) -> Table:
+    """Scores of a network on recordings, and the work it takes."""
+    noise = f", {figures['noise']} noise at {figures['snr_db']:g} dB" if figures["noise"] else ""
+    table = terminal.table(f"{figures['corpus']}, {figures['split']}{noise}", "what", "figure")
+    table.add_row("recordings, speakers", f"{figures['utterances']:,}, {figures['speakers']}")
+    table.add_row("speech", f"{figures['seconds']:,.1f} s")
+    table.add_row("gain", f"{figures['gain_db']:+.1f} dB")
+    table.add_section()
+    table.add_row("phone error rate, 39 phones", terminal.percent(figures["per"]))
+    table.add_row("phone error rate, silence excluded", terminal.percent(figures["per_no_silence"]))
+    table.add_row("frame accuracy, states; 39 phones", _accuracies(figures))
+    table.add_section()
+    for layer, zeros in enumerate(figures["sparsity"]):
+        union, both = (figures[f"{name}_density"][layer] for name in ("union", "intersection"))
+        steps = ", ".join(map(terminal.percent, zeros))
+        table.add_row(f"zero spikes of layer {layer}, by time step", steps)
+        if len(zeros) > 1:
+            table.add_row(
+                f"spikes of layer {layer} in any, in all time steps",
+                f"{terminal.percent(union)}, {terminal.percent(both)}",
+            )
+    table.add_row("zero bits of the features", terminal.percent(figures["input_zero_bits"]))
+    table.add_row("cycles per frame", terminal.number(figures["cycles_per_frame"]))
+    table.add_row("accumulations", f"{figures['mmac_per_s']:.2f} MMAC/s")
+    table.add_row("accumulations, nothing skipped", f"{figures['mmac_per_s_dense']:.2f} MMAC/s")
+    table.add_row("nonzero weights", f"{figures['mb']:.3f} MB")
+    table.add_row("weight memories", f"{figures['mb_memory']:.3f} MB")
+    table.add_section()
+    table.add_row("speed", f"{figures['times_real_time']:,.0f} times real time")
+    return table
+
+
+def _accuracies(figures: dict[str, Any]) -> str:
+    return "; ".join(
+        terminal.percent(figures[name]) for name in ("frame_accuracy", "phone_accuracy")
+    )

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive fpga`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows import terminal
+from flows.cli.console import print_json
+from flows.cli.given import hashes
+from flows.cli.options import BUILD, Audio, Changes, ConfigFile, Json, NetworkFile, Preset
+from hw.errors import PlosiveError
+
+__all__ = ["board_table", "fpga"]
+
+
+def fpga(
+    board: Annotated[
+        str,
+        typer.Option(
+            "--board",
+            metavar="NAME",
+            help="Board: ulx3s-85f, ulx3s-45f, icebreaker, arty-a7-35, arty-a7-100 or arty-z7-20.",
+        ),
+    ],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    audio: Audio = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", min=1, help="Number of placements; the fastest one is used."
+        ),
+    ] = 3,
+    core: Annotated[
+        bool,
+        typer.Option(
+            "--core", help="Also synthesise the core alone, to show what the interface costs."
+        ),
+    ] = False,
+    as_json: Json = False,
+    build: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--build",
+            metavar="DIR",
+            help="Output folder for the bitstream and all intermediate files.",
+        ),
+    ] = BUILD,
+) -> None:
+    """Build a bitstream for a board: accelerator, registers, serial bridge and LEDs.
+
+    Without --preset, --config or --network, the board's default shape is built. The number of lanes
+    is the most that fit the chip, unless --config or --set gives it. With --network, the bitstream
+    includes the weights if the chip can initialise its memories (iCEBreaker's cannot); otherwise
+    the host loads them. ECP5 and iCE40 boards are built with open tools, and the reported clock is
+    the median of the placements. For Xilinx boards a Vivado project is written, which has not been
+    built yet: see docs/fpga.md.
+
+    **Examples**
+
+    - `plosive fpga --board icebreaker`
+    - `plosive fpga --board ulx3s-85f --preset paper-t2 --core --json`
+    - `plosive fpga --board ulx3s-85f --network speech --audio hello.wav`
+    - `plosive fpga --board arty-a7-35 -o build`
+    """
+    from flows.fpga import boards as fpga_boards
+    from flows.fpga import build as flow
+    from flows.fpga import vivado as fpga_vivado
+    from flows.inputs import audio_features, changed_fields, configuration, fitting_features
+    from flows.progress import on_terminal
+    from golden_model import Network
+
+    target = fpga_boards.board(board)
+    if audio is not None and network is None:
+        raise PlosiveError("--audio needs a network, to count its spikes; give --network")
+    if preset is None and config is None and network is None:
+        machine = target.config.replace(**changed_fields(changes or ()))
+    else:
+        machine = configuration(preset, config, (), network)
+        machine = machine if config is not None else target.folded(machine)
+        machine = machine.replace(**changed_fields(changes or ()))
+    held = Network.load(network, machine) if network is not None else None
+    features = None
+    if audio is not None:
+        features = fitting_features(machine, audio_features(audio, held.header))
+    with on_terminal() as progress:
+        if target.family == "xilinx":
+            figures = fpga_vivado.write_project(
+                target, machine, network=held, build_dir=build, progress=progress
+            )
+        else:
+            figures = flow.build(
+                target,
+                machine,
+                network=held,
+                features=features,
+                seeds=seeds,
+                with_core=core,
+                build_dir=build,
+                progress=progress,
+            )
+    figures = {**hashes(machine), **figures}
+    if as_json:
+        print_json(figures)
+        return
+    if target.family == "xilinx":
+        typer.echo(f"{figures['folder']}: {', '.join(figures['files'])}")
+        typer.echo(f"not built here; build it with: {'; '.join(figures['run'])}")
+        return
+
+    terminal.console().print(board_table(figures))
+    if not figures["network_in_bitstream"]:
+        typer.echo("the host loads the weights")
+    typer.echo(figures["bitstream"]["load"])
+
+
+def board_table(figures: dict[str, Any]) -> Table:
+    """What a design uses of a board's chip, its clock, and its speed."""
+    from flows.fpga.boards import LABELS
+
+    interface = figures.get("interface")
+    columns = ["", "used", "of", "%"]
+    if interface:
+        columns.append("core alone")
+    table = terminal.table(
+        f"{figures['title']}, {figures['configuration']['lanes']} lanes", *columns
+    )
+    for name, entry in figures["resources"].items():
+        share = 100 * entry["used"] / entry["available"]
+        row = [
+            LABELS[name],
+            terminal.number(entry["used"]),
+            terminal.number(entry["available"]),
+            terminal.number(share),
+        ]
+        if interface:
+            row.append(terminal.number(interface[name]["core_alone"]))
+        table.add_row(*row)
+    table.add_section()
+    rates = figures["real_time_factor"]
+    seeds = figures["fmax_mhz"]["seeds"]
+    each = ", ".join(f"{value:.1f}" for value in seeds.values())
+    rows = [
+        ("clock, MHz", terminal.number(figures["clock_mhz"])),
+        (f"maximum clock, MHz, median of {each}", terminal.number(figures["fmax_mhz"]["median"])),
+        (
+            f"cycles per frame, {figures['densities']} densities",
+            terminal.number(figures["cycles_per_frame"]),
+        ),
+        ("times faster than speech, at the clock", terminal.number(rates["at_clock"])),
+        ("times faster than speech, at the maximum clock", terminal.number(rates["at_fmax"])),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plosive timing`."""
+
+from typing import Any
+
+from rich.table import Table
+
+from flows import terminal
+from flows.cli.console import print_json, say
+from flows.cli.given import hashes, mapped
+from flows.cli.options import (
+    BUILD,
+    Bake,
+    BuildFolder,
+    Changes,
+    ClockGating,
+    ConfigFile,
+    Json,
+    MacroGoal,
+    MemoryGoal,
+    NetworkFile,
+    PdkRoot,
+    Preset,
+    Process,
+    ProcessName,
+)
+
+__all__ = ["path_table", "register_table", "slack_table", "timing"]
+
+
+def timing(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    changes: Changes = None,
+    network: NetworkFile = None,
+    bake: Bake = False,
+    pdk: ProcessName = Process.ihp,
+    pdk_root: PdkRoot = None,
+    memory_goal: MacroGoal = MemoryGoal.area,
+    clock_gating: ClockGating = True,
+    as_json: Json = False,
+    build: BuildFolder = BUILD,
+) -> None:
+    """Report the maximum clock of the synthesised accelerator, and the critical path.
+
+    OpenSTA analyses the netlist of `plosive area`, including the timing of the SRAM macros. The
+    clock is ideal and wires are the library's estimate, so a layout will be slower: see
+    docs/area-timing-power.md. Registers have the same names as in the Verilog.
+
+    **Examples**
+
+    - `plosive timing --preset tiny`
+    - `plosive timing --preset paper-t2 --json`
+    - `plosive timing --preset paper-t2 --pdk sky130A`
+    """
+    from flows.asic.timing import timing_figures
+    from flows.inputs import configuration
+
+    machine = configuration(preset, config, changes or (), network)
+    netlist = mapped(
+        machine,
+        network,
+        pdk=pdk,
+        pdk_root=pdk_root,
+        bake=bake,
+        clock_gating=clock_gating,
+        memory_goal=memory_goal,
+        build=build,
+        tool="sta",
+    )
+    figures = {**hashes(machine), **timing_figures(netlist)}
+    if as_json:
+        print_json(figures)
+        return
+    console = terminal.console()
+    console.print(slack_table(figures))
+    console.print(register_table(figures))
+    console.print(path_table(figures["critical_path"]))
+    for note in figures["notes"]:
+        say(f"note: {note}")
+
+
+def slack_table(figures: dict[str, Any]) -> Table:
+    """Slack at a few clocks, and the maximum clock."""
+    table = terminal.table("Timing", "clock", "period ns", "slack ns", "met")
+    for row in figures["clocks"]:
+        met = "yes" if row["met"] else "NO"
+        table.add_row(
+            f"{row['mhz']:,.6g} MHz", f"{row['period_ns']:,.3f}", f"{row['slack_ns']:,.3f}", met
+        )
+    table.add_section()
+    period = figures["least_period_ns"]
+    table.add_row(
+        f"{figures['fmax_mhz']:,.1f} MHz, maximum clock", f"{period:,.3f}", "0.000", "yes"
+    )
+    return table
+
+
+def register_table(figures: dict[str, Any]) -> Table:
+    """The registers at the ends of the longest paths."""
+    table = terminal.table("Longest paths by register", "to", "minimum period ns")
+    for row in figures["endpoints"]:
+        table.add_row(row["register"], f"{figures['sized_for_ns'] - row['slack_ns']:.2f}")
+    return table
+
+
+def path_table(path: dict[str, Any]) -> Table:
+    """The cells of a path, in order."""
+    table = terminal.table(f"Critical path, {path['from']} to {path['to']}", "through", "cell")
+    for column in ("delay ns", "time ns"):
+        table.add_column(column, justify="right")
+    for step in path["steps"]:
+        delay, at = (f"{step[key]:.3f}" for key in ("delay_ns", "at_ns"))
+        table.add_row(step["pin"], step["cell"], delay, at)
+    return table

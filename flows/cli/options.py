@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands take, and the choices of their values."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "BUILD",
+    "ZOO_BUILD",
+    "Audio",
+    "Bake",
+    "Broken",
+    "BrokenOption",
+    "BuildFolder",
+    "Changes",
+    "ClockGating",
+    "ConfigFile",
+    "DataFolder",
+    "FeatureSeed",
+    "Frames",
+    "Gain",
+    "Json",
+    "MacroGoal",
+    "MemoryGoal",
+    "NetworkFile",
+    "PdkRoot",
+    "Preset",
+    "Process",
+    "ProcessName",
+    "RandomSeed",
+    "Recording",
+    "Top",
+    "ZooBuild",
+]
+
+BUILD = Path("build")
+"""Default build folder."""
+
+ZOO_BUILD = Path("build/model_zoo")
+"""Default build folder of training and evaluation."""
+
+
+class Broken(StrEnum):
+    """How to handle unusable recordings."""
+
+    refuse = "refuse"
+    skip = "skip"
+
+
+class MemoryGoal(StrEnum):
+    """What the choice of SRAM macros minimises."""
+
+    area = "area"
+    energy = "energy"
+
+
+class Process(StrEnum):
+    """What the Verilog is mapped to."""
+
+    ihp = "ihp-sg13g2"
+    sky130 = "sky130A"
+    generic = "generic"
+
+
+class Top(StrEnum):
+    """What is synthesised."""
+
+    core = "core"
+    axi = "axi"
+    board = "board"
+
+
+def _network_file(name: Path | None) -> Path | None:
+    from flows.inputs import network_file
+
+    return None if name is None else network_file(name)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
+BuildFolder = Annotated[
+    Path, typer.Option("--build", metavar="DIR", help="Folder for models, logs and waveforms.")
+]
+ZooBuild = Annotated[
+    Path,
+    typer.Option(
+        "--build", metavar="DIR", help="Folder that caches features and other slow results."
+    ),
+]
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Named hardware: paper-t2, paper-t2-unmerged, paper-t1, speech or tiny.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Hardware as JSON: configuration fields, or a plosive.json.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Override a configuration field, for example lanes=64. May be repeated.",
+    ),
+]
+
+NetworkFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--network",
+        metavar="FILE",
+        callback=_network_file,
+        help="Trained network: a .safetensors file, or a name listed by `plosive networks`.",
+    ),
+]
+RandomSeed = Annotated[
+    int | None,
+    typer.Option("--random", metavar="SEED", min=0, help="Use a random network with this seed."),
+]
+Audio = Annotated[
+    Path | None,
+    typer.Option("--audio", metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC)."),
+]
+Recording = Annotated[
+    Path, typer.Argument(metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC).")
+]
+Frames = Annotated[
+    int | None,
+    typer.Option("--frames", metavar="N", min=1, help="Run N frames of random features."),
+]
+FeatureSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random features.")]
+Gain = Annotated[
+    float,
+    typer.Option(
+        "--gain",
+        metavar="DB",
+        help="Gain applied to the recording; networks are sensitive to its level.",
+    ),
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the data sets (default: PLOSIVE_DATA)."),
+]
+BrokenOption = Annotated[
+    Broken, typer.Option("--broken", help="How to handle unusable recordings.")
+]
+
+ProcessName = Annotated[
+    Process,
+    typer.Option("--pdk", help="Target process; `generic` counts gates and needs no PDK files."),
+]
+PdkRoot = Annotated[
+    Path | None,
+    typer.Option("--pdk-root", metavar="DIR", help="Folder of the PDKs (default: PDK_ROOT)."),
+]
+Bake = Annotated[
+    bool,
+    typer.Option(
+        "--bake", help="Build the network in as constants: ROMs instead of a weight port."
+    ),
+]
+ClockGating = Annotated[
+    bool, typer.Option("--clock-gating/--no-clock-gating", help="Insert clock gates.")
+]
+MacroGoal = Annotated[
+    MemoryGoal,
+    typer.Option("--memory-goal", help="Choose SRAM macros for least area or least read energy."),
+]
