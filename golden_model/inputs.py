@@ -5,15 +5,20 @@ A file of another kind could hold the program up for ever (a pipe that nobody wr
 memory (/dev/zero) or break the parser (a million brackets); each is refused in one line.
 """
 
+import io
 import json
 import math
 import os
 import re
 import stat
 import tomllib
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
+
+import numpy as np
 
 from hw.errors import PlosiveError
 
@@ -22,6 +27,7 @@ __all__ = [
     "MOST_LEVELS",
     "InputError",
     "open_regular",
+    "parse_arrays",
     "parse_json",
     "read_bytes",
     "read_json",
@@ -43,8 +49,31 @@ _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
 _LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}[ \t]*\.[ \t]*){{{MOST_LEVELS}}}")
 
 
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
 class InputError(PlosiveError):
-    """A file that a user named cannot be used; the message has its path."""
+    """A file that a user named cannot be used; the message has its path.
+
+    Attributes
+    ----------
+    reason
+        The message without the path.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _unreadable(path: _Path, reason: str) -> InputError:
+    return InputError(f"cannot read {path}: {reason}", reason)
 
 
 def open_regular(path: _Path, most_bytes: int) -> BinaryIO:
@@ -53,32 +82,33 @@ def open_regular(path: _Path, most_bytes: int) -> BinaryIO:
     Raises
     ------
     InputError
-        There is none, it cannot be read, it is of another kind, or it is larger.
+        There is none, it cannot be opened, it is of another kind, or it is larger.
     """
     try:
         # Opening a pipe or a device can already block or act, so its kind is asked for first.
-        _check_kind(path, Path(path).stat(), most_bytes)
+        _check_status(path, Path(path).stat(), most_bytes)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         file = os.fdopen(descriptor, "rb")
         try:
-            _check_kind(path, os.fstat(descriptor), most_bytes)  # it may have been replaced
+            _check_status(path, os.fstat(descriptor), most_bytes)  # it may have been replaced
         except BaseException:
             file.close()
             raise
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise InputError(f"cannot read {path}: {_reason(error)}") from error
+        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
     return file
 
 
-def _check_kind(path: _Path, found: os.stat_result, most_bytes: int) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise InputError(f"cannot read {path}: it is a folder")
-    if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"cannot read {path}: it is not a regular file")
+def _check_status(path: _Path, found: os.stat_result, most_bytes: int) -> None:
+    for is_kind, name in _KINDS:
+        if is_kind(found.st_mode):
+            raise _unreadable(path, f"not a file but {name}")
     if found.st_size > most_bytes:
-        raise InputError(
-            f"cannot read {path}: it has {found.st_size:,} bytes: at most {most_bytes:,} are read"
-        )
+        raise _unreadable(path, _too_large(most_bytes))
+
+
+def _too_large(most_bytes: int) -> str:
+    return f"has more than the {most_bytes:,} bytes that are read at most"
 
 
 def read_bytes(path: _Path, *, most_bytes: int = MOST_BYTES) -> bytes:
@@ -93,9 +123,9 @@ def read_bytes(path: _Path, *, most_bytes: int = MOST_BYTES) -> bytes:
         try:
             data = file.read(most_bytes + 1)
         except OSError as error:
-            raise InputError(f"cannot read {path}: {_reason(error)}") from error
-    if len(data) > most_bytes:  # the kernel says 0 bytes for files in /proc
-        raise InputError(f"cannot read {path}: it has more than {most_bytes:,} bytes")
+            raise _unreadable(path, error.strerror or str(error)) from error
+    if len(data) > most_bytes:  # files in /proc say that they have 0
+        raise _unreadable(path, _too_large(most_bytes))
     return data
 
 
@@ -111,7 +141,8 @@ def read_text(path: _Path, *, most_bytes: int = MOST_BYTES) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: it is not UTF-8 text: byte {error.start} is wrong") from error
+        reason = f"it is not UTF-8 text: byte {error.start} is wrong"
+        raise InputError(f"{path}: {reason}", reason) from error
 
 
 def read_json(path: _Path, *, most_bytes: int = MOST_BYTES) -> Any:
@@ -134,6 +165,46 @@ def read_toml(path: _Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
         As for `read_text`, or it is not TOML or nests too deep.
     """
     return _parsed(path, "TOML", _parse_toml, read_text(path, most_bytes=most_bytes))
+
+
+def parse_arrays(data: bytes, most_bytes: int = MOST_BYTES) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, whose sizes are checked before any is made.
+
+    A few bytes can claim to hold any number of values: compressed, or in an array's header.
+
+    Raises
+    ------
+    ValueError
+        It is not such a file, an array's header is wrong, or all have more than `most_bytes`.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > most_bytes:
+                raise ValueError(f"its arrays have more than {most_bytes:,} bytes")
+            for member in members:
+                with archive.open(member) as file:
+                    _check_array(member, file)
+        with np.load(io.BytesIO(data), allow_pickle=False) as held:
+            return dict(held)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_array(member: zipfile.ZipInfo, file: IO[bytes]) -> None:
+    """Refuse an array that has not as many bytes as its header says."""
+    version = np.lib.format.read_magic(file)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"{member.filename} is of another version: {version}")
+    shape, _, dtype = readers[version](file)
+    size = math.prod(shape) * dtype.itemsize
+    whole = min(shape, default=0) >= 0 and file.tell() + size == member.file_size
+    if dtype.hasobject or not whole:
+        raise ValueError(f"{member.filename} has not the bytes that its header says")
 
 
 def parse_json(text: str) -> Any:
@@ -178,7 +249,8 @@ def _parsed(path: _Path, kind: str, parse: Callable[[str], Any], text: str) -> A
     try:
         return parse(text)
     except ValueError as error:
-        raise InputError(f"{path}: it is not {kind}: {error}") from error
+        reason = f"it is not {kind}: {error}"
+        raise InputError(f"{path}: {reason}", reason) from error
 
 
 def _finite(text: str) -> float:
@@ -218,7 +290,3 @@ def _check_value(value: Any) -> None:
 
 def _is_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

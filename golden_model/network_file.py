@@ -155,16 +155,13 @@ def _check_sizes(path: Path) -> None:
         with open_regular(path, _MOST_BYTES) as file:
             length = int.from_bytes(file.read(8), "little")
     except InputError as error:
-        raise NetworkFileError(f"{path}: {_cause(error, path)}") from error
+        opened = not isinstance(error.__cause__, OSError)
+        said = error.reason if opened else f"cannot be read: {error.reason}"
+        raise NetworkFileError(f"{path}: {said}") from error
     if length > _MOST_HEADER_BYTES and length <= path.stat().st_size:
         raise NetworkFileError(
             f"{path}: its header has {length:,} bytes: at most {_MOST_HEADER_BYTES:,} are read"
         )
-
-
-def _cause(error: InputError, path: Path) -> str:
-    reason = str(error).removeprefix(f"cannot read {path}: ")
-    return f"cannot be read: {reason}" if isinstance(error.__cause__, OSError) else reason
 
 
 def _reason(error: Exception) -> str:

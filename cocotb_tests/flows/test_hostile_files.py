@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that a user names: pipes, devices, huge and deep ones are refused in one line, at once."""
 
+import io
 import json
 import os
 import socket
 import time
 import tomllib
+import zipfile
 
 import pytest
 from hypothesis import given, settings
@@ -30,16 +32,15 @@ def refused(reader, path, **options) -> str:
 
 @pytest.mark.parametrize("reader", READERS)
 def test_only_regular_files_are_read(reader, tmp_path):
-    other = "cannot read FILE: it is not a regular file"
-    assert refused(reader, tmp_path) == "cannot read FILE: it is a folder"
-    assert refused(reader, "/dev/zero") == other
+    assert refused(reader, tmp_path) == "cannot read FILE: not a file but a folder"
+    assert refused(reader, "/dev/zero") == "cannot read FILE: not a file but a device"
     os.mkfifo(tmp_path / "pipe")
-    assert refused(reader, tmp_path / "pipe") == other
+    assert refused(reader, tmp_path / "pipe") == "cannot read FILE: not a file but a pipe"
     (tmp_path / "link").symlink_to("/dev/zero")
-    assert refused(reader, tmp_path / "link") == other
+    assert refused(reader, tmp_path / "link") == "cannot read FILE: not a file but a device"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
-        assert refused(reader, tmp_path / "socket") == other
+        assert refused(reader, tmp_path / "socket") == "cannot read FILE: not a file but a socket"
     assert refused(reader, tmp_path / "none") == "cannot read FILE: No such file or directory"
     (tmp_path / "circle").symlink_to("circle")
     line = refused(reader, tmp_path / "circle")
@@ -55,19 +56,19 @@ def test_a_file_is_read_up_to_its_limit(reader, tmp_path):
     size = path.stat().st_size
     reader(path, most_bytes=size)
     assert refused(reader, path, most_bytes=size - 1) == (
-        f"cannot read FILE: it has {size} bytes: at most {size - 1} are read"
+        f"cannot read FILE: has more than the {size - 1} bytes that are read at most"
     )
     with open(path, "wb") as file:
         file.truncate(1 << 40)  # sparse: it takes no room
     assert refused(reader, path) == (
-        "cannot read FILE: it has 1,099,511,627,776 bytes: at most 16,777,216 are read"
+        "cannot read FILE: has more than the 16,777,216 bytes that are read at most"
     )
 
 
 def test_a_file_that_says_it_is_empty_is_read_up_to_the_limit():
     assert inputs.read_bytes("/proc/self/status").startswith(b"Name:")
     assert refused(inputs.read_bytes, "/proc/self/status", most_bytes=10) == (
-        "cannot read FILE: it has more than 10 bytes"
+        "cannot read FILE: has more than the 10 bytes that are read at most"
     )
 
 
@@ -78,6 +79,31 @@ def test_text_is_utf_8(tmp_path):
     assert inputs.read_json(path) == 1
     path.write_bytes(b"a \xff")
     assert refused(inputs.read_json, path) == "FILE: it is not UTF-8 text: byte 2 is wrong"
+
+
+def npz(shape: str, content: bytes) -> bytes:
+    """An archive with one array of bytes whose header says a shape."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (117 - len(header)) + b"\n"
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+        archive.writestr("a.npy", magic + header + content)
+    return held.getvalue()
+
+
+def test_arrays_are_checked_before_they_are_made():
+    assert inputs.parse_arrays(npz("(3,)", b"abc"))["a"].tobytes() == b"abc"
+    wrong = r"a\.npy has not the bytes that its header says"
+    for shape in ("(1000000000000,)", "(2,)", "(-3,)", "(-1, -3)"):
+        with pytest.raises(ValueError, match=wrong):
+            inputs.parse_arrays(npz(shape, b"abc"))
+    with pytest.raises(ValueError, match=r"its arrays have more than 1,000,000 bytes"):
+        inputs.parse_arrays(npz("(2000000,)", bytes(2_000_000)), 1_000_000)
+    whole = npz("(3,)", b"abc")
+    for data in (b"", b"no archive", whole[:40], whole[:-5]):
+        with pytest.raises(ValueError, match=r"."):
+            inputs.parse_arrays(data)
 
 
 DEEP = "lists and tables stand in each other more than 32 deep"

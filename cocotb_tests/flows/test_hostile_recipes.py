@@ -115,9 +115,9 @@ def test_a_long_line_of_bases_is_refused(tmp_path):
 
 def test_a_recipe_that_is_no_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
-    assert message(tmp_path / "pipe.toml") == "cannot read FILE: it is not a regular file"
+    assert message(tmp_path / "pipe.toml") == "cannot read FILE: not a file but a pipe"
     (tmp_path / "zero.toml").symlink_to("/dev/zero")
-    assert message(tmp_path / "zero.toml") == "cannot read FILE: it is not a regular file"
+    assert message(tmp_path / "zero.toml") == "cannot read FILE: not a file but a device"
 
 
 NUMBERS = ["nan", "inf", "-1", "0", "1", "3", "0.5", "1e300", "999999999999"]
