@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands are given, checked: a configuration, a network, features."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from golden_model import Network
+from golden_model.inputs import parse_json, read_json
 from hw.config import AcceleratorConfig, ConfigError, preset
 from hw.errors import PlosiveError
 from model_zoo import zoo
@@ -79,18 +79,13 @@ def changed_fields(changes: Sequence[str]) -> dict[str, Any]:
 def _value(text: str) -> object:
     """A JSON value, or the text itself, which the configuration will refuse by name."""
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 
 
 def _read_configuration(path: Path) -> AcceleratorConfig:
-    try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise PlosiveError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise PlosiveError(f"{path}: it is not JSON: {error}") from error
+    values = read_json(path)
     if isinstance(values, dict) and "configuration" in values:  # a plosive.json
         values = values["configuration"]
     try:

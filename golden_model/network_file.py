@@ -4,8 +4,9 @@
 The tensors of a file are `layers.<l>.w_in`, `layers.<l>.w_rec` (recurrent layers only),
 `layers.<l>.threshold` and `w_out`. The metadata holds one entry, `plosive`: a JSON object with
 `format_version`, `config` (every field of AcceleratorConfig), `network_hash`, `layers` (one object
-a layer: decay_shift, decay_form, reset, input_shift) and `header` (free: scales, labels, feature
-normalisation, provenance, licence). See docs/numerics.md, "The network file".
+a layer: decay_shift, decay_form, reset, input_shift) and `header` (scales, labels, feature
+normalisation, provenance, licence, and anything else; `golden_model.header` checks what Plosive
+reads of it). See docs/numerics.md, "The network file".
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from golden_model.errors import NetworkFileError
+from golden_model.errors import NetworkError, NetworkFileError
 from golden_model.files import atomic_write
+from golden_model.header import check_header
+from golden_model.inputs import InputError, open_regular, parse_json
 from hw.config import NETWORK_FIELDS, AcceleratorConfig, ConfigError
 from hw.errors import PlosiveError
 
@@ -38,6 +41,10 @@ METADATA_KEY = "plosive"
 LAYER_PARAMETERS = ("decay_shift", "decay_form", "reset", "input_shift")
 _KEYS = ("format_version", "config", "network_hash", "layers", "header")
 _DTYPES = {"I8": "int8", "I32": "int32"}
+# The largest network that a configuration allows has 0.9 GB of weights.
+_MOST_BYTES = 1 << 30
+# Of names, shapes and the JSON header. The shipped networks' are below 0.1 MB.
+_MOST_HEADER_BYTES = 8 << 20
 
 
 def tensor_shapes(config: AcceleratorConfig) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -70,9 +77,14 @@ def write(
 
     Raises
     ------
-    NetworkFileError : the header is not JSON-able, or the file cannot be written.
+    NetworkFileError : the header is not JSON-able or one that `read` would refuse, or the file
+        cannot be written.
     """
     path = Path(path)
+    try:
+        check_header(header, config)
+    except NetworkError as error:
+        raise NetworkFileError(f"{path}: {error}") from error
     content = {
         "format_version": FORMAT_VERSION,
         "config": config.to_dict(),
@@ -82,7 +94,8 @@ def write(
     }
     try:
         text = json.dumps(content, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        parse_json(text)  # nests too deep, or holds half a character: `read` would refuse it
+    except (TypeError, ValueError, RecursionError) as error:
         raise NetworkFileError(f"{path}: the header is not JSON: {error}") from error
     data = safetensors.numpy.save(
         {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
@@ -99,9 +112,9 @@ def read(
 ) -> tuple[AcceleratorConfig, list[dict[str, Any]], dict[str, np.ndarray], dict[str, Any]]:
     """Read a network file: (configuration, layer parameters, tensors, free header).
 
-    Names, shapes and types of the tensors are checked here; their values where the Network is
-    made. With `expect`, a file for another network hash is refused, and the configuration
-    returned is `expect`.
+    Names, shapes and types of the tensors are checked here, before any is read, and so is the
+    header; the tensors' values are checked where the Network is made. With `expect`, a file for
+    another network hash is refused, and the configuration returned is `expect`.
 
     Raises
     ------
@@ -115,9 +128,7 @@ def read(
             raise NetworkFileError(f"{path}: there is no such file")
         if not path.is_file():
             raise NetworkFileError(f"{path}: it is not a regular file")
-        # safe_open reports an unreadable file as a missing one; open() tells the reason.
-        with open(path, "rb"):
-            pass
+        _check_sizes(path)
         with safetensors.safe_open(path, framework="np") as file:
             config, layers, header = _parse(path, file.metadata())
             if expect is not None:
@@ -138,6 +149,21 @@ def read(
     return config, layers, tensors, header
 
 
+def _check_sizes(path: Path) -> None:
+    """Refuse a file that is too large before the library reads its header into memory."""
+    try:
+        with open_regular(path, _MOST_BYTES) as file:
+            length = int.from_bytes(file.read(8), "little")
+    except InputError as error:
+        opened = not isinstance(error.__cause__, OSError)
+        said = error.reason if opened else f"cannot be read: {error.reason}"
+        raise NetworkFileError(f"{path}: {said}") from error
+    if length > _MOST_HEADER_BYTES and length <= path.stat().st_size:
+        raise NetworkFileError(
+            f"{path}: its header has {length:,} bytes: at most {_MOST_HEADER_BYTES:,} are read"
+        )
+
+
 def _reason(error: Exception) -> str:
     """The first line of an error, without errno and path."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -150,8 +176,8 @@ def _parse(
     if not metadata or METADATA_KEY not in metadata:
         raise NetworkFileError(f"{path}: it has no {METADATA_KEY!r} header: not a network file")
     try:
-        content = json.loads(metadata[METADATA_KEY])
-    except (ValueError, RecursionError) as error:
+        content = parse_json(metadata[METADATA_KEY])
+    except ValueError as error:
         raise NetworkFileError(f"{path}: its header is not JSON: {_reason(error)}") from error
     if not isinstance(content, dict):
         raise NetworkFileError(f"{path}: its header is not a JSON object")
@@ -186,6 +212,10 @@ def _parse(
             )
     if not isinstance(header, dict):
         raise NetworkFileError(f"{path}: header of its header must be a JSON object")
+    try:
+        check_header(header, config)
+    except NetworkError as error:
+        raise NetworkFileError(f"{path}: {error}") from error
     return config, layers, header
 
 

@@ -5,7 +5,9 @@
 """
 
 from golden_model import Network
+from golden_model.escape import markdown, markdown_code
 from golden_model.files import atomic_write
+from golden_model.header import provenance as origin
 from model_zoo import zoo
 from model_zoo.scoring import costs
 
@@ -38,7 +40,7 @@ def summary(name, network):
         `per` (of the header's test part; None where it has none), `network_hash`.
     """
     header, config = network.header, network.config
-    provenance = header.get("provenance", {})
+    provenance = origin(header)
     return {
         "name": name,
         "description": provenance.get("description", ""),
@@ -54,7 +56,7 @@ def summary(name, network):
 
 
 def card(name, network):
-    """The model card of a network, Markdown.
+    """The model card of a network, Markdown; texts of the header are shown, never followed.
 
     Parameters
     ----------
@@ -62,12 +64,12 @@ def card(name, network):
     network : golden_model.Network
     """
     facts, header = summary(name, network), network.header
-    provenance = header.get("provenance", {})
+    provenance = origin(header)
     hidden = " + ".join(map(str, facts["hidden"]))
     lines = [
-        f"# {name}",
+        f"# {markdown(name)}",
         "",
-        f"{facts['description'] or 'No description in the header'}.",
+        f"{markdown(facts['description']) or 'No description in the header'}.",
         "",
         "## Intended use",
         "",
@@ -77,14 +79,14 @@ def card(name, network):
         "",
         "| | |",
         "|---|---|",
-        f"| licence | {facts['licence']} |",
+        f"| licence | {markdown(facts['licence'])} |",
         f"| inputs, layers, outputs | {network.config.n_input}, {hidden}, {facts['outputs']} |",
         f"| time steps a frame | {facts['time_steps']} |",
         f"| numbers | {_formats(network.config)} |",
         f"| weights that are not zero | {1000 * facts['mb']:.1f} kB |",
         f"| label delay | {header.get('label_delay', 0)} frames |",
         f"| network hash | `{facts['network_hash']}` |",
-        f"| made by | `{provenance.get('command', 'not said')}`, {provenance.get('date', '')} |",
+        f"| made by | {_made_by(provenance)} |",
         f"| with | {_tools(provenance)} |",
     ]
     lines += _data(provenance.get("data", {}), provenance.get("gain_db", {}))
@@ -102,8 +104,13 @@ def _formats(config):
     )
 
 
+def _made_by(provenance):
+    command = markdown_code(provenance.get("command", "not said"))
+    return f"{command}, {markdown(provenance.get('date', ''))}"
+
+
 def _tools(provenance):
-    tools = [f"{name} {version}" for name, version in provenance.get("tools", {}).items()]
+    tools = [markdown(f"{name} {version}") for name, version in provenance.get("tools", {}).items()]
     return ", ".join([*tools, f"{provenance.get('threads', '?')} thread(s)"])
 
 
@@ -114,13 +121,14 @@ def _data(corpora, gains):
     rows = []
     for name, corpus in sorted(corpora.items()):
         entry = {**corpus, "gain_db": gains.get(name, "")}
-        rows.append(f"| {name} | " + " | ".join(str(entry.get(key, "")) for key in columns) + " |")
+        cells = [markdown(name), *(markdown(entry.get(key, "")) for key in columns)]
+        rows.append(f"| {' | '.join(cells)} |")
     head = f"| corpus | {' | '.join(columns)} |"
     return ["", "## Trained on", "", head, "|---|---|---|---|---|---|---|", *rows]
 
 
 def _percent(values):
-    return ", ".join(f"{100 * v:.1f} %" for v in values)
+    return ", ".join("-" if v is None else f"{100 * v:.1f} %" for v in values)
 
 
 def _scores(parts, provenance):
@@ -132,23 +140,25 @@ def _scores(parts, provenance):
         on = provenance.get("tested_on" if name == "test" else "tuned_on", [])
         lines += [
             "",
-            f"## Scores, {name} part of {', '.join(on) or 'its corpora'}",
+            f"## Scores, {name} part of {markdown(', '.join(on)) or 'its corpora'}",
             "",
             "| | |",
             "|---|---|",
-            f"| sentences, frames | {found['utterances']}, {found['frames']} |",
-            f"| phone error rate | {_percent([found['per']])} |",
-            f"| phone error rate, silence left out | {_percent([found['per_no_silence']])} |",
+            f"| sentences, frames | {found.get('utterances', '?')}, {found.get('frames', '?')} |",
+            f"| phone error rate | {_percent([found.get('per')])} |",
+            f"| phone error rate, silence left out | {_percent([found.get('per_no_silence')])} |",
         ]
         if found.get("frame_accuracy") is not None:
             lines.append(f"| frames right | {_percent([found['frame_accuracy']])} |")
-        for layer, zeros in enumerate(found.get("sparsity", [])):
-            union = found["union_density"][layer]
+        unions = found.get("union_density", [])
+        for layer, (zeros, union) in enumerate(
+            zip(found.get("sparsity", []), unions, strict=False)
+        ):
             lines.append(
                 f"| zero spikes of layer {layer} by time step; union density | "
                 f"{_percent(zeros)}; {_percent([union])} |"
             )
-        lines.append(f"| zero bits of the features | {_percent([found['input_zero_bits']])} |")
+        lines.append(f"| zero bits of the features | {_percent([found.get('input_zero_bits')])} |")
     return lines
 
 
@@ -156,8 +166,8 @@ def _stages(stages):
     if not stages:
         return []
     rows = [
-        f"| {s['name']} | {s['loss']} | "
-        + " | ".join(_percent([s[part]["per"]]) if part in s else "-" for part in ("dev", "test"))
+        f"| {markdown(s.get('name', ''))} | {s.get('loss', '?')} | "
+        + " | ".join(_percent([s.get(part, {}).get("per")]) for part in ("dev", "test"))
         + " |"
         for s in stages
     ]

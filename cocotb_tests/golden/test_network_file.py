@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network file: what comes back, the same bytes, nothing half-written, every message."""
 
+import copy
 import json
 import os
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,14 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocotb_tests.configurations import configurations
+from flows.host.speech import BestPhones
+from flows.speech import transcribe
 from golden_model import Network, NetworkError, NetworkFileError, network_file
-from hw.config import preset
+from golden_model.header import check_header
+from hw.config import AcceleratorConfig, preset
+from model_zoo import cards, zoo
+from model_zoo.scoring import evaluate
+from model_zoo.speech import features
+
+
+@cache
+def random_tiny():
+    return Network.random(preset("tiny"), 3)
 
 
 @pytest.fixture
 def network():
     drawn = Network.random(preset("tiny"), 3)
-    header = {"labels": ["a", "b"], "scales": {"w_out": 0.25}, "licence": "CC0-1.0", "ä": None}
+    labels = [f"label {number}" for number in range(drawn.config.n_output)]
+    header = {"labels": labels, "scales": {"readout": 0.25}, "licence": "CC0-1.0", "ä": None}
     return Network(drawn.config, drawn.layers, drawn.w_out, header)
 
 
@@ -147,10 +161,53 @@ def test_a_truncated_file_is_refused(path, kept):
 @given(position=st.integers(0, 4000), value=st.integers(0, 255))
 def test_a_changed_byte_loads_or_is_refused_in_one_line(tmp_path_factory, position, value):
     path = tmp_path_factory.mktemp("network") / "a.safetensors"
-    Network.random(preset("tiny"), 3).save(path)
+    random_tiny().save(path)
     data = bytearray(path.read_bytes())
     data[position % len(data)] = value
     path.write_bytes(data)
+    message = f"{path}: "
+    try:
+        Network.load(path)
+    except NetworkFileError as error:
+        message = str(error)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+
+
+def test_a_pipe_and_a_huge_file_are_refused_at_once(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused(pipe, "it is not a regular file")
+    huge = tmp_path / "huge"
+    with open(huge, "wb") as file:
+        file.truncate(1 << 40)
+    refused(huge, "has more than the 1,073,741,824 bytes that are read at most")
+    with open(huge, "wb") as file:
+        file.write((50 << 20).to_bytes(8, "little"))
+        file.truncate(100 << 20)
+    refused(huge, "its header has 52,428,800 bytes: at most 8,388,608 are read")
+
+
+@pytest.mark.slow
+@settings(max_examples=3000)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=8)),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(0, 9000),
+)
+def test_a_file_with_changed_and_missing_bytes_loads_or_is_refused_in_one_line(
+    tmp_path_factory, changes, cut
+):
+    path = tmp_path_factory.mktemp("network") / "a.safetensors"
+    random_tiny().save(path)
+    data = bytearray(path.read_bytes())
+    for position, content in changes:
+        position %= len(data)
+        data[position : position + len(content)] = content
+    path.write_bytes(data[: cut or None])
     message = f"{path}: "
     try:
         Network.load(path)
@@ -192,6 +249,239 @@ def change_header(path, change):
     tensors, header = contents(path)
     change(header)
     rewrite(path, tensors, header)
+
+
+# What decoding, features and cards read of a header, right for the preset `tiny`.
+RIGHT = {
+    "licence": "CC0-1.0",
+    "labels": [f"label {number}" for number in range(24)],
+    "label_delay": 3,
+    "scales": {"input": 0.05, "layers": [0.1, 0.2], "readout": 0.25},
+    "readout_bias": [0.5] * 24,
+    "log_priors": [-3.0] * 24,
+    "log_stay": [-0.1] * 5,
+    "log_leave": [-2.0] * 5,
+    "phone_bigram": [[-1.0, -2.0], [-0.5, -1]],
+    "decoder": {
+        "acoustic_weight": 1.0,
+        "prior_weight": 0.5,
+        "bigram_weight": 1,
+        "phone_score": 0.0,
+        "excluded": ["q"],
+    },
+    "features": {
+        "kind": "log_mel",
+        "sample_rate": 16000,
+        "frame_samples": 400,
+        "hop_samples": 160,
+        "mean": [8.0] * 8,
+        "std": [3.0] * 8,
+        "scale": 20.0,
+    },
+    "provenance": {
+        "description": "a test",
+        "command": "plosive train",
+        "date": "2026-01-01",
+        "threads": 1,
+        "data": {"bdl": {"hours": 1.5}},
+        "gain_db": {"bdl": -3.5},
+        "tools": {"numpy": "2"},
+        "tested_on": ["bdl"],
+        "tuned_on": [],
+        "recipe": {"level": 12.5, "name": "speech"},
+        "stages": [{"name": "float", "loss": 2.5, "dev": {"per": 0.4}, "test": {}}],
+    },
+    "scores": {"dev": {"per": 0.4, "frame_accuracy": None, "sparsity": [[0.9, 0.8]]}},
+    "anything": {"else": [1, None, "x"]},
+}
+NAN = float("nan")
+WRONG_ENTRIES = [
+    ("licence", 3, "header.licence is 3: it must be a text of at most 10,000 characters"),
+    ("labels", ["a"], "header.labels has 1 entries: it must have 24, one for each output"),
+    ("labels", "abc", "header.labels is 'abc': it must be a list"),
+    (
+        "labels",
+        ["a"] * 24,
+        "header.labels[1] is 'a', as an earlier one: they differ",
+    ),
+    ("labels.3", None, "header.labels[3] is None: it must be a text of at most 10,000 characters"),
+    (
+        "label_delay",
+        10**9,
+        "header.label_delay is 1000000000: it must be an integer, 0 to 1000",
+    ),
+    ("label_delay", -1, "header.label_delay is -1: it must be an integer, 0 to 1000"),
+    ("label_delay", 3.0, "header.label_delay is 3.0: it must be an integer, 0 to 1000"),
+    ("label_delay", True, "header.label_delay is True: it must be an integer, 0 to 1000"),
+    ("scales", [], "header.scales is []: it must be an object"),
+    ("scales.readout", 0, "header.scales.readout is 0: it must be a number, 1e-06 to 1e+06"),
+    ("scales.layers.1", "x", "header.scales.layers[1] is 'x': it must be a number, 1e-06 to 1e+06"),
+    (
+        "log_priors",
+        [-3.0] * 23,
+        "header.log_priors has 23 entries: it must have 24, one for each output",
+    ),
+    ("log_stay.4", 1e300, "header.log_stay[4] is 1e+300: it must be a number, -1e+06 to 1e+06"),
+    ("phone_bigram.1", [0.5], "header.phone_bigram has rows of other lengths than its 2 rows"),
+    ("phone_bigram.1", 0.5, "header.phone_bigram[1] is 0.5: it must be a list"),
+    (
+        "decoder.acoustic_weight",
+        "1",
+        "header.decoder.acoustic_weight is '1': it must be a number, 1e-06 to 1e+06",
+    ),
+    (
+        "decoder.excluded.0",
+        7,
+        "header.decoder.excluded[0] is 7: it must be a text of at most 10,000 characters",
+    ),
+    (
+        "features.mean",
+        [1.0] * 9,
+        "header.features.mean has 9 entries: it must have 8, one for each input",
+    ),
+    ("features.std.2", 0.0, "header.features.std[2] is 0.0: it must be a number, 1e-06 to 1e+06"),
+    (
+        "features.hop_samples",
+        0,
+        "header.features.hop_samples is 0: it must be an integer, 1 to 1000000",
+    ),
+    ("provenance", 5, "header.provenance is 5: it must be an object"),
+    (
+        "provenance.gain_db.bdl",
+        None,
+        "header.provenance.gain_db['bdl'] is None: it must be a number, -1000 to 1000",
+    ),
+    ("provenance.data.bdl", 1, "header.provenance.data['bdl'] is 1: it must be an object"),
+    (
+        "provenance.recipe.level",
+        [],
+        "header.provenance.recipe.level is []: it must be a number, -1000 to 1000",
+    ),
+    ("provenance.stages.0", "x", "header.provenance.stages[0] is 'x': it must be an object"),
+    ("scores.dev.per", "x", "header.scores.dev.per is 'x': it must be a number, 0 to 1e+06"),
+    (
+        "scores.dev.frame_accuracy",
+        2,
+        "header.scores.dev.frame_accuracy is 2: it must be a number, 0 to 1",
+    ),
+    (
+        "licence",
+        "x" * 10_001,
+        f"header.licence is '{'x' * 59}...: it must be a text of at most 10,000 characters",
+    ),
+]
+
+
+def with_entry(place, value):
+    """A right header with another value at a place, as "scales.layers.1"."""
+    header = copy.deepcopy(RIGHT)
+    holder = header
+    *outer, last = [int(key) if key.isdecimal() else key for key in place.split(".")]
+    for key in outer:
+        holder = holder[key]
+    holder[last] = value
+    return header
+
+
+def test_a_right_header_comes_back(network, tmp_path):
+    path = tmp_path / "a.safetensors"
+    Network(network.config, network.layers, network.w_out, RIGHT).save(path)
+    assert Network.load(path).header == RIGHT
+
+
+@pytest.mark.parametrize(("place", "value", "message"), WRONG_ENTRIES)
+def test_a_wrong_entry_is_refused_when_loaded_and_when_saved(network, path, place, value, message):
+    header = with_entry(place, value)
+    change_header(path, lambda content: content.update(header=header))
+    refused(path, message)
+    other = path.with_name("b.safetensors")
+    with pytest.raises(NetworkFileError) as error:
+        Network(network.config, network.layers, network.w_out, header).save(other)
+    assert str(error.value) == f"{other}: {message}"
+    assert not other.exists()
+
+
+@pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", ["decoder.phone_score", "features.mean.0", "log_leave.1"])
+def test_a_number_that_is_none_is_refused(network, path, place, value):
+    header = with_entry(place, value)
+    change_header(path, lambda content: content.update(header=header))
+    name = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+    refused(path, f"its header is not JSON: {name} is not a number of JSON")
+    with pytest.raises(
+        NetworkFileError, match=r"b: header\.\S+ is -?(nan|inf): it must be a number"
+    ):
+        Network(network.config, network.layers, network.w_out, header).save(path.with_name("b"))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+def places(value, place=()):
+    """Every place in a JSON value, outermost first; of a list the first three."""
+    yield place
+    if isinstance(value, dict):
+        inner = value.items()
+    else:
+        inner = enumerate(value[:3] if isinstance(value, list) else ())
+    for key, entry in inner:
+        yield from places(entry, (*place, key))
+
+
+@cache
+def speaking():
+    """A small network with the shipped one's header."""
+    config = AcceleratorConfig(n_input=40, hidden=(4,), recurrent=(False,), n_output=183, lanes=8)
+    drawn = Network.random(config, 1)
+    header = {**Network.load(zoo.path("speech")).header, "readout_bias": [0.0] * 183}
+    return Network(config, drawn.layers, drawn.w_out, header)
+
+
+PLACES = [place for place in places(speaking().header) if place]
+
+
+def check_any_value(place, value):
+    """A header with a value at a place is refused, or taken by all who read it."""
+    network = speaking()
+    header = copy.deepcopy(network.header)
+    holder = header
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    try:
+        check_header(header, network.config)
+        network = Network(network.config, network.layers, network.w_out, header)
+        cards.card("x", network).encode()
+        json.dumps(cards.summary("x", network))
+        evaluate.check(network)
+    except NetworkError as error:
+        assert str(error).startswith("header")  # noqa: PT017
+        return
+    except evaluate.EvaluationError as error:
+        assert str(error).startswith("the network's ")  # noqa: PT017
+        return
+    log_mel = np.zeros((3, 40), np.float32)
+    assert np.isfinite(evaluate.find_gain(header, "bdl", [log_mel]).db)
+    inputs = features.append_delay(features.extract(np.zeros(800, np.float32), header), header)
+    assert transcribe.phones_of(network.run(inputs).logits, network)
+    assert list(BestPhones(network).add(np.zeros((1005, 1, 2), np.int64))) == []
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(PLACES), JSON_VALUES)
+def test_any_value_anywhere_in_a_header_is_taken_by_all_who_read_it_or_refused(place, value):
+    check_any_value(place, value)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000)
+@given(st.sampled_from(PLACES), JSON_VALUES)
+def test_many_values_everywhere_in_a_header_are_taken_by_all_who_read_it_or_refused(place, value):
+    check_any_value(place, value)
 
 
 def test_a_wrong_configuration_is_refused(path):

@@ -430,7 +430,7 @@ def test_shipped_recipes_are_read(name):
         ),
         (
             "[[stage]]\nname='a'\nhidden=[8,8]\nepochs=0\ndata={bdl=1}",
-            "stage 1: epochs is 0: it must be 1 or more",
+            "stage 1: epochs is 0: it must be an integer, 1 to 100000",
         ),
         (
             "[network]\npreset='huge'\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",

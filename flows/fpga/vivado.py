@@ -13,6 +13,7 @@ from flows.fpga.build import Sources, board_sources, sources
 from flows.progress import Progress, silent
 from flows.verilog.contents import contents
 from golden_model import Network
+from golden_model.escape import template_word
 from golden_model.files import atomic_directory
 from hw.config import AcceleratorConfig
 
@@ -106,5 +107,6 @@ def _template(name: str, values: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # Tcl, not HTML
+        finalize=template_word,
     )
     return environment.get_template(name).render(values)

@@ -55,7 +55,7 @@ def transcribe(
         The network has no labels, is for another machine, the board stops, or computed something
         else.
     """
-    check_header(network)
+    check_header(network, best=best)
     samples = speech_samples(recording)
     features = fitting_features(device.config, sample_features(samples, network.header, gain))
     fitted = device.fit(network)
@@ -112,7 +112,7 @@ class BestPhones:
     """Phones from the best class of each frame, as they come."""
 
     def __init__(self, network: Network) -> None:
-        check_header(network)
+        check_header(network, best=True)
         self._phones = [label.split(".")[0] for label in network.header["labels"]]
         self._delay = network.header.get("label_delay", 0)
         self._frame = -self._delay  # that the next result belongs to

@@ -24,6 +24,8 @@ from flows.speech.reference import reference_phones
 from flows.speech.transcribe import check_header, phones_of
 from flows.tools import toolchain
 from golden_model import Network
+from golden_model.escape import terminal
+from golden_model.header import provenance
 from hw.config import PRESETS
 from hw.errors import PlosiveError
 from hw.schedule import Schedule
@@ -108,7 +110,7 @@ def demo(
     figures = {
         "date": date,
         **_made_with(network, network_file),
-        "recording": str(recording),
+        "recording": terminal(recording),
         "words": words,
         "frames_of_recording": all_frames,
         "phones": phones_of(run.simulation.logits, network) if run.passed else [],
@@ -174,7 +176,7 @@ def _held_out(data: Path | None) -> Utterance:
 
 def _gain(network: Network, played: Utterance | None) -> float:
     """Decibels that bring the sentence's corpus to the network's level; 0 for other recordings."""
-    gains = network.header.get("provenance", {}).get("gain_db", {})
+    gains = provenance(network.header).get("gain_db", {})
     return gains.get(played.corpus, 0.0) if played else 0.0
 
 
@@ -188,7 +190,7 @@ def _made_with(network: Network, network_file: Path) -> dict[str, Any]:
         },
         "network": {
             "name": Path(network_file).stem,
-            "description": network.header.get("provenance", {}).get("description"),
+            "description": provenance(network.header).get("description"),
             "licence": network.header.get("licence"),
             "label_delay": network.header["label_delay"],
         },

@@ -8,13 +8,14 @@ the arrays, so that halves of two runs are never shown as one.
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from golden_model import inputs
+from golden_model.escape import shell_word
 from golden_model.files import atomic_write
 from hw.errors import PlosiveError
 
@@ -23,6 +24,7 @@ __all__ = ["Record", "read", "read_json", "write"]
 _FIGURES = "demo.json"
 _ARRAYS = "demo.npz"
 _DIGEST = "arrays_sha256"
+_MOST_BYTES = 64 << 20  # the demo runs 3 s of speech, which take less than 1 MB
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,17 @@ def read(folder: Path) -> Record:
     path = folder / _FIGURES
     if not path.is_file():
         raise PlosiveError(
-            f"{folder}: there is no {_FIGURES}; `plosive demo --build {folder}` leaves one"
+            f"{folder}: there is no {_FIGURES}; "
+            f"`plosive demo --build {shell_word(folder)}` leaves one"
         )
     figures = read_json(path)
     arrays = folder / _ARRAYS
-    try:
-        data = arrays.read_bytes()
-    except OSError as error:
-        raise PlosiveError(f"cannot read {arrays}: {error.strerror or error}") from error
+    data = inputs.read_bytes(arrays, most_bytes=_MOST_BYTES)
     if hashlib.sha256(data).hexdigest() != figures.pop(_DIGEST, None):
         raise PlosiveError(f"{arrays}: it is damaged, or of another run than {path}; run the demo")
     try:
-        with np.load(io.BytesIO(data)) as held:
-            return Record(figures, dict(held))
-    except (ValueError, zipfile.BadZipFile) as error:
+        return Record(figures, inputs.parse_arrays(data, _MOST_BYTES))
+    except ValueError as error:
         raise PlosiveError(f"{arrays}: it holds no arrays: {error}") from error
 
 
@@ -94,12 +93,7 @@ def read_json(path: Path) -> dict[str, Any]:
     PlosiveError
         The file cannot be read, is no JSON, or holds something else.
     """
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise PlosiveError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise PlosiveError(f"{path}: it is not JSON: {error}") from error
+    value = inputs.read_json(path, most_bytes=_MOST_BYTES)
     if not isinstance(value, dict):
         raise PlosiveError(f"{path}: it is not a JSON object")
     return value

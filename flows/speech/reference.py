@@ -36,11 +36,12 @@ def reference_phones(
     from model_zoo.data.corpus import partner, sample_labels
     from model_zoo.speech import phones
     from model_zoo.speech.audio import SAMPLE_RATE
+    from model_zoo.speech.files import read_text
 
     labels = partner(Path(recording), ".phn")
     if labels is not None:
         try:
-            found = sample_labels(labels.read_text(encoding="utf-8-sig"))
+            found = sample_labels(read_text(labels))
         except (OSError, ValueError) as error:
             return _none(f"The labels beside the recording cannot be read: {error}.")
         timed = [

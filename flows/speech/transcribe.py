@@ -108,11 +108,22 @@ def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:
     return [{"phone": s.phone, "start": s.start, "end": s.end} for s in segments]
 
 
-def check_header(network: Network) -> None:
-    """Refuse a network that does not say phones."""
+def check_header(network: Network, *, best: bool = False) -> None:
+    """Refuse a network that does not say phones, or not how to decode them.
+
+    With `best` a frame's best class is taken for its phone, for which labels suffice.
+    """
+    from model_zoo.scoring import decode
+
     if "labels" not in network.header:
         raise PlosiveError("the network has no labels in its header: it was not trained for phones")
     if network.config.readout_every != 1:
         raise PlosiveError(
             f"readout_every is {network.config.readout_every}: phones are decoded at 1 only"
         )
+    if best:
+        return
+    try:
+        decode.check_header(network.header)
+    except ValueError as error:
+        raise PlosiveError(f"the network's {error}") from error

@@ -14,6 +14,7 @@ from flows.verilog.contents import contents, parameter_word
 from flows.verilog.writer import TOP, to_verilog
 from golden_model import Network
 from golden_model.files import atomic_directory
+from golden_model.inputs import InputError, read_json
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError
@@ -154,10 +155,10 @@ def _check_folder(folder: Path) -> None:
 def _own_files(folder: Path) -> set[str]:
     """Files of an earlier run, as its description lists them."""
     try:
-        description = json.loads((folder / _DESCRIPTION).read_text())
+        description = read_json(folder / _DESCRIPTION)
         if description["generator"] == _GENERATOR:
             return {_DESCRIPTION, *description["sha256"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         pass
     return set()
 

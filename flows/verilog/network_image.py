@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flows.verilog.contents import window_words
 from golden_model import Network
+from golden_model.escape import c_comment
 from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
@@ -79,7 +80,7 @@ def _header(config: AcceleratorConfig, network: Network, output: Path, words: li
     licence = network.header.get("licence")
     lines = [
         f"/* A network for a Plosive of configuration {config.config_hash}, for plosive_load(). */",
-        *([f"/* Licence: {_comment(licence)} */"] if licence else ()),
+        *([f"/* Licence: {c_comment(licence)} */"] if licence else ()),
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -93,8 +94,3 @@ def _header(config: AcceleratorConfig, network: Network, output: Path, words: li
         row = words[start : start + _WORDS_PER_LINE]
         lines.append("    " + " ".join(f"0x{word:08x}u," for word in row))
     return "\n".join([*lines, "};", "", "#endif", ""])
-
-
-def _comment(text: object) -> str:
-    """Text that does not end the comment that it stands in."""
-    return str(text).replace("*/", "* /")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from golden_model.escape import c_comment, string
 from hw.shell.registers import (
     CONSTANTS,
     COUNTER_REGISTERS,
@@ -107,7 +108,7 @@ def _c() -> str:
         name = f"PLOSIVE_{entry.name}"
         lines += [
             "",
-            f"/* {entry.doc} ({_access(entry)}) */",
+            f"/* {c_comment(entry.doc)} ({_access(entry)}) */",
             f"#define {name} 0x{entry.offset:x}u",
         ]
         for field in entry.fields:
@@ -139,11 +140,11 @@ def _systemrdl() -> str:
         "    littleendian;",
     ]
     for entry in REGISTERS:
-        lines += ["", "    reg {", f"        desc = {_quoted(entry.doc)};"]
+        lines += ["", "    reg {", f"        desc = {string(entry.doc)};"]
         for field in entry.fields:
             lines += [
                 "        field {",
-                f"            desc = {_quoted(field.doc)};",
+                f"            desc = {string(field.doc)};",
                 *(f"            {line}" for line in _field_properties(entry)),
                 f"        }} {_rdl_name(field.name)}[{field.lsb + field.width - 1}:{field.lsb}];",
             ]
@@ -172,10 +173,6 @@ def _field_properties(entry: Register) -> list[str]:
 def _rdl_name(name: str) -> str:
     # `end` and the like are words of the language; a backslash makes them names.
     return f"\\{name}" if name in ("hash", "end", "field", "reset", "default") else name
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 # ---- JSON --------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from model_zoo.speech.audio import FRAME_SAMPLES, SAMPLE_RATE
 from model_zoo.speech.features import FRAME_SECONDS
 
 __all__ = [
+    "NEEDED",
     "Segment",
+    "check_header",
     "decode",
     "decode_all",
     "decode_posteriors",
@@ -27,6 +29,13 @@ N_PHONES = len(phones.PHONES)
 
 _BATCH = 16
 """Utterances searched side by side: what one frame needs of them stays in the cache."""
+
+
+NEEDED = ("labels", "label_delay", "scales", "log_priors", "log_stay", "log_leave")
+NEEDED += ("phone_bigram", "decoder")
+"""Entries of a header that decoding needs."""
+
+_WEIGHTS = ("acoustic_weight", "prior_weight", "bigram_weight", "phone_score", "excluded")
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,47 @@ def _by_state(values, labels):
     summed = np.full((*values.shape[:-1], len(phones.LABELS)), -np.inf)
     summed[..., states] = largest
     return summed
+
+
+def check_header(header):
+    """Refuse a header that does not say how to decode.
+
+    Parameters
+    ----------
+    header : dict
+        A network file's header; its types and numbers were checked when it was loaded, see
+        `golden_model.header`. Here it is asked for what the phones of TIMIT need.
+
+    Raises
+    ------
+    ValueError
+        An entry is missing, or has not an entry for each phone or state.
+    """
+    for name in NEEDED:
+        if name not in header:
+            raise ValueError(f"header[{name!r}] is missing; decoding needs it")
+    if "readout" not in header["scales"]:
+        raise ValueError("header['scales']['readout'] is missing; decoding needs it")
+    for name in _WEIGHTS:
+        if name not in header["decoder"]:
+            raise ValueError(f"header['decoder'][{name!r}] is missing; decoding needs it")
+    for name, length in (
+        ("log_stay", len(phones.LABELS)),
+        ("log_leave", len(phones.LABELS)),
+        ("phone_bigram", N_PHONES),
+    ):
+        if len(header[name]) != length:
+            raise ValueError(
+                f"header[{name!r}] has {len(header[name])} entries; it must have {length}"
+            )
+    for phone in header["decoder"]["excluded"]:
+        if phone not in phones.PHONES:
+            raise ValueError(
+                f"header['decoder']['excluded'] has {phone!r}; it must name phones of TIMIT's 61"
+            )
+    if set(header["decoder"]["excluded"]) == set(phones.PHONES):
+        raise ValueError("header['decoder']['excluded'] names every phone; one must be left")
+    _leaves(tuple(header["labels"]))
 
 
 def log_posteriors(logits, header):

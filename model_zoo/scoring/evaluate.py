@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from golden_model import cycle_laws
+from golden_model.header import provenance
 from hw.errors import PlosiveError
 from model_zoo import data
-from model_zoo.scoring import costs
+from model_zoo.scoring import costs, decode
 from model_zoo.scoring.score import Tally, run_batches
 from model_zoo.speech import features, phones
 from model_zoo.speech.features import FRAME_SECONDS, Normalisation
@@ -30,9 +31,6 @@ __all__ = [
     "level_above",
     "sentences",
 ]
-
-_NEEDED = ("labels", "label_delay", "scales", "log_priors", "log_stay", "log_leave")
-_NEEDED += ("phone_bigram", "decoder")
 
 
 class EvaluationError(PlosiveError, ValueError):
@@ -131,7 +129,7 @@ def check(network):
     EvaluationError
     """
     header, config = network.header, network.config
-    missing = [name for name in _NEEDED if name not in header]
+    missing = [name for name in decode.NEEDED if name not in header]
     if missing:
         raise EvaluationError(
             f"the network has no {', '.join(missing)} in its header: it was not trained for "
@@ -157,6 +155,10 @@ def check(network):
                 f"the network's label {label!r} is no state of a phone: labels must be phone.state "
                 "or phone.state.leaf, of TIMIT's 61 phones and states 0 to 2"
             )
+    try:
+        decode.check_header(header)
+    except ValueError as error:
+        raise EvaluationError(f"the network's {error}") from error
     if config.readout_every != 1:
         raise EvaluationError(
             f"the network has readout_every {config.readout_every}: phones are decoded at 1 only"
@@ -181,8 +183,7 @@ def find_gain(header, corpus, log_mels):
     -------
     Gain
     """
-    provenance = header.get("provenance", {})
-    known = provenance.get("gain_db", {}).get(corpus)
+    known = provenance(header).get("gain_db", {}).get(corpus)
     if known is not None:
         return Gain(float(known), "the network file's, of this corpus")
     above = level_above(header, log_mels)
@@ -196,7 +197,7 @@ def level_above(header, log_mels):
 
     None where the network's file does not say its level.
     """
-    level = header.get("provenance", {}).get("recipe", {}).get("level")
+    level = provenance(header).get("recipe", {}).get("level")
     if level is None:
         return None
     return (features.mean_level(log_mels) - level) * features.DB

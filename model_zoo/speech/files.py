@@ -2,9 +2,8 @@
 """Opening what a user names: regular files of a sane size, read whole, and quoted briefly."""
 
 import os
-import stat
-from pathlib import Path
 
+from golden_model import inputs
 from hw.errors import PlosiveError
 
 __all__ = [
@@ -22,14 +21,6 @@ MOST_SOUND_BYTES = 2**30
 
 MOST_TEXT_BYTES = 2**24
 """Largest file of labels or sentences: the labels of two hours of speech take a sixteenth of it."""
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 class FileError(PlosiveError, ValueError):
@@ -68,30 +59,12 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
         The file is missing, of another kind, larger than `most`, or may not be read.
     """
     try:
-        _check_kind(Path(path).stat())
-        # Should the file have become a pipe by now, a blocking open would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _check_kind(status)
-            content = file.read(most + 1) if status.st_size <= most else None
-    except FileNotFoundError:
-        raise FileError("no such file") from None
-    except OSError as error:
-        raise FileError(f"cannot be opened ({error.strerror or error})") from error
-    except ValueError as error:  # a null character in the path
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot be opened ({error})") from error
-    if content is None or len(content) > most:
-        raise FileError(f"has more than the {most:,} bytes that are read at most")
-    return content
-
-
-def _check_kind(status: os.stat_result) -> None:
-    for is_kind, name in _KINDS:
-        if is_kind(status.st_mode):
-            raise FileError(f"not a file but {name}")
+        return inputs.read_bytes(path, most_bytes=most)
+    except inputs.InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise FileError("no such file") from None
+        opened = error.__cause__ is None
+        raise FileError(error.reason if opened else f"cannot be opened ({error.reason})") from error
 
 
 def decode_text(content: bytes, utf_16: bool = False) -> str:

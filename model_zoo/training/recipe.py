@@ -10,10 +10,13 @@ another one that it does not say itself: keys and keys of tables one by one, the
 """
 
 import dataclasses
-import tomllib
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golden_model.header import MOST_LABEL_DELAY
+from golden_model.inputs import InputError, read_toml
 from hw.config import PRESETS
 from hw.errors import PlosiveError
 
@@ -32,6 +35,12 @@ __all__ = [
 FOLDER = Path(__file__).resolve().parent / "recipes"
 PRECISIONS = {"float": None, "8-bit": 8, "4-bit": 4}
 MODELS = ("spiking", "gru")
+
+_MOST_BYTES = 1 << 20  # of a recipe; the shipped ones are below 4 kB
+_MOST_BASES = 8  # recipes that stand on each other
+_LONGEST = 10_000  # characters of a text, as in a network's header
+# Stages, recipes and corpora give their names to files.
+_NAME = re.compile(r"\w[\w .+-]{0,63}")
 
 
 class RecipeError(PlosiveError, ValueError):
@@ -227,6 +236,52 @@ class Recipe:
     corpora: tuple = ()
 
 
+# What numbers, and those in lists, may be; both ends are allowed.
+_RANGES = {
+    NetworkSettings: {
+        "time_steps": (1, 2),
+        "label_delay": (0, MOST_LABEL_DELAY),
+        "feature_scale": (1e-3, 1e4),
+        "input_shift": (0, 15),
+        "decay_shift": (1, 15),
+        "threshold": (1e-3, 1e6),
+        "surrogate_slope": (1e-3, 1e4),
+    },
+    Training: {
+        "epochs": (1, 100_000),
+        "learning_rate": (1e-9, 10.0),
+        "weight_decay": (0.0, 10.0),
+        "clip_norm": (1e-6, 1e6),
+        "batch": (1, 65_536),
+        "chunk": (2, 100_000),
+        "warm_up": (0, 100_000),
+        "dropout": (0.0, 0.99),
+        "rate_limit": (0.0, 1.0),
+        "rate_weight": (0.0, 1e6),
+        "speed": (0.0, 0.9),
+        "gain": (0.0, 20.0),
+        "tilt": (0.0, 20.0),
+        "warp": (0.0, 0.9),
+        "noise_share": (0.0, 1.0),
+        "noise_snr": (-100.0, 100.0),
+        "time_mask": (0, 100_000),
+        "band_mask": (0, 40),
+    },
+    Stage: {"hidden": (1, 4096), "pruned": (0.0, 0.999)},
+    Recipe: {
+        "seed": (0, 2**32 - 1),
+        "level": (-50.0, 50.0),
+        "tied_states": (0, 65_536),
+        "sentences": (1, 1_000_000),
+    },
+}
+_WORDS = {
+    NetworkSettings: {"decay_form": ("leak", "scale"), "reset": ("zero", "subtract")},
+}
+_TEXTS = {Recipe: ("tune", "test")}
+_NAMES = {Recipe: ("name",), Stage: ("name",)}
+
+
 def names():
     """Names of the recipes that Plosive is shipped with."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -266,20 +321,24 @@ def _read(name, above=()):
             f"recipe {str(name)!r}: it must be one of {', '.join(names())}, or a .toml file"
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: it is not TOML: {error}") from error
+        values = read_toml(path, most_bytes=_MOST_BYTES)
+    except InputError as error:
+        raise RecipeError(str(error)) from error
     for own in _tables(values, "corpora").values():
         if isinstance(own.get("path"), str):
             own["path"] = str(path.resolve().parent / own["path"])
     base = values.pop("base", None)
     if base is None:
         return path, values
-    if not isinstance(base, str) or path in above:
+    above = (*above, path.resolve())
+    if not isinstance(base, str):
         raise RecipeError(f"{path}: base is {base!r}: it must be another recipe's name or file")
-    _, merged = _read(path.parent / base if base.endswith(".toml") else base, (*above, path))
+    other = path.parent / base if base.endswith(".toml") else Path(base)
+    if other.resolve() in above:
+        raise RecipeError(f"{path}: base is {base!r}: it must be another recipe's name or file")
+    if len(above) > _MOST_BASES:
+        raise RecipeError(f"{path}: base is {base!r}: at most {_MOST_BASES} stand on each other")
+    _, merged = _read(other, above)
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
             value = {**merged[key], **value}
@@ -297,6 +356,8 @@ def _tables(values, key):
 
 def _recipe(name, values):
     own = _tables(values, "corpora")
+    for key in own:
+        _check_name("corpora", key)
     corpora = [(key, _make(OwnCorpus, f"corpora.{key}", table)) for key, table in own.items()]
     network = _make(NetworkSettings, "network", values.pop("network", {}))
     common = values.pop("training", {})
@@ -324,7 +385,7 @@ def _stage(number, values, common):
     training = dataclasses.replace(common, **_plain(changes))
     rest = {key: value for key, value in values.items() if key not in own}
     precision = rest.get("precision", "4-bit")
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise RecipeError(
             f"{where}: precision is {precision!r}: it must be one of {', '.join(PRECISIONS)}"
         )
@@ -332,6 +393,7 @@ def _stage(number, values, common):
     if not isinstance(data, dict) or not data:
         raise RecipeError(f"{where}: data is {data!r}: it must name corpora and their shares")
     for corpus, share in data.items():
+        _check_name(f"{where}: data", corpus)
         if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= 1:
             raise RecipeError(f"{where}: data.{corpus} is {share!r}: it must be above 0, at most 1")
     stage = _make(
@@ -352,10 +414,6 @@ def _stage(number, values, common):
         raise RecipeError(
             f'{where}: model is "gru": its precision must be "float" and nothing is pruned'
         )
-    if stage.training.epochs < 1:
-        raise RecipeError(f"{where}: epochs is {stage.training.epochs!r}: it must be 1 or more")
-    if not 0 <= stage.pruned < 1:
-        raise RecipeError(f"{where}: pruned is {stage.pruned!r}: it must be 0 or more, below 1")
     return stage
 
 
@@ -371,6 +429,7 @@ def _check(recipe):
     before = None
     seen = {}
     for number, stage in enumerate(recipe.stages, 1):
+        _check_training(f"stage {number}", stage.training, recipe.network.label_delay)
         if len(stage.hidden) != layers:
             raise RecipeError(f"stage {number}: hidden must have {layers} entries, one per layer")
         if stage.name in seen:
@@ -392,6 +451,19 @@ def _check(recipe):
         raise RecipeError(
             f"tied_states is {recipe.tied_states!r}: it must be at most the {outputs} outputs of "
             f"preset {recipe.network.preset!r}"
+        )
+
+
+def _check_training(where, training, label_delay):
+    """Rules that need two values."""
+    snr = training.noise_snr
+    if len(snr) != 2 or snr[0] > snr[1]:
+        raise RecipeError(f"{where}: noise_snr is {snr!r}: it must be the lowest and the highest")
+    lost = max(training.warm_up, label_delay)
+    if training.chunk <= lost:
+        raise RecipeError(
+            f"{where}: chunk is {training.chunk!r}: it must be more than the {lost} frames of "
+            "warm_up and label_delay, which count for nothing"
         )
 
 
@@ -423,4 +495,35 @@ def _make(kind, where, values):
             made[key] = float(value)
         elif wanted in (int, float, str, bool, tuple) and type(value) is not wanted:
             raise RecipeError(f"{prefix}{key} is {value!r}: it must be a {wanted.__name__}")
+        elif wanted is str and len(value) > _LONGEST:
+            raise RecipeError(f"{prefix}{key} has more than {_LONGEST:,} characters")
+    for key, (least, most) in _RANGES.get(kind, {}).items():
+        _check_range(f"{prefix}{key}", made.get(key, least), least, most)
+    for key, words in _WORDS.get(kind, {}).items():
+        for word in made.get(key, ()):
+            if word not in words:
+                raise RecipeError(f"{prefix}{key} has {word!r}: it must be {' or '.join(words)}")
+    for key in _TEXTS.get(kind, ()):
+        for name in made.get(key, ()):
+            _check_name(f"{prefix}{key}", name)
+    for key in _NAMES.get(kind, ()):
+        _check_name(f"{prefix}{key}", made[key])
     return kind(**made)
+
+
+def _check_range(what, value, least, most):
+    """Refuse a number, or a list with one, that is outside a range or is none."""
+    kinds, rule = (int, "an integer") if isinstance(least, int) else ((int, float), "a number")
+    for each in value if isinstance(value, tuple) else (value,):
+        right = isinstance(each, kinds) and not isinstance(each, bool)
+        if not right or not math.isfinite(each) or not least <= each <= most:
+            has = "has" if isinstance(value, tuple) else "is"
+            raise RecipeError(f"{what} {has} {each!r}: it must be {rule}, {least:g} to {most:g}")
+
+
+def _check_name(what, name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RecipeError(
+            f"{what} is {name!r}: a name must be 1 to 64 letters, digits, blanks, '.', '_', '+' "
+            "and '-', and begin with a letter or a digit"
+        )
