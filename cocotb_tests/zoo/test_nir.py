@@ -15,8 +15,10 @@ from golden_model import Network, NetworkError, random_features
 from golden_model.network import Layer
 from hw.config import AcceleratorConfig, ConfigError, preset
 from model_zoo.exchange import nir_graph
+from model_zoo.exchange.decay import nearest_decay
+from model_zoo.exchange.errors import ConversionError
 from model_zoo.exchange.nir_graph import from_nir, to_nir
-from model_zoo.exchange.quantise import ConversionError, RealLayer, nearest_decay, quantise
+from model_zoo.exchange.quantise import RealLayer, quantise
 
 TINY = preset("tiny")
 UGLY = (

@@ -17,9 +17,9 @@ from flows.cli import app as cli
 from golden_model import Network, random_features
 from golden_model.network import Layer
 from hw.config import AcceleratorConfig, preset
+from model_zoo.exchange.errors import ConversionError
 from model_zoo.exchange.from_snntorch import IntegerTwin, freeze_biases, from_snntorch
 from model_zoo.exchange.nir_graph import from_nir
-from model_zoo.exchange.quantise import ConversionError
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENT = PROJECT / "docs" / "bring-your-own-network.md"

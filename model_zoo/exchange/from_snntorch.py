@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from golden_model.fixed_point import signed_range
-from model_zoo.exchange.quantise import ConversionError, RealLayer, quantise
+from model_zoo.exchange import torch_parts
+from model_zoo.exchange.errors import ConversionError
+from model_zoo.exchange.fidelity import RealRun, compare, membrane_steps
+from model_zoo.exchange.quantise import RealLayer, quantise, warn
 
-__all__ = ["IntegerTwin", "freeze_biases", "from_snntorch"]
+__all__ = ["IntegerTwin", "check_snntorch", "freeze_biases", "from_snntorch"]
 
-# Nothing in evaluation, or between vectors.
-_PASSED_OVER = (nn.Dropout, nn.Flatten, nn.Identity)
 _RESETS = {"subtract": "_base_sub", "zero": "_base_zero"}
 
 
@@ -32,8 +33,11 @@ def freeze_biases(model):
     model : torch.nn.Module
         Of Linear, Leaky and RLeaky; changed in place.
     """
-    modules = _in_order(model)
-    for number, (_, module) in enumerate(modules):
+    modules = list(model.modules()) if isinstance(model, nn.Module) else list(model)
+    modules = [m for m in modules if isinstance(m, (nn.Linear, snntorch.Leaky, snntorch.RLeaky))]
+    inside = {id(getattr(module, "recurrent", None)) for module in modules}
+    modules = [module for module in modules if id(module) not in inside]
+    for number, module in enumerate(modules):
         linear = getattr(module, "recurrent", module)
         last = number == len(modules) - 1
         if isinstance(linear, nn.Linear) and linear.bias is not None and not last:
@@ -42,15 +46,16 @@ def freeze_biases(model):
 
 
 @torch.no_grad()
-def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=None):
+def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=None, run=None):
     """The integers of a trained snnTorch model.
 
     Parameters
     ----------
     model : torch.nn.Module or sequence of torch.nn.Module
-        Linear and Leaky or RLeaky in turn, and perhaps a last Linear, the readout. Of a module,
-        its parts are taken in the order in which they were made; pass them as a list if they run
-        in another order.
+        Linear and Leaky or RLeaky in turn, and perhaps a last Linear, the readout. A list or a
+        Sequential is taken in its order. Any other module is run on a few frames of random
+        features, and its parts are taken as they are called; membranes that neurons keep
+        (`init_hidden`) are set to 0 before.
     input_scale : float
         Value, as the model was trained, of one step of the int8 features.
     fields : dict, optional
@@ -59,6 +64,9 @@ def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=
         Take the nearest decay that the hardware has, however far.
     header : dict, optional
         Goes into the network's: labels, provenance, licence ...
+    run : callable, optional
+        Runs the model on features `[1, frames, n_input]` (real numbers); `model` itself if left
+        out, with `[frames, frames, n_input]`, so that either of batch and time may come first.
 
     Returns
     -------
@@ -70,8 +78,17 @@ def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=
         The hardware cannot run it: part, field, value and rule.
     ConfigError
         A field breaks its rule.
+
+    Warns
+    -----
+    ConversionWarning
+        The network is another than the model: the header's `conversion` says how, and
+        `check_snntorch` measures it.
     """
-    modules = _in_order(model)
+    time_steps = (fields or {}).get("time_steps", 1)
+    if time_steps not in (1, 2):
+        time_steps = 1  # refused later, with the field's own rule
+    modules = torch_parts.parts_of(model, run=run, time_steps=time_steps, input_scale=input_scale)
     layers, waiting = [], None
     for name, module in modules:
         if isinstance(module, nn.Linear):
@@ -84,15 +101,15 @@ def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=
         if waiting is None:
             raise ConversionError(f"{name!r} is {type(module).__name__}: a Linear must come before")
         place = f"layer {len(layers)} ({name!r})"
-        layers.append(_real_layer(place, waiting[1], module))
-        _refuse_bias(*waiting)
+        weight = _without_bias(*waiting)
+        layers.append(_real_layer(place, weight, module))
         waiting = None
     w_out, bias = None, None
     if waiting is not None:
-        w_out = _numbers(waiting[1].weight).T
-        bias = None if waiting[1].bias is None else _numbers(waiting[1].bias)
+        weight, bias = _effective(*waiting)
+        w_out = weight.T
     source = {"source": {"format": "snnTorch", "version": snntorch.__version__}}
-    return quantise(
+    network = quantise(
         layers,
         w_out,
         fields=fields,
@@ -101,58 +118,117 @@ def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=
         header={**source, **(header or {})},
         readout_bias=bias,
     )
+    warn(network)
+    return network
 
 
-def _in_order(model):
-    """(name, module) of the Linears and neurons of a model, in the order of their making."""
-    parts = [("model", model)] if isinstance(model, nn.Module) else _numbered(model)
-    found = []
+def check_snntorch(model, network, features, *, run=None):
+    """What is left of a model in the network that `from_snntorch` made of it.
 
-    def add(name, module):
-        if isinstance(module, (nn.Linear, snntorch.Leaky, snntorch.RLeaky)):
-            found.append((name, module))
-        elif isinstance(module, _PASSED_OVER):
-            pass
-        elif isinstance(module, snntorch.SpikingNeuron) or not list(module.children()):
-            raise ConversionError(
-                f"{name!r} is {type(module).__name__}: it must be Linear, Leaky or RLeaky"
-            )
-        else:
-            for part, child in module.named_children():
-                add(part if name == "model" else f"{name}.{part}", child)
+    The model runs as it is, the network in integers.
 
-    for name, module in parts:
-        add(name, module)
-    return found
+    Parameters
+    ----------
+    model : torch.nn.Module or sequence of torch.nn.Module
+    network : golden_model.Network
+    features : numpy.ndarray
+        `[frames, n_input]`, int8.
+    run : callable, optional
+        As for `from_snntorch`; without, the model gets `[1, frames, n_input]`, or
+        `[frames, 1, n_input]` if it takes time first.
 
+    Returns
+    -------
+    dict
+        As `model_zoo.exchange.fidelity.compare` returns it; `describe` there puts it in words.
 
-def _numbered(modules):
-    return [(str(number), module) for number, module in enumerate(modules)]
+    Raises
+    ------
+    ConversionError
+        The model does not run every part once in every time step.
+    """
+    config = network.config
+    frames, steps = len(features), config.time_steps
+    x = torch.from_numpy(np.asarray(features) * network.header["scales"]["input"])
+    parts = model if not isinstance(model, nn.Module) else model.modules()
+    x = x.to(next(part.weight.dtype for part in parts if isinstance(part, nn.Linear)))
+    if torch_parts.is_list(model):
+        calls = torch_parts.run_list(model, x, steps)
+    else:
+        calls = torch_parts.record(model, lambda: (run or model)(x[np.newaxis]))
+        if run is None and torch_parts.period(calls, frames, steps)[1] != frames * steps:
+            calls = torch_parts.record(model, lambda: model(x[:, np.newaxis]))
+    each, found = torch_parts.period(calls, frames, steps)
+    if found != frames * steps:
+        raise ConversionError(
+            f"with {frames} frames its parts are called {len(calls)} times, which is not the same "
+            f"{'once' if steps == 1 else 'twice'} a frame: give run, a function that runs the "
+            "model on features [1, frames, n_input] frame by frame"
+        )
+    spikes, membranes, last = torch_parts.spikes_of(calls, each, frames, steps)
+    outputs = last.sum(axis=1)[:: config.readout_every]
+    bias = steps * np.array(network.header.get("readout_bias", 0.0))
+    real = RealRun(spikes, membranes, outputs)
+    readout = network.header["scales"]["readout"]
+    return compare(network, features, real, membrane_steps(network), readout, bias)
 
 
 def _numbers(tensor):
     return tensor.detach().cpu().double().numpy()
 
 
-def _refuse_bias(name, linear):
-    if linear.bias is not None and torch.any(linear.bias != 0):
-        worst = float(linear.bias.abs().max())
-        raise ConversionError(
-            f"{name!r}: bias reaches {worst:.3g}: it must be 0, the hardware has none: train after "
-            "model_zoo.exchange.from_snntorch.freeze_biases(model)"
+def _effective(name, linear):
+    """Weight `[n_out, n_in]` and bias `[n_out]` with which a Linear computes.
+
+    A pruned or weight-normed Linear (torch.nn.utils) computes its weight in a hook before each
+    call, and until then the attribute holds an old one: so it is called first, and what it gives
+    must be what its weight says.
+    """
+    if isinstance(linear.weight, nn.parameter.UninitializedParameter):
+        raise ConversionError(f"{name!r} has no weights yet: run the model once")
+    like = {"dtype": linear.weight.dtype, "device": linear.weight.device}
+    training = linear.training
+    linear.eval()
+    try:
+        inputs = torch.cat(
+            [
+                torch.eye(linear.in_features, **like),
+                torch.linspace(-1, 1, linear.in_features, **like)[np.newaxis],
+            ]
         )
+        given = _numbers(linear(inputs))
+    finally:
+        linear.train(training)
+    weight = _numbers(linear.weight)
+    bias = np.zeros(len(weight)) if linear.bias is None else _numbers(linear.bias)
+    expected = _numbers(inputs) @ weight.T + bias
+    size = np.abs(weight).max(initial=0) + np.abs(bias).max(initial=0)
+    if np.isfinite(size) and not np.allclose(given, expected, rtol=1e-3, atol=1e-3 * size):
+        raise ConversionError(
+            f"{name!r} is {type(linear).__name__} and does not give its weights times inputs plus "
+            "its bias: the hardware has nothing else"
+        )
+    return weight, bias
 
 
-def _real_layer(place, linear, neuron):
+def _without_bias(name, linear):
+    """Its weight; refused with a bias, which the hardware does not have."""
+    weight, bias = _effective(name, linear)
+    if bias.any():
+        raise ConversionError(
+            f"{name!r}: bias reaches {np.abs(bias).max():.3g}: it must be 0, the hardware has "
+            "none: train after model_zoo.exchange.from_snntorch.freeze_biases(model)"
+        )
+    return weight
+
+
+def _real_layer(place, weight, neuron):
     recurrent = isinstance(neuron, snntorch.RLeaky)
     _check_neuron(place, neuron)
-    n = linear.out_features
+    n = len(weight)
     beta = _numbers(neuron.beta).clip(0, 1).reshape(-1)  # as its forward pass does
-    if not np.allclose(beta, beta[0], rtol=0, atol=1e-6):
-        raise ConversionError(
-            f"{place}: beta is {beta.min():.4g} to {beta.max():.4g}: it must be the same for all "
-            "neurons of a layer"
-        )
+    if len(beta) not in (1, n):
+        raise ConversionError(f"{place}: beta has {len(beta)} values: it must have {n}")
     threshold = _numbers(neuron.threshold).reshape(-1)
     if len(threshold) not in (1, n):
         raise ConversionError(f"{place}: threshold has {len(threshold)} values: it must have {n}")
@@ -171,10 +247,10 @@ def _real_layer(place, linear, neuron):
         w_rec = _recurrent_weights(place, neuron, n)
     return RealLayer(
         name=place,
-        w_in=_numbers(linear.weight).T,
+        w_in=weight.T,
         w_rec=w_rec,
         threshold=np.broadcast_to(threshold, (n,)),
-        beta=round(float(beta[0]), 7),  # float32
+        beta=np.round(beta, 7),  # float32
         reset=reset,
         strict=not bool(neuron.spike_grad(torch.zeros(1))),
         late_subtract=late,
@@ -222,8 +298,7 @@ def _recurrent_weights(place, neuron, n):
         raise ConversionError(
             f"{place}: linear_features is {part.out_features}: it must be {n}, as it gets values"
         )
-    _refuse_bias(f"{place}.recurrent", part)
-    return _numbers(part.weight).T
+    return _without_bias(f"{place}.recurrent", part).T
 
 
 # ---- integers in snnTorch --------------------------------------------------------------------

@@ -13,19 +13,25 @@ import io
 import json
 from pathlib import Path
 
+import h5py
 import nir
+import nir.serialization
 import numpy as np
 
 from golden_model import Layer, Network
 from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig, ConfigError
-from model_zoo.exchange.quantise import ConversionError, RealLayer, quantise
+from model_zoo.exchange.errors import ConversionError
+from model_zoo.exchange.fidelity import compare, membrane_steps
+from model_zoo.exchange.interpreter import run_graph
+from model_zoo.exchange.quantise import RealLayer, quantise, warn
 
-__all__ = ["DT", "from_nir", "is_own", "read", "to_bytes", "to_nir", "write"]
+__all__ = ["DT", "check_graph", "from_nir", "is_own", "read", "to_bytes", "to_nir", "write"]
 
 DT = 1e-4
 """Seconds of a time step: NIR has time constants. This is what snnTorch and SpikingJelly assume."""
 
+_NOISE = 1e-6  # of float32, in a decay
 _KEY = "plosive"
 _FORMAT_VERSION = 1
 _LAYER_PARAMETERS = ("decay_shift", "decay_form", "reset", "input_shift")
@@ -149,24 +155,77 @@ def read(path):
     Raises
     ------
     ConversionError
-        There is none, or `nir` cannot read it.
+        There is none, or it holds something else, or part of it is broken: the message says what.
     """
     path = Path(path)
     if not path.is_file():
         raise ConversionError(f"{path}: there is no such file")
     try:
-        # What nir infers on reading is checked below, with messages that name the hardware's rule.
-        graph = nir.read(path, type_check=False)
-    except (
-        *(AssertionError, AttributeError, IndexError, KeyError),
-        *(NotImplementedError, OSError, RecursionError, TypeError, ValueError),
-    ) as error:
-        text = str(error).splitlines()
-        reason = text[0] if text else "it has nodes that nir does not know"
+        with h5py.File(path, "r") as file:
+            content = nir.serialization.hdf2dict(file)
+    except (OSError, RuntimeError, TypeError, UnicodeDecodeError, RecursionError) as error:
+        reason = (str(error).splitlines() or ["it cannot be read"])[0]
         raise ConversionError(f"{path}: it is not a NIR file: {reason}") from error
-    if not isinstance(graph, nir.NIRGraph):
-        raise ConversionError(f"{path}: it holds one {type(graph).__name__} node and no graph")
-    return graph
+    if not isinstance(content.get("node"), dict):
+        raise ConversionError(
+            f"{path}: it is not a NIR file: an HDF5 file without the group 'node'"
+        )
+    try:
+        return _made_graph(content["node"], "the file")
+    except RecursionError as error:
+        raise ConversionError(f"{path}: its subgraphs are nested too deep") from error
+    except ConversionError as error:
+        raise ConversionError(f"{path}: {error}") from error
+
+
+def _made_graph(content, where):
+    """A graph of what a file holds, subgraphs too."""
+    kind = content.get("type")
+    if kind != "NIRGraph":
+        raise ConversionError(
+            f"{where} holds one {kind} node and no graph: it must hold a graph from Input through "
+            "Linear and LIF nodes to Output (a single module is written like this: export the "
+            "network that it is part of)"
+        )
+    parts = content.get("nodes")
+    if not isinstance(parts, dict):
+        raise ConversionError(f"{where} has no nodes: a graph has at least Input, Linear, LIF")
+    nodes = {}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise ConversionError(f"node {name!r} is {part!r}: it must be a group of fields")
+        if part.get("type") == "NIRGraph":
+            nodes[name] = _made_graph(part, f"node {name!r}")
+            continue
+        try:
+            # What nir infers on reading is checked later, with messages that name the rule.
+            nodes[name] = nir.dict2NIRNode(part)
+        except (
+            *(AssertionError, AttributeError, IndexError, KeyError),
+            *(NotImplementedError, TypeError, ValueError),
+        ) as error:
+            kind = part.get("type")
+            reason = (str(error).splitlines() or [""])[0]
+            raise ConversionError(
+                f"node {name!r} is {kind!r}, and nir cannot make one of its fields "
+                f"{', '.join(sorted(set(part) - {'type'})) or '(none)'}: "
+                f"{reason or 'it knows no such node'}"
+            ) from error
+    edges = [
+        _edge(number, edge) for number, edge in enumerate(np.asarray(content.get("edges", [])))
+    ]
+    return nir.NIRGraph(nodes, edges, content.get("metadata", {}), type_check=False)
+
+
+def _edge(number, edge):
+    ends = np.asarray(edge).tolist()
+    try:
+        source, target = (end.decode() if isinstance(end, bytes) else end for end in ends)
+    except (TypeError, ValueError) as error:
+        raise ConversionError(
+            f"edge {number} is {ends!r}: it must be the names of two nodes"
+        ) from error
+    return source, target
 
 
 def is_own(graph):
@@ -214,9 +273,10 @@ def from_nir(graph, *, fields=None, input_scale=1.0, dt=DT, reset="zero", neares
     w_out, bias = None, None
     if readout is not None:
         w_out = _weight(*readout).T
-        bias = getattr(readout[1], "bias", None)
+        if hasattr(readout[1], "bias"):
+            bias = _reals(readout[0], "bias", readout[1].bias)
     header = {"source": {"format": "NIR", "dt": dt, "reset": reset}}
-    return quantise(
+    network = quantise(
         real,
         w_out,
         fields=fields,
@@ -225,6 +285,52 @@ def from_nir(graph, *, fields=None, input_scale=1.0, dt=DT, reset="zero", neares
         header=header,
         readout_bias=bias,
     )
+    warn(network)
+    return network
+
+
+def check_graph(graph, network, features, *, input_scale=1.0, dt=DT, reset="zero"):
+    """What is left of a graph in the network that `from_nir` made of it.
+
+    The graph runs in real numbers (`model_zoo.exchange.interpreter`), the network in integers.
+
+    Parameters
+    ----------
+    graph : nir.NIRGraph
+    network : golden_model.Network
+    features : numpy.ndarray
+        `[frames, n_input]`, int8.
+    input_scale, dt, reset
+        As for `from_nir`. For a graph of our own the first two do not count and its layers say
+        how they reset.
+
+    Returns
+    -------
+    dict
+        As `model_zoo.exchange.fidelity.compare` returns it.
+    """
+    nodes, after = _dissolved(graph)
+    layers, _ = _chain(nodes, after)
+    own = is_own(graph)
+    config = network.config
+    real = run_graph(
+        nodes,
+        after,
+        features * (1.0 if own else input_scale),
+        lifs=[name for _, (name, _), _ in layers],
+        dt=DT if own else dt,
+        resets=[layer.reset for layer in network.layers] if own else [reset] * len(layers),
+        time_steps=config.time_steps,
+        readout_every=config.readout_every,
+    )
+    steps = membrane_steps(network)
+    readout_step, bias = 1.0, 0.0
+    if own:
+        steps = [np.full(n, 2.0**-config.membrane_frac) for n in config.hidden]
+    else:
+        readout_step = network.header["scales"]["readout"]
+        bias = config.time_steps * np.array(network.header.get("readout_bias", 0.0))
+    return compare(network, features, real, steps, readout_step, bias)
 
 
 def _exact(graph, layers, readout, fields):
@@ -301,7 +407,7 @@ def _real_layer(number, w_in, lif, w_rec, dt, reset):
     weights = _weight(*w_in)
     n = weights.shape[0]
     for which in (w_in, w_rec):
-        if which is not None and np.any(getattr(which[1], "bias", 0)):
+        if which is not None and np.any(_reals(which[0], "bias", getattr(which[1], "bias", 0))):
             raise ConversionError(_bias_message(*which))
     tau, r, leak, threshold, back = (
         _per_neuron(name, node, field, n)
@@ -313,26 +419,43 @@ def _real_layer(number, w_in, lif, w_rec, dt, reset):
             raise ConversionError(
                 f"{place}, neuron {neuron}: {field} is {values[neuron]:g}: it must be 0"
             )
-    if (tau <= 0).any():
-        raise ConversionError(f"{place}: tau is {tau.min():g}: it must be positive")
+    for field, values in (("tau", tau), ("r", r)):
+        if (values <= 0).any():
+            neuron = int((values <= 0).argmax())
+            raise ConversionError(
+                f"{place}, neuron {neuron}: {field} is {values[neuron]:g}: it must be positive"
+            )
     beta = 1 - dt / tau
-    if not np.allclose(beta, beta[0], rtol=0, atol=1e-6):
+    if (beta < -_NOISE).any():
+        neuron = int(beta.argmin())
         raise ConversionError(
-            f"{place}: tau is {tau.min():.6g} to {tau.max():.6g}, decays {beta.min():.4g} to "
-            f"{beta.max():.4g}: it must be the same for all neurons of a layer"
+            f"{place}, neuron {neuron}: tau is {tau[neuron]:g} s, {tau[neuron] / dt:.3g} time "
+            f"steps of dt {dt:g} s: it must be at least one time step: say how long "
+            "one was in training with dt (--dt)"
         )
+    beta = np.where(np.abs(beta) < _NOISE, 0.0, beta)
     gain = r * dt / tau
-    if (gain <= 0).any():
-        raise ConversionError(f"{place}: r is {r.min():g}: it must be positive")
     gain = np.where(np.isclose(gain, 1, rtol=1e-6), 1.0, gain)
+    longest = tau.max()
     return RealLayer(
         name=place,
         w_in=(weights * gain[:, np.newaxis]).T,
         w_rec=None if w_rec is None else (_weight(*w_rec) * gain[:, np.newaxis]).T,
         threshold=threshold,
-        beta=round(float(beta[0]), 9),
+        beta=np.round(beta, 9) if longest < 1e4 * dt else beta,
         reset=reset,
+        help_=f"; tau is {_span(tau)} s and dt {dt:g} s"
+        + (
+            ": if tau is in time steps, as sinabs writes it, give dt 1 (--dt 1)"
+            if longest >= 0.5 and dt < 0.1
+            else ""
+        ),
     )
+
+
+def _span(values):
+    least, most = values.min(), values.max()
+    return f"{least:g}" if least == most else f"{least:g} to {most:g}"
 
 
 def _bias_message(name, node):
@@ -344,11 +467,28 @@ def _bias_message(name, node):
     )
 
 
-def _weight(name, node):
+def _reals(name, field, values):
+    """A field of a node as float64: numbers, real and finite."""
+    array = np.asarray(values)
+    if np.iscomplexobj(array):
+        raise ConversionError(
+            f"node {name!r}: {field} has the type {array.dtype}: it must hold real numbers"
+        )
     try:
-        weight = np.asarray(node.weight, dtype=np.float64)
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ConversionError(f"node {name!r}: weight holds no numbers") from error
+        raise ConversionError(f"node {name!r}: {field} holds no numbers") from error
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        where = [int(index) for index in np.argwhere(wrong)[0]]
+        raise ConversionError(
+            f"node {name!r}: {field}{where} is {array[tuple(where)]}: it must be a finite number"
+        )
+    return array
+
+
+def _weight(name, node):
+    weight = _reals(name, "weight", node.weight)
     if weight.ndim != 2:
         raise ConversionError(f"node {name!r}: weight has shape {weight.shape}: it must be 2D")
     return weight
@@ -356,17 +496,13 @@ def _weight(name, node):
 
 def _per_neuron(name, node, field, n):
     """A parameter of a LIF as `[n]` float64; tools write it as a scalar too."""
+    values = _reals(name, field, getattr(node, field))
     try:
-        values = np.asarray(getattr(node, field), dtype=np.float64)
-        values = np.broadcast_to(values.reshape(-1) if values.size == 1 else values, (n,))
-    except (TypeError, ValueError) as error:
-        shape = np.shape(getattr(node, field))
+        return np.broadcast_to(values.reshape(-1) if values.size == 1 else values, (n,))
+    except ValueError as error:
         raise ConversionError(
-            f"node {name!r}: {field} has shape {shape}: it must be one number or {n}"
+            f"node {name!r}: {field} has shape {values.shape}: it must be one number or {n}"
         ) from error
-    if not np.isfinite(values).all():
-        raise ConversionError(f"node {name!r}: {field} has a value that is not finite")
-    return values
 
 
 # ---- the graph as a chain of layers ----------------------------------------------------------
@@ -432,6 +568,7 @@ def _only(graph, kind, where):
 
 def _chain(nodes, after):
     """The layers [(name, node) of w_in, of the LIF, of w_rec or None] and the readout or None."""
+    nodes, after = _without_flatten(nodes, after)
     for name, node in nodes.items():
         if not isinstance(node, (nir.Input, nir.Output, nir.Linear, nir.Affine, nir.LIF)):
             kind = type(node).__name__
@@ -507,21 +644,41 @@ def _chain(nodes, after):
         raise ConversionError(f"node {left[0]!r}: it is not between the input and the output")
     if not layers:
         raise ConversionError("the graph has no LIF node: the hardware needs one layer or more")
-    _check_shapes(layers, readout, nodes[ends[0]])
+    _check_shapes(layers, readout, *(nodes[end] for end in ends))
     return layers, readout
+
+
+def _without_flatten(nodes, after):
+    """The graph without Flatten nodes: of a vector, one is the vector."""
+    flat = {name for name, node in nodes.items() if isinstance(node, nir.Flatten)}
+    for name in flat:
+        shape = nodes[name].input_type["input"]
+        if shape is not None and np.size(shape) and np.max(shape) != np.prod(shape):
+            sizes = tuple(int(size) for size in np.ravel(shape))
+            raise ConversionError(
+                f"node {name!r} is Flatten of shape {sizes}: it must be of one vector, as the "
+                "hardware's features and layers are"
+            )
+
+    def through(name, seen):
+        for target in after[name]:
+            if target not in flat:
+                yield target
+            elif target not in seen:
+                yield from through(target, seen | {target})
+
+    return (
+        {name: node for name, node in nodes.items() if name not in flat},
+        {name: list(through(name, frozenset())) for name in nodes if name not in flat},
+    )
 
 
 def _names(names):
     return " and ".join(repr(name) for name in names) or "nothing"
 
 
-def _check_shapes(layers, readout, first):
-    given = np.asarray(next(iter(first.input_type.values()))).ravel()
-    if len(given) != 1:
-        raise ConversionError(
-            f"the input has shape {tuple(int(size) for size in given)}: it must be one vector"
-        )
-    width, source = int(given[0]), "the input"
+def _check_shapes(layers, readout, first, last):
+    width, source = _width(first.input_type, "the input"), "the input"
     matrices = [(layer[0], layer[2]) for layer in layers]
     if readout is not None:
         matrices.append((readout, None))
@@ -532,9 +689,28 @@ def _check_shapes(layers, readout, first):
                 f"node {name!r}: weight has shape {(rows, columns)}: it must have {width} columns, "
                 f"as {source} has values"
             )
+        bias = getattr(node, "bias", None)
+        if bias is not None and np.shape(bias) != (rows,):
+            raise ConversionError(
+                f"node {name!r}: bias has shape {np.shape(bias)}: it must be {(rows,)}"
+            )
         width, source = rows, f"node {name!r}"
         if w_rec is not None and _weight(*w_rec).shape != (width, width):
             raise ConversionError(
                 f"node {w_rec[0]!r}: weight has shape {_weight(*w_rec).shape}: it must be "
                 f"{(width, width)}"
             )
+    given = _width(last.output_type, "the output")
+    if given != width:
+        raise ConversionError(
+            f"the output has {given} values: it must have {width}, as {source} has"
+        )
+
+
+def _width(kind, what):
+    """Values of the graph's input or output."""
+    shape = np.ravel(next(iter(kind.values())))
+    if len(shape) != 1 or shape[0] is None:
+        sizes = tuple(None if size is None else int(size) for size in shape)
+        raise ConversionError(f"{what} has shape {sizes}: it must be one vector")
+    return int(shape[0])
