@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.asic.sram import MemoryShape
 from flows.verilog.writer import component_verilog
 from hw.core.memory import RowMemory
+from hw.schedule import MemoryShape
 
 __all__ = ["wrong_words"]
 
@@ -79,7 +79,7 @@ def wrong_words(
     """
     if shutil.which("iverilog") is None:
         pytest.skip("iverilog is missing: install Debian's package iverilog")
-    ours = RowMemory(shape.rows, shape.bits, word_bits=shape.word_bits, init=rows)
+    ours = RowMemory(shape, init=rows)
     bench = _BENCH.format(
         name=shape.name,
         row=shape.row_width - 1,

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, unsigned
 from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.shell.bus import ADDRESS_BITS, WORD_BITS, ControlBus
+from hw.shell.bus import ADDRESS_BITS, BUS_WORD_BITS, ControlBus
 from hw.shell.uart import PHASE_BITS, UartReceiver, UartTransmitter, baud_step
 
 __all__ = ["MAX_WORDS", "PROTOCOL_VERSION", "Op", "SerialBridge", "Status"]
@@ -101,7 +101,7 @@ class SerialBridge(wiring.Component):
         receiving = Signal()
         write_pointer = Signal(_POINTER_BITS)
         read_pointer = Signal(_POINTER_BITS)
-        word = Signal(WORD_BITS)
+        word = Signal(BUS_WORD_BITS)
         address = Signal(ADDRESS_BITS)
         left = Signal(_WORDS_BITS)  # words to come, of whatever is under way
         count = Signal(_WORDS_BITS)  # words done
