@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from golden_model.fixed_point import round_shift, wrap
+from golden_model.layer import lif_step, membrane_dtype
 from golden_model.memory_image import padded_thresholds, tile_columns
-from golden_model.network import Network, checked_features, lif_step, membrane_dtype
+from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
 from hw.schedule import Fetch, Phase, PhaseKind, Schedule, Work, half
 

@@ -23,8 +23,8 @@ from cocotbext.axi import (
 )
 
 from golden_model import Network
+from golden_model.layer import DECAY_FORMS, RESETS
 from golden_model.memory_image import memory_image, packed_rows
-from golden_model.network import DECAY_FORMS, RESETS
 from hw.config import AcceleratorConfig
 from hw.shell.registers import COUNTER_REGISTERS, element_bits, register
 
