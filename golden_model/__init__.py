@@ -18,8 +18,10 @@ from golden_model.laws import (
     expected_cycles,
     latency,
 )
-from golden_model.memory_image import memory_image, row_words
-from golden_model.network import Layer, Network, Result, random_features
+from golden_model.layer import Layer
+from golden_model.memory_image import memory_image, packed_rows
+from golden_model.network import Network, Result
+from golden_model.random_network import random_features
 
 __all__ = [
     "PUBLISHED",
@@ -38,7 +40,7 @@ __all__ = [
     "expected_cycles",
     "latency",
     "memory_image",
+    "packed_rows",
     "random_features",
-    "row_words",
     "trace_shapes",
 ]

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from golden_model.fixed_point import round_shift, wrap
+from golden_model.layer import lif_step, membrane_dtype
 from golden_model.memory_image import padded_thresholds, tile_columns
-from golden_model.network import Network, checked_features, lif_step, membrane_dtype
+from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
-from hw.schedule import Issue, Phase, PhaseKind, Schedule, Work, half
+from hw.schedule import Fetch, Phase, PhaseKind, Schedule, Work, half
 
 __all__ = ["COUNTERS", "CycleModel", "Drive", "trace_shapes"]
 
@@ -149,8 +150,7 @@ def _trace_layout(config: AcceleratorConfig) -> _TraceLayout:
         if steps == 2:
             layout.arrays["membrane_work"] = (lanes,)
         layout.arrays["membrane_data"] = (config.neuron_lanes,)
-        most_tiles = max(config.tiles(layer) for layer in range(config.n_layers))
-        layout.arrays["held"] = (steps, lanes * (most_tiles - 1))
+        layout.arrays["held"] = (steps, lanes * (config.most_tiles - 1))
     else:
         layout.arrays["membranes"] = (config.n_layers, lanes)
     for layer, neurons in enumerate(config.hidden):
@@ -216,9 +216,7 @@ class CycleModel:
         self._counter_mask = (1 << config.counter_bits) - 1
         # Layers as one tile sees them, thresholds padded to the lanes.
         thresholds = padded_thresholds(config, network)
-        self._first_tile = [
-            sum(config.tiles(before) for before in range(layer)) for layer in range(config.n_layers)
-        ]
+        self._first_tile = [config.first_tile(layer) for layer in range(config.n_layers)]
         self._tile_layers = [
             [
                 dataclasses.replace(
@@ -236,7 +234,7 @@ class CycleModel:
         config, network = self.config, self.network
         if phase.kind is PhaseKind.READOUT:
             matrix = network.w_out
-            if phase.issue is Issue.JOINT:
+            if phase.fetch is Fetch.PAIR:
                 pairs = [(2 * pair, 2 * pair + 1) for pair in range(self.schedule.pairs)]
             else:
                 pairs = [(2 * self.schedule.pairs,) * 2]
@@ -265,8 +263,7 @@ class CycleModel:
         # Unfolded these are the membrane registers (one tile a layer), folded the memory's rows.
         self._membranes = np.zeros((self._total_tiles, lanes), dtype)
         self._membrane_work = np.zeros(lanes, dtype)
-        most_tiles = max(config.tiles(layer) for layer in range(config.n_layers))
-        self._held = np.zeros((steps, lanes * (most_tiles - 1)), np.uint8)
+        self._held = np.zeros((steps, lanes * (config.most_tiles - 1)), np.uint8)
         self.spikes = [np.zeros((steps, neurons), np.uint8) for neurons in config.hidden]
         # The spikes again, per time step and input parity, as bit masks of positions.
         self._halves = [[(0, 0)] * steps for _ in config.hidden]
@@ -398,17 +395,18 @@ class CycleModel:
     def _issue(self) -> _Slot:
         """The slot that F issues in this clock."""
         phase = self._phases[self.phase]
-        if phase.issue is Issue.NONE:
+        if phase.fetch is Fetch.NONE:
             slot = _Slot(_OPS[phase.kind], part=phase.part)
             if slot.op == _OP_LIF:
                 slot.layer, slot.tile, slot.step = phase.layer, self.tile, phase.step
             return slot
-        if phase.issue is Issue.FEATURES:
-            slot = self._issue_feature(phase)
-        elif phase.issue is Issue.JOINT:
-            slot = self._issue_joint(phase)
-        else:
-            slot = self._issue_split(phase)
+        issue = {
+            Fetch.FEATURES: self._issue_feature,
+            Fetch.BROADCAST: self._issue_one_input,
+            Fetch.PAIR: self._issue_one_input,
+            Fetch.SPLIT: self._issue_split,
+        }[phase.fetch]
+        slot = issue(phase)
         slot.op = _OP_MAC
         slot.memory = _MEMORIES[phase.memory]
         if phase.first and self.pointer == (0, 0) and self.taken == (0, 0):
@@ -480,8 +478,8 @@ class CycleModel:
         step0, step1 = self._halves[phase.source_layer]
         return (step0[b] & step1[b]) >> position & 1
 
-    def _issue_joint(self, phase: Phase) -> _Slot:
-        """One input for both PE sets, the lowest first."""
+    def _issue_one_input(self, phase: Phase) -> _Slot:
+        """The lowest input with work: its one row for both PE sets, or a row for each of them."""
         work = self._work(phase)
         candidates = self._candidates(work)
         waiting = [(candidates[b], b) for b in range(2) if candidates[b] is not None]
@@ -500,7 +498,7 @@ class CycleModel:
             last=not any(work[b] >> pointer[b] for b in range(2)),
         )
         base = phase.base + self.tile * phase.stride
-        if phase.kind is PhaseKind.READOUT:
+        if phase.fetch is Fetch.PAIR:
             slot.enable, slot.read, slot.row = (1, 1), (1, 1), (base + i, base + i)
             slot.shift = (self._input_shift(phase, parity, position),) * 2
         else:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["bits_needed", "clamp", "fits", "round_shift", "signed_range", "wrap"]
+__all__ = ["bits_needed", "clamp", "round_shift", "signed_range", "wrap"]
 
 # A Python int or an integer array; the result is of the same kind.
 Integers = TypeVar("Integers", int, np.ndarray)
@@ -44,12 +44,6 @@ def clamp(value: Integers, bits: int) -> Integers:
     if isinstance(value, np.ndarray):
         return np.minimum(np.maximum(value, least), most)
     return min(max(value, least), most)
-
-
-def fits(value: Integers, bits: int) -> bool | np.ndarray:
-    """Whether `value` is a signed number of `bits` bits (elementwise for an array)."""
-    least, most = signed_range(bits)
-    return (value >= least) & (value <= most)
 
 
 def bits_needed(value: int) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from golden_model.cycle import CycleModel
 from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
-from hw.schedule import Issue, PhaseKind, Schedule, Work
+from hw.schedule import Fetch, PhaseKind, Schedule, Work, half
 
 __all__ = [
     "PUBLISHED",
@@ -113,7 +113,7 @@ def cycle_laws(
     rows_if = dict.fromkeys(("parallel", "serial", "serial_skipping", "union_skipping"), zero)
     matrices: dict[tuple[str, int], np.ndarray] = {}
     operations, dense = zero, zero
-    slots: dict[Issue, np.ndarray] = {}
+    slots: dict[Fetch, np.ndarray] = {}
     for block in schedule.blocks:
         runs = np.where(reads_readout, block.tiles, 0) if block.readout else block.tiles
         for phase in block.phases:
@@ -122,10 +122,10 @@ def cycle_laws(
             elif phase.memory:
                 source = before if phase.kind is PhaseKind.RECURRENT else counted
                 source = source[phase.source_layer]
-                issued, read, worked = _spike_law(phase.issue, phase.work, phase.n_source, source)
+                issued, read, worked = _spike_law(phase.fetch, phase.work, phase.n_source, source)
                 if phase.kind is PhaseKind.READOUT:
-                    slots[phase.issue] = issued
-                    if phase.issue is Issue.JOINT:
+                    slots[phase.fetch] = issued
+                    if phase.fetch is Fetch.PAIR:
                         read = 2 * read
                 else:
                     name = "w_rec" if phase.kind is PhaseKind.RECURRENT else "w_in"
@@ -206,17 +206,19 @@ def _input_law(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _spike_law(
-    issue: Issue, work: Work, n_source: int, source: _Counts
+    fetch: Fetch, work: Work, n_source: int, source: _Counts
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of one spike phase: slots, inputs issued, PE sets enabled."""
     if work is Work.ALL:
-        dense = np.full(source.steps.shape[:-1], n_source, np.int64)
-        return dense, dense, source.spikes
-    parities = source.union if work is Work.UNION else source.steps
+        sizes = np.array([half(n_source), n_source // 2])
+        parities = np.broadcast_to(sizes, source.steps.shape)
+    else:
+        parities = source.union if work is Work.UNION else source.steps
     inputs = parities.sum(axis=-1)
-    if issue is Issue.JOINT:
-        return np.maximum(1, inputs), inputs, 2 * inputs
-    return np.maximum(1, parities.max(axis=-1)), inputs, inputs
+    slots = parities.max(axis=-1) if fetch is Fetch.SPLIT else inputs
+    # A set takes a broadcast row only if its own time step spikes.
+    enabled = {Fetch.BROADCAST: source.spikes, Fetch.PAIR: 2 * inputs, Fetch.SPLIT: inputs}
+    return np.maximum(1, slots), inputs, enabled[fetch]
 
 
 def _stalls(
@@ -225,7 +227,7 @@ def _stalls(
     reads_readout: np.ndarray,
     total_slots: np.ndarray,
     after_input: np.ndarray,
-    slots: dict[Issue, np.ndarray],
+    slots: dict[Fetch, np.ndarray],
 ) -> np.ndarray:
     """Cycles [..., frames] that frames lose to captures that wait for the output buffer.
 
@@ -242,8 +244,8 @@ def _stalls(
     after_input : slots until the last INPUT slot, inclusive.
     slots : of a pair of tiles, and of the odd last tile.
     """
-    last = Issue.SPLIT if schedule.odd_tile else Issue.JOINT
-    pair_slots = slots.get(Issue.JOINT, np.zeros_like(total_slots))
+    last = Fetch.SPLIT if schedule.odd_tile else Fetch.PAIR
+    pair_slots = slots.get(Fetch.PAIR, np.zeros_like(total_slots))
     *batch, frames = total_slots.shape
     rows = [
         values.reshape(math.prod(batch), frames).tolist()
@@ -369,14 +371,14 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
                 nibble = _binomial(4, densities.input_bits)
                 slots = _power(_maximum(nibble, nibble), phase.n_source)
             elif phase.memory:
-                slots = _expected_slots(phase.issue, phase.work, phase.n_source, densities)
+                slots = _expected_slots(phase.fetch, phase.work, phase.n_source, densities)
             else:
                 slots = np.array([0.0, 1.0])
             cycles = _mean_of_max(slots, 1)
             parts[phase.kind] += share * cycles
             if block.readout:
                 # All groups but the frame's first wait for the one before.
-                first = phase.issue is Issue.JOINT or not schedule.pairs
+                first = phase.fetch is Fetch.PAIR or not schedule.pairs
                 waiting = (block.tiles - first) / config.readout_every
                 stalls += waiting * (_mean_of_max(slots, full) - cycles)
     hidden = parts[PhaseKind.RECURRENT] + parts[PhaseKind.FEEDFORWARD]
@@ -391,18 +393,17 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
     )
 
 
-def _expected_slots(issue: Issue, work: Work, n_source: int, densities: Densities) -> np.ndarray:
+def _expected_slots(fetch: Fetch, work: Work, n_source: int, densities: Densities) -> np.ndarray:
     """Distribution of the issued slots of a spike phase, before the maximum with 1."""
-    if work is Work.ALL:
-        return _binomial(n_source, 1.0)
     density, passes = {
+        Work.ALL: (1.0, 1),
         Work.SPIKES: (densities.spikes, 1),
         Work.UNION: (densities.union, 1),
         Work.SERIAL: (densities.steps / 2, 2),
     }[work]
-    if issue is Issue.JOINT:
+    if fetch is not Fetch.SPLIT:
         return _binomial(passes * n_source, density)
-    even = _binomial(passes * (n_source - n_source // 2), density)
+    even = _binomial(passes * half(n_source), density)
     odd = _binomial(passes * (n_source // 2), density)
     return _maximum(even, odd)
 

@@ -9,11 +9,10 @@ import numpy as np
 
 from golden_model.fixed_point import signed_range
 from golden_model.network import Network
-from golden_model.network_file import LAYER_PARAMETERS
 from hw.config import AcceleratorConfig
 from hw.schedule import Schedule
 
-__all__ = ["memory_image", "padded_thresholds", "row_words", "tile_columns"]
+__all__ = ["memory_image", "packed_rows", "padded_thresholds", "tile_columns"]
 
 
 def tile_columns(config: AcceleratorConfig, values: np.ndarray, tile: int, fill: int) -> np.ndarray:
@@ -44,7 +43,6 @@ def memory_image(config: AcceleratorConfig, network: Network) -> dict[str, Any]:
     "input", "hidden", "readout" : per bank, lane values [rows, lanes] int8; missing lanes and
         unused rows are 0.
     "thresholds" : [tiles of all layers, lanes] int32, layer 0's tiles first.
-    "layers" : per layer its decay_shift, decay_form, reset and input_shift.
 
     Raises
     ------
@@ -73,14 +71,10 @@ def memory_image(config: AcceleratorConfig, network: Network) -> dict[str, Any]:
             bank, address = schedule.readout_row(tile, i)
             image["readout"][bank][address] = row
     image["thresholds"] = padded_thresholds(config, network)
-    image["layers"] = [
-        {name: getattr(parameters, name) for name in LAYER_PARAMETERS}
-        for parameters in network.layers
-    ]
     return image
 
 
-def row_words(values: np.ndarray, width: int) -> list[int]:
+def packed_rows(values: np.ndarray, width: int) -> list[int]:
     """Rows [rows, lanes] packed: `width` bits a lane, lane j in bits width*j + width-1 .. width*j.
 
     Negative values are two's complement. Returns one Python int per row.

@@ -15,46 +15,12 @@ import numpy as np
 
 from golden_model import network_file
 from golden_model.errors import NetworkError, NetworkFileError
-from golden_model.fixed_point import bits_needed, clamp, round_shift, signed_range
+from golden_model.fixed_point import bits_needed, round_shift, signed_range
+from golden_model.layer import DECAY_FORMS, RESETS, Layer, product, run_layer, sign_sums
+from golden_model.random_network import draw
 from hw.config import AcceleratorConfig
 
-__all__ = [
-    "Layer",
-    "Network",
-    "Result",
-    "SumBound",
-    "checked_features",
-    "lif_step",
-    "membrane_dtype",
-    "random_features",
-]
-
-DECAY_FORMS = ("leak", "scale")
-RESETS = ("zero", "subtract")
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Parameters of one recurrent LIF layer of n neurons.
-
-    Attributes
-    ----------
-    w_in : [n_source, n] int4 weights of the features (layer 0) or of the layer before.
-    w_rec : [n, n] int4 weights of the layer's own spikes of the frame before; None if plain.
-    threshold : [n], or one value for all, in membrane units (scaled by 2**membrane_frac).
-    decay_shift : a of the decay, 1 .. max_decay_shift.
-    decay_form : "leak" for beta = 1 - 2**-a, "scale" for beta = 2**-a.
-    reset : "zero" or "subtract", what a spike does to the membrane.
-    input_shift : of the input sum; layer 0 only, 0 elsewhere.
-    """
-
-    w_in: np.ndarray
-    w_rec: np.ndarray | None
-    threshold: np.ndarray | int
-    decay_shift: int
-    decay_form: str = "leak"
-    reset: str = "zero"
-    input_shift: int = 0
+__all__ = ["Network", "Result", "SumBound", "checked_features"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +105,7 @@ class Network:
         sums = []
         for index, layer in enumerate(self.layers):
             place = f"layer {index}"
-            positive, negative = _sign_sums(layer.w_in)
+            positive, negative = sign_sums(layer.w_in)
             if index == 0:
                 low = -15 * negative, 15 * positive
                 high = -(8 * positive + 7 * negative), 7 * positive + 8 * negative
@@ -150,10 +116,10 @@ class Network:
             else:
                 least, most = -negative, positive
             if layer.w_rec is not None:
-                positive, negative = _sign_sums(layer.w_rec)
+                positive, negative = sign_sums(layer.w_rec)
                 least, most = least - negative, most + positive
             sums.append(SumBound(place, "neuron", "layer sum", least, most))
-        positive, negative = _sign_sums(self.w_out)
+        positive, negative = sign_sums(self.w_out)
         steps = self.config.time_steps
         sums.append(
             SumBound("readout", "output", "readout sum", -steps * negative, steps * positive)
@@ -231,9 +197,8 @@ class Network:
     @classmethod
     def random(cls, config: AcceleratorConfig, seed: int) -> Network:
         """A random network that fits, each of whose layers spikes at 20 to 60 % (see `draw`)."""
-        from golden_model.random_network import draw
-
-        return draw(config, seed)
+        layers, w_out = draw(config, seed)
+        return cls(config, layers, w_out, {"provenance": f"random, seed {seed}"})
 
     def on(self, config: AcceleratorConfig) -> Network:
         """The same network for a machine with other lanes, merging, shifts or trace.
@@ -264,17 +229,17 @@ class Network:
         # Time first: each frame of the batch is then one contiguous block.
         x = np.ascontiguousarray(np.moveaxis(x if batched else x[np.newaxis], 0, 1))
         layer0 = self.layers[0]
-        a = round_shift(_product(x, layer0.w_in), layer0.input_shift)
+        a = round_shift(product(x, layer0.w_in), layer0.input_shift)
         stimulus = a[:, np.newaxis]  # [frames, 1, batch, n]: the same for every time step
         spikes, membranes = [], []
         for index, layer in enumerate(self.layers):
             if index:
-                stimulus = _product(spikes[-1], layer.w_in)  # [frames, T, batch, n]
-            s, u = _run_layer(self.config, layer, stimulus)
+                stimulus = product(spikes[-1], layer.w_in)  # [frames, T, batch, n]
+            s, u = run_layer(self.config, layer, stimulus)
             spikes.append(s)
             membranes.append(u)
         merged = spikes[-1][:: self.config.readout_every].sum(axis=1, dtype=np.uint8)
-        y = _product(merged, self.w_out)
+        y = product(merged, self.w_out)
         return Result(
             _batch_first(y, batched),
             [_batch_first(s, batched) for s in spikes],
@@ -282,101 +247,9 @@ class Network:
         )
 
 
-def lif_step(
-    config: AcceleratorConfig, layer: Layer, u_prev: np.ndarray, i: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """One time step of the neurons: (spikes, membranes after it).
-
-    Parameters
-    ----------
-    u_prev : membranes before, of a type from `membrane_dtype`.
-    i : stimulus, same type.
-    """
-    leak = u_prev >> layer.decay_shift
-    d = u_prev - leak if layer.decay_form == "leak" else leak
-    v = clamp(d + (i << config.membrane_frac), config.membrane_bits)
-    s = v >= layer.threshold
-    u = np.where(s, 0 if layer.reset == "zero" else v - layer.threshold, v)
-    return s, u
-
-
-def membrane_dtype(config: AcceleratorConfig) -> type[np.signedinteger]:
-    """int32 where the sum before the clamp fits it, otherwise int64."""
-    bits = max(config.membrane_bits, config.acc_bits + config.membrane_frac) + 1
-    return np.int32 if bits <= 32 else np.int64
-
-
-def random_features(
-    config: AcceleratorConfig, frames: int, seed: int, density: float = 0.8
-) -> np.ndarray:
-    """Features [frames, n_input] int8: uniform, with zeros and both extremes among them.
-
-    Parameters
-    ----------
-    density : the part of the features that are drawn; the others are 0. A twentieth of the
-        drawn ones is -128 or 127.
-    """
-    rng = np.random.default_rng(seed)
-    shape = (frames, config.n_input)
-    x = rng.integers(-128, 128, shape)
-    x = np.where(rng.random(shape) < 0.05, rng.choice([-128, 127], shape), x)
-    return np.where(rng.random(shape) < density, x, 0).astype(np.int8)
-
-
-def _run_layer(
-    config: AcceleratorConfig, layer: Layer, stimulus: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes and membranes [frames, T, batch, n] from the stimulus without its recurrent part.
-
-    `stimulus` is [frames, T, batch, n], or [frames, 1, batch, n] if the same for every time step.
-    """
-    frames, _, batch, n = stimulus.shape
-    steps = config.time_steps
-    dtype = membrane_dtype(config)
-    spikes = np.empty((frames, steps, batch, n), np.uint8)
-    membranes = np.empty((frames, steps, batch, n), dtype)
-    w_rec = None if layer.w_rec is None else layer.w_rec.astype(np.float32)
-    u = np.zeros((batch, n), dtype)
-    s_prev = np.zeros((steps * batch, n), np.float32)
-    for t in range(frames):
-        i = stimulus[t]
-        if w_rec is not None:
-            i = i + (s_prev @ w_rec).astype(dtype).reshape(steps, batch, n)
-        elif i.dtype != dtype:
-            i = i.astype(dtype)
-        for k in range(steps):
-            spikes[t, k], u = lif_step(config, layer, u, i[k if len(i) > 1 else 0])
-            membranes[t, k] = u
-        s_prev[...] = spikes[t].reshape(steps * batch, n)
-    return spikes, membranes
-
-
-def _product(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """`values` [..., n_source] times `weights` [n_source, n], int32 and exact.
-
-    float32 holds every integer up to 2**24, and no partial sum in any order is larger than
-    4096 inputs * 128 * 8 = 2**22 (features; 4096 * 2 * 8 = 2**16 for spikes), so BLAS in float32
-    is exact whatever its order, and fast. 4096 is the configuration's limit of inputs.
-    """
-    rows = values.reshape(-1, values.shape[-1])
-    matrix = weights.astype(np.float32)
-    product = np.empty((len(rows), weights.shape[1]), np.int32)
-    block = 512  # rows at a time: the float copies stay in the cache
-    for start in range(0, len(rows), block):
-        part = slice(start, start + block)
-        product[part] = rows[part].astype(np.float32) @ matrix
-    return product.reshape(*values.shape[:-1], weights.shape[1])
-
-
 def _batch_first(values: np.ndarray, batched: bool) -> np.ndarray:
     """[frames, ..., batch, n] to [batch, frames, ..., n], or to [frames, ..., n]."""
     return np.moveaxis(values, -2, 0) if batched else values[..., 0, :]
-
-
-def _sign_sums(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per column: P, the sum of the positive weights, N, of the magnitudes of the negative ones."""
-    wide = w.astype(np.int64)
-    return np.maximum(wide, 0).sum(axis=0), np.maximum(-wide, 0).sum(axis=0)
 
 
 # ---- checks ------------------------------------------------------------------------------

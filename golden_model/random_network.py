@@ -1,24 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random networks for tests and benches: they always fit, and every layer really spikes."""
+"""Random networks and features for tests and benches.
+
+The networks always fit their configuration, and every layer really spikes.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from golden_model.fixed_point import round_shift, signed_range
-from golden_model.network import (
-    DECAY_FORMS,
-    RESETS,
-    Layer,
-    Network,
-    _product,
-    _run_layer,
-    _sign_sums,
-    random_features,
-)
+from golden_model.layer import DECAY_FORMS, RESETS, Layer, product, run_layer, sign_sums
 from hw.config import AcceleratorConfig
 
-__all__ = ["draw"]
+__all__ = ["draw", "random_features"]
 
 _BATCH, _FRAMES = 12, 40  # of the features that thresholds are tuned on
 _SEARCH_STEPS, _LEAST_STEPS = 10, 5
@@ -26,8 +20,8 @@ _ATTEMPTS = 8
 _RATE = 0.42  # the middle of what is wanted; a little high, since small layers can only lose
 
 
-def draw(config: AcceleratorConfig, seed: int) -> Network:
-    """A random network for a configuration; the same for the same seed.
+def draw(config: AcceleratorConfig, seed: int) -> tuple[list[Layer], np.ndarray]:
+    """Layers and w_out of a random network for a configuration; the same for the same seed.
 
     Weights cover the whole of -8 .. 7 as far as the accumulators allow, decays, resets and shifts
     are drawn per layer, and each neuron's threshold is searched so that its layer spikes at 20 to
@@ -59,7 +53,31 @@ def draw(config: AcceleratorConfig, seed: int) -> Network:
     w_out = _draw_weights(
         rng, config.hidden[-1], config.n_output, np.full(config.n_output, most // config.time_steps)
     )
-    return Network(config, layers, w_out, {"provenance": f"random, seed {seed}"})
+    return layers, w_out
+
+
+def random_features(
+    config: AcceleratorConfig, frames: int, seed: int, density: float = 0.8
+) -> np.ndarray:
+    """Features [frames, n_input] int8: uniform, with zeros and both extremes among them.
+
+    Parameters
+    ----------
+    config
+        For the number of features of a frame.
+    frames
+        How many frames.
+    seed
+        The same seed gives the same features.
+    density
+        The share of the features that are drawn; the others are 0. A twentieth of the drawn ones
+        are -128 or 127.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (frames, config.n_input)
+    x = rng.integers(-128, 128, shape)
+    x = np.where(rng.random(shape) < 0.05, rng.choice([-128, 127], shape), x)
+    return np.where(rng.random(shape) < density, x, 0).astype(np.int8)
 
 
 def _draw_weights(rng: np.random.Generator, n_source: int, n: int, limit: np.ndarray) -> np.ndarray:
@@ -106,7 +124,7 @@ def _draw_layer(
     else:
         w_in = _draw_weights(rng, n_source, n, np.full(n, share))
     # A neuron that inputs on the whole inhibit would never spike: turn its weights round.
-    stimulus = _product(source, w_in)
+    stimulus = product(source, w_in)
     if index:
         down = stimulus.mean(axis=(0, 1, 2)) <= 0
     else:
@@ -114,8 +132,8 @@ def _draw_layer(
         # Only +1, not -1, fits at the limit.
         down &= limit >= 1
     w_in = np.where(down, np.clip(-w_in, -8, 7), w_in)
-    stimulus = _product(source, w_in)
-    positive, negative = _sign_sums(w_in)
+    stimulus = product(source, w_in)
+    positive, negative = sign_sums(w_in)
     if index == 0:
         stimulus = round_shift(stimulus, shift)[:, np.newaxis]
         high = round_shift(127 * positive + 128 * negative, shift)
@@ -146,7 +164,7 @@ def _tune(
         threshold = np.clip(np.rint(2.0**exponent), 1, most).astype(np.int32)
         values = {**vars(layer), "threshold": threshold}
         candidate = Layer(**values)
-        return candidate, _run_layer(config, candidate, stimulus)[0]
+        return candidate, run_layer(config, candidate, stimulus)[0]
 
     best, best_error = None, np.inf
     for step in range(_SEARCH_STEPS):

@@ -62,27 +62,44 @@ class AcceleratorConfig:
 
     Parameters
     ----------
-    n_input : features per frame.
-    hidden : neurons of each layer, first to last.
-    recurrent : which layers have recurrent weights.
-    n_output : readout outputs.
-    time_steps : network evaluations per frame, T = 1 or 2.
-    lanes : PEs per PE set; a layer of n neurons has ceil(n / lanes) tiles.
-    input_bits, weight_bits : 8 and 4; the bit-serial front end and the shift-add PE are made for
-        two nibbles of feature and one of weight.
-    acc_bits : width of the PE accumulators, which wrap modulo 2**acc_bits.
-    membrane_bits, membrane_frac : width and binary point of the membrane.
-    merge_readout : T = 2 readout adds both time steps at once (front end Type C); otherwise the
-        time steps are issued one after the other. Without effect for T = 1.
-    output_lanes : logits per output beat; divides 2 * lanes.
-    readout_every : frame subsampling m: the readout runs on frames 0, m, 2m, ... of an utterance.
-    max_input_shift, max_decay_shift : largest value of the run-time shifts.
-    counter_bits : width of each performance counter.
-    trace : build the trace port (every architectural register, for verification only).
+    n_input
+        Features of a frame.
+    hidden
+        Neurons of each hidden layer, first to last.
+    recurrent
+        Which of these layers have recurrent weights.
+    n_output
+        Outputs of the readout.
+    time_steps
+        Evaluations of the network in a frame, T = 1 or 2.
+    lanes
+        PEs of a PE set; a layer of n neurons has ceil(n / lanes) tiles.
+    input_bits, weight_bits
+        8 and 4: the bit-serial front end and the shift-add PE are made for features of two nibbles
+        and weights of one.
+    acc_bits
+        Width of the PEs' accumulators, which wrap modulo 2**acc_bits.
+    membrane_bits, membrane_frac
+        Width and binary point of a membrane.
+    merge_readout
+        For T = 2, whether the readout adds both time steps at once (front end Type C) rather than
+        one after the other. It has no effect for T = 1.
+    output_lanes
+        Logits of an output beat; it divides 2 * lanes.
+    readout_every
+        Frame subsampling m: the readout runs on frames 0, m, 2m, ... of an utterance.
+    max_input_shift, max_decay_shift
+        The largest values of the run-time shifts.
+    counter_bits
+        Width of each performance counter.
+    trace
+        Whether to build the trace port, which shows every architectural register and is for
+        verification only.
 
     Raises
     ------
-    ConfigError : the message names the field, the value and the rule.
+    ConfigError
+        A value breaks its rule; the message names the field, the value and the rule.
     """
 
     n_input: int
@@ -168,6 +185,20 @@ class AcceleratorConfig:
         return -(-self.hidden[layer] // self.lanes)
 
     @property
+    def most_tiles(self) -> int:
+        """Tiles of the hidden layer that has the most."""
+        return max(self.tiles(layer) for layer in range(self.n_layers))
+
+    def first_tile(self, layer: int) -> int:
+        """Where a layer's tiles begin when those of all hidden layers are counted through."""
+        return sum(self.tiles(before) for before in range(layer))
+
+    @property
+    def state_rows(self) -> int:
+        """Tiles of all hidden layers: the rows of their membranes and thresholds."""
+        return self.first_tile(self.n_layers)
+
+    @property
     def output_tiles(self) -> int:
         """Tiles of the readout, ceil(n_output / lanes)."""
         return -(-self.n_output // self.lanes)
@@ -175,11 +206,14 @@ class AcceleratorConfig:
     @property
     def folded(self) -> bool:
         """Whether any hidden layer takes more than one tile."""
-        return any(self.tiles(layer) > 1 for layer in range(self.n_layers))
+        return self.most_tiles > 1
 
     @property
     def neuron_lanes(self) -> int:
-        """Neurons of a tile that are computed at once: half of them, as the LIF lanes rest long."""
+        """Neurons of a tile that are computed at once.
+
+        Half of the tile, because LIF lanes are idle for most of a frame.
+        """
         return -(-self.lanes // 2)
 
     @property
@@ -191,6 +225,11 @@ class AcceleratorConfig:
     def row_bits(self) -> int:
         """Width of a weight row, the word of every weight memory: lanes * weight_bits."""
         return self.lanes * self.weight_bits
+
+    @property
+    def threshold_bits(self) -> int:
+        """Width of a threshold, which is positive: a membrane without its sign."""
+        return self.membrane_bits - 1
 
     # ---- hashes --------------------------------------------------------------------------
 
@@ -207,7 +246,8 @@ class AcceleratorConfig:
 
         Raises
         ------
-        ConfigError : an unknown or missing field, or a value that breaks its rule.
+        ConfigError
+            A field is unknown or missing, or a value breaks its rule.
         """
         if not isinstance(values, dict):
             raise ConfigError(f"configuration is {values!r}: it must be a table of fields")
@@ -264,7 +304,8 @@ def preset(name: str) -> AcceleratorConfig:
 
     Raises
     ------
-    ConfigError : there is none of that name; the message lists the names.
+    ConfigError
+        There is none of that name; the message lists the names.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset is {name!r}: the presets are {', '.join(PRESETS)}")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schedule as data: the phase table of a frame and the memory map, both from the configuration.
+"""The schedule as data: a frame's phase table, the memory map, and the list of all memories.
 
-One table drives the sequencer, the memory images, the cycle model and the documentation; nothing
-counts rows a second time. Plain Python: no HDL, no numpy. See docs/architecture.md.
+Everything here follows from the configuration. The sequencer, the memory images, the cycle model
+and the documentation all use this one table, so that nothing counts rows a second time. It is plain
+Python, without HDL or numpy. See docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,23 @@ from functools import cached_property
 
 from hw.config import AcceleratorConfig
 
-__all__ = ["Block", "Issue", "MemoryShape", "Phase", "PhaseKind", "Schedule", "Work", "half"]
+__all__ = [
+    "WEIGHT_WORD_BITS",
+    "Block",
+    "Fetch",
+    "MemoryShape",
+    "Phase",
+    "PhaseKind",
+    "Schedule",
+    "WeightMemory",
+    "Work",
+    "half",
+    "machine_memories",
+    "memory_banks",
+]
+
+WEIGHT_WORD_BITS = 32
+"""Bits of a word of the weight port, and so of what one write enable of a weight memory covers."""
 
 
 class PhaseKind(enum.Enum):
@@ -28,23 +45,24 @@ class PhaseKind(enum.Enum):
     READOUT = "readout"  # spikes of the last layer times w_out
 
 
-class Issue(enum.Enum):
-    """How the two banks get their rows."""
+class Fetch(enum.Enum):
+    """How a slot's rows come from the banks of a memory to the two PE sets."""
 
-    NONE = "none"  # no row: LOAD, LIF, WAIT take one cycle
-    FEATURES = "features"  # Type A: set bits of the features, one bank
-    JOINT = "joint"  # one input a cycle, lowest first, for both PE sets
-    SPLIT = "split"  # bank b takes the inputs of parity b, each at its own pace
+    NONE = "none"  # no rows: LOAD, LIF and WAIT
+    FEATURES = "features"  # one bank: a feature's row serves both sets until its bits are used up
+    BROADCAST = "broadcast"  # one input, from the bank of its parity: both sets take that row
+    PAIR = "pair"  # one input, from both banks: each set takes the row of its own bank
+    SPLIT = "split"  # an input from each bank, of that bank's parity: each set takes its own
 
 
 class Work(enum.Enum):
-    """Which inputs of a spike phase are issued."""
+    """Which inputs of a spike phase are issued, whatever way their rows are fetched."""
 
-    NONE = "none"
-    ALL = "all"  # Type D: every row
-    SPIKES = "spikes"  # Type B: the nonzero spikes of the one time step
-    UNION = "union"  # Type C: inputs that spike in either time step; both: shift 1
-    SERIAL = "serial"  # the nonzero spikes of time step 0, then those of time step 1
+    NONE = "none"  # the phase reads no spikes
+    ALL = "all"  # Type D: every input
+    SPIKES = "spikes"  # Type B: the inputs that spike in the only time step
+    UNION = "union"  # Type C: the inputs that spike in either time step; both: shift 1
+    SERIAL = "serial"  # the inputs that spike in time step 0, then those of time step 1
 
 
 @dataclass(frozen=True)
@@ -53,20 +71,37 @@ class Phase:
 
     Attributes
     ----------
-    layer : the hidden layer it works for; n_layers for the readout.
-    memory : "input", "hidden", "readout" or "" for none.
-    base, stride : first row of tile 0 and rows from one tile (readout: pair) to the next, per bank.
-    n_source : inputs of the matrix.
-    source_layer : layer whose spikes are the operand; -1 for none (features).
-    first : whether the accumulators start from 0 here.
-    step : time step of an LIF phase.
-    part : the part of the tile that a LOAD or LIF phase is for.
-    dense_rows : row reads of this phase if nothing were skipped, both banks together.
+    kind
+        What the phase does.
+    layer
+        The hidden layer that it works for; n_layers for the readout.
+    fetch
+        How its rows reach the PE sets.
+    work
+        Which of its inputs are issued.
+    memory
+        "input", "hidden" or "readout"; "" if it reads no rows.
+    base
+        The first row of tile 0, in each bank.
+    stride
+        Rows from one tile (readout: from one pair of tiles) to the next, in each bank.
+    n_source
+        Inputs of the matrix.
+    source_layer
+        The layer whose spikes are the operand; -1 if there is none.
+    first
+        Whether the accumulators start from 0 here.
+    step
+        The time step of an LIF phase.
+    part
+        The part of the tile that a LOAD or LIF phase is for.
+    dense_rows
+        Rows that the phase would read if nothing were skipped, both banks together.
     """
 
     kind: PhaseKind
     layer: int
-    issue: Issue = Issue.NONE
+    fetch: Fetch = Fetch.NONE
     work: Work = Work.NONE
     memory: str = ""
     base: int = 0
@@ -80,11 +115,54 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class MemoryShape:
-    """Rows per bank (0: the memory does not exist) and banks of a weight memory."""
+class WeightMemory:
+    """A weight memory as the memory map sees it: its banks, and the rows of each that hold weights.
+
+    Attributes
+    ----------
+    rows
+        Rows of each bank; 0 if the machine does not have this memory.
+    banks
+        How many banks it has.
+    """
 
     rows: int
     banks: int
+
+
+@dataclass(frozen=True)
+class MemoryShape:
+    """A memory as it is built: one bank, one Verilog module.
+
+    Attributes
+    ----------
+    name
+        The module's name, such as "plosive_hidden_memory_0".
+    rows
+        Its depth; at least 2, so that an address has at least one bit.
+    bits
+        The width of a row.
+    word_bits
+        Bits that one write enable covers; a row's last word may be shorter.
+    writable
+        False for a ROM, which has no write port.
+    """
+
+    name: str
+    rows: int
+    bits: int
+    word_bits: int
+    writable: bool = True
+
+    @property
+    def words(self) -> int:
+        """Words of a row, each with a write enable of its own."""
+        return -(-self.bits // self.word_bits)
+
+    @property
+    def row_width(self) -> int:
+        """Bits of an address."""
+        return (self.rows - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -102,12 +180,19 @@ class Schedule:
 
     Attributes
     ----------
-    blocks : the blocks of a frame in order; those with `readout` set are left out on frames
-        without readout (readout_every > 1).
-    phases : all phases of all blocks, flat; the index is the value of the `phase` register, and
-        `idle` = len(phases) is its value between frames.
-    memories : {"input", "hidden", "readout"} to MemoryShape.
-    pairs : pairs of readout tiles; `odd_tile` : whether a last single tile follows.
+    blocks
+        The blocks of a frame in order. Those with `readout` set are left out on frames without a
+        readout (readout_every > 1).
+    memories
+        "input", "hidden" and "readout" to their `WeightMemory`.
+    matrix_base
+        (matrix, layer), such as ("w_rec", 0), to the matrix's first row in the hidden memory.
+    pairs
+        Pairs of readout tiles.
+    odd_tile
+        Whether a single last tile follows the pairs.
+    odd_base
+        Its first row in the readout memory.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -127,9 +212,9 @@ class Schedule:
         self.odd_base = self.pairs * last
         input_rows = config.tiles(0) * config.n_input
         self.memories = {
-            "input": MemoryShape(-(-input_rows // 16) * 16, 1),
-            "hidden": MemoryShape(hidden_rows, 2),
-            "readout": MemoryShape(self.odd_base + (half(last) if odd else 0), 2),
+            "input": WeightMemory(-(-input_rows // 16) * 16, 1),
+            "hidden": WeightMemory(hidden_rows, 2),
+            "readout": WeightMemory(self.odd_base + (half(last) if odd else 0), 2),
         }
         self.blocks = tuple(self._make_blocks())
 
@@ -140,7 +225,7 @@ class Schedule:
         return Phase(
             kind,
             layer,
-            Issue.JOINT if config.time_steps == 2 else Issue.SPLIT,
+            Fetch.BROADCAST if config.time_steps == 2 else Fetch.SPLIT,
             Work.ALL if config.time_steps == 2 else Work.SPIKES,
             "hidden",
             self.matrix_base["w_rec" if recurrent else "w_in", layer],
@@ -151,7 +236,7 @@ class Schedule:
             dense_rows=n_source,
         )
 
-    def _readout(self, issue: Issue, base: int) -> Phase:
+    def _readout(self, fetch: Fetch, base: int) -> Phase:
         config = self.config
         n_source = config.hidden[-1]
         if config.time_steps == 1:
@@ -162,7 +247,7 @@ class Schedule:
         return Phase(
             PhaseKind.READOUT,
             config.n_layers,
-            issue,
+            fetch,
             work,
             "readout",
             base,
@@ -170,7 +255,7 @@ class Schedule:
             n_source,
             config.n_layers - 1,
             True,
-            dense_rows=passes * n_source * (2 if issue is Issue.JOINT else 1),
+            dense_rows=passes * n_source * (2 if fetch is Fetch.PAIR else 1),
         )
 
     def _make_blocks(self) -> list[Block]:
@@ -187,7 +272,7 @@ class Schedule:
                     Phase(
                         PhaseKind.INPUT,
                         0,
-                        Issue.FEATURES,
+                        Fetch.FEATURES,
                         memory="input",
                         stride=config.n_input,
                         n_source=config.n_input,
@@ -216,19 +301,25 @@ class Schedule:
             add(phases, config.tiles(layer))
         add([Phase(PhaseKind.WAIT, config.n_layers)], 1)
         if self.pairs:
-            add([self._readout(Issue.JOINT, 0)], self.pairs, readout=True)
+            add([self._readout(Fetch.PAIR, 0)], self.pairs, readout=True)
         if self.odd_tile:
-            add([self._readout(Issue.SPLIT, self.odd_base)], 1, readout=True)
+            add([self._readout(Fetch.SPLIT, self.odd_base)], 1, readout=True)
         return blocks
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
+        """All phases of all blocks; an index into it is a value of the `phase` register."""
         return tuple(phase for block in self.blocks for phase in block.phases)
 
     @property
     def idle(self) -> int:
         """Value of the phase register between frames."""
         return len(self.phases)
+
+    @property
+    def most_dense_rows(self) -> int:
+        """The largest `dense_rows` of any phase."""
+        return max(phase.dense_rows for phase in self.phases)
 
     # ---- readout groups: a pair of tiles, or the odd last tile ---------------------------
 
@@ -261,6 +352,66 @@ class Schedule:
         if tile == 2 * self.pairs:  # the odd last tile: both banks, by input parity
             return i & 1, self.odd_base + (i >> 1)
         return tile & 1, (tile >> 1) * self.config.hidden[-1] + i
+
+
+def memory_banks(
+    config: AcceleratorConfig, *, constant: bool = False
+) -> dict[str, tuple[MemoryShape, ...]]:
+    """Every memory of a machine, in the order of its Verilog: name to banks.
+
+    The weight memories "input", "hidden" and "readout" are there if they have rows; "membrane" and
+    "threshold", with a row for each tile, only in a folded machine. An unfolded one keeps both in
+    registers.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    constant
+        Whether the network is built in: weights and thresholds are then ROMs.
+    """
+
+    def banks(
+        memory: str, rows: int, count: int, bits: int, word_bits: int, *, writable: bool
+    ) -> tuple[MemoryShape, ...]:
+        return tuple(
+            MemoryShape(
+                f"plosive_{memory}_memory" + (f"_{bank}" if count > 1 else ""),
+                max(2, rows),
+                bits,
+                min(word_bits, bits),
+                writable,
+            )
+            for bank in range(count)
+        )
+
+    memories = {
+        name: banks(
+            *(name, memory.rows, memory.banks, config.row_bits, WEIGHT_WORD_BITS),
+            writable=not constant,
+        )
+        for name, memory in Schedule(config).memories.items()
+        if memory.rows
+    }
+    if config.folded:
+        # A part of a tile's membranes is written at once, but each threshold by itself.
+        bits = config.membrane_bits
+        rows, lanes = config.state_rows, config.lanes
+        part = config.neuron_lanes * bits
+        memories["membrane"] = banks("membrane", rows, 1, lanes * bits, part, writable=True)
+        bits = config.threshold_bits
+        memories["threshold"] = banks(
+            "threshold", rows, 1, lanes * bits, bits, writable=not constant
+        )
+    return memories
+
+
+def machine_memories(
+    config: AcceleratorConfig, *, constant: bool = False
+) -> tuple[MemoryShape, ...]:
+    """Every memory of a machine, bank by bank; the parameters are those of `memory_banks`."""
+    banks = memory_banks(config, constant=constant).values()
+    return tuple(shape for memory in banks for shape in memory)
 
 
 def half(n: int) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of the LIF lane, against `golden_model.network.lif_step`, and of the load it does too."""
+"""Bench of the LIF lane, against `golden_model.layer.lif_step`, and of the load it does too."""
 
 import itertools
 import random
@@ -11,7 +11,7 @@ from cocotb_tests.blocks.block_ports import Block, start
 from cocotb_tests.blocks.blocks import LIFS, lif_config
 from golden_model import Layer
 from golden_model.fixed_point import round_shift, signed_range, wrap
-from golden_model.network import DECAY_FORMS, RESETS, lif_step
+from golden_model.layer import DECAY_FORMS, RESETS, lif_step
 
 
 def _vectors(name: str, rng: random.Random):

@@ -19,7 +19,7 @@ from hw.core.memory import RowMemory
 from hw.core.pe import PESet
 from hw.core.priority import lowest_set
 from hw.core.stream_buffers import FeatureBuffer, OutputBuffer
-from hw.schedule import Schedule, Work
+from hw.schedule import MemoryShape, Schedule, Work
 
 __all__ = [
     "COUNTER_CONFIG",
@@ -144,7 +144,8 @@ def _components() -> dict[str, wiring.Component]:
     for name, (steps, works, neurons, serial) in SPIKE_FRONT_ENDS.items():
         parts[name] = SpikeFrontEnd(config(time_steps=steps), works, neurons, serial)
     for name, (rows, width, word_bits, init, constant) in MEMORIES.items():
-        parts[name] = RowMemory(rows, width, word_bits=word_bits, init=init, constant=constant)
+        shape = MemoryShape(name, max(2, rows), width, word_bits, writable=not constant)
+        parts[name] = RowMemory(shape, init=init)
     for name, shape in OUTPUTS.items():
         parts[name] = OutputBuffer(shape, Schedule(shape))
     parts["counters"] = Counters(COUNTER_CONFIG, Schedule(COUNTER_CONFIG))

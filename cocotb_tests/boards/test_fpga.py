@@ -26,7 +26,6 @@ from cocotb_tests.boards.board_tops import TOPS, TOPS_TOP, SmallCore, board_tops
 from cocotb_tests.netlist.memory_bench import wrong_words
 from cocotb_tests.plain_bench import BenchRun, icarus_or_skip, run_icarus
 from cocotb_tests.runner import run_bench
-from flows.asic.sram import MemoryShape, memory_shapes
 from flows.cli import app as cli
 from flows.fpga import boards as fpga_boards
 from flows.fpga import build as fpga
@@ -36,7 +35,6 @@ from flows.fpga.memory import (
     SPRAM_WORDS,
     block_ram_count,
     choose_sprams,
-    core_memories,
     inferred_memory,
     spram_count,
     spram_wrapper,
@@ -55,6 +53,7 @@ from golden_model import Network
 from hw.config import PRESETS, preset
 from hw.core.core import Core
 from hw.errors import PlosiveError
+from hw.schedule import MemoryShape, machine_memories
 from hw.shell.board_top import LED_PORTS, BoardTop, XilinxPLL
 from hw.shell.registers import register
 
@@ -168,7 +167,7 @@ def test_sprams_hold_no_constants_and_are_written_by_nibbles(shape):
 
 
 def test_chosen_sprams_leave_what_fits_the_block_rams():
-    shapes = core_memories(ICEBREAKER.config)
+    shapes = machine_memories(ICEBREAKER.config)
     for sprams, blocks in ((4, 24), (4, 40), (3, 24), (0, 24), (4, 1000)):
         chosen = choose_sprams(shapes, sprams, blocks)
         assert sum(map(spram_count, chosen)) <= sprams
@@ -224,7 +223,7 @@ def icarus_bench(folder: Path, sources: list[str], network: Network | None) -> B
 def test_a_core_runs_on_sprams(tmp_path):
     """Every weight memory in SPRAMs, which start undefined and lose their output at a write."""
     core = Core(TINY)
-    large = [shape.name for shape in memory_shapes(core) if shape.bits == TINY.row_bits]
+    large = [m.name for m in core.memory_instances if m.shape.bits == TINY.row_bits]
     assert len(large) == 5
     design = fpga.sources(TOP, core, core, large)
     run = icarus_bench(tmp_path, [design.verilog, design.memories, spram_model()], None)

@@ -42,8 +42,7 @@ class PortMap:
         rows = [memories["input"].rows, *[memories["hidden"].rows] * 2]
         rows += [memories["readout"].rows] * 2
         sizes = {region: (count, words) for region, count in enumerate(rows) if count}
-        tiles = sum(config.tiles(layer) for layer in range(config.n_layers))
-        sizes[_THRESHOLD] = tiles, config.lanes
+        sizes[_THRESHOLD] = config.state_rows, config.lanes
         sizes[_PARAMETER] = config.n_layers, 1
         parameter_bits = config.max_decay_shift.bit_length() + config.max_input_shift.bit_length()
         self.widths = {}

@@ -18,7 +18,7 @@ from flows.verilog import testbench
 from flows.verilog.generate import DRIVER, generate
 from flows.verilog.interface import memory_map
 from flows.verilog.register_map import register_map
-from golden_model import Network, memory_image, row_words
+from golden_model import Network, memory_image, packed_rows
 from golden_model.memory_image import tile_columns
 from hw.config import PRESETS, preset
 from hw.errors import PlosiveError
@@ -248,7 +248,7 @@ def test_memory_files_hold_the_memory_image(outputs, network):
         ("readout_1", "readout", 1),
     ):
         lines = (outputs["initialised"] / f"memory_{name}.hex").read_text().split()
-        assert [int(line, 16) for line in lines] == row_words(image[memory][bank], 4)
+        assert [int(line, 16) for line in lines] == packed_rows(image[memory][bank], 4)
     assert not list(outputs["loaded"].glob("memory_*"))
     assert not list(outputs["baked"].glob("memory_*"))
 

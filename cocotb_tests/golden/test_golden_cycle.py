@@ -18,8 +18,8 @@ from golden_model import (
     Network,
     NetworkError,
     memory_image,
+    packed_rows,
     random_features,
-    row_words,
     trace_shapes,
 )
 from golden_model.cycle import COUNTERS
@@ -77,7 +77,7 @@ def neurons_of(config, trace):
             u = trace["membranes"][clock + 1, layer, lanes]
         elif step == config.time_steps - 1:
             assert trace["membrane_write"][clock] == 1
-            rows = sum(config.tiles(before) for before in range(layer)) + tile
+            rows = config.first_tile(layer) + tile
             assert trace["membrane_row"][clock] == rows
             u = trace["membrane_data"][clock, : lanes.stop - lanes.start]
         else:
@@ -274,7 +274,7 @@ def test_counters_are_what_the_trace_shows(config, seed, pressure):
     in_x = trace["x_enable"].sum(axis=1)[trace["stall"] == 0]
     assert counters["pe_operations"] == in_x.sum()
     phases = [schedule.phases[phase] for phase in trace["phase"][moving]]
-    tiles = sum(config.tiles(layer) for layer in range(config.n_layers))
+    tiles = config.state_rows
     parts = 1 if config.lanes == 1 else 2
     lif = sum(phase.kind is PhaseKind.LIF for phase in phases)
     assert lif == 4 * parts * config.time_steps * tiles
@@ -429,11 +429,11 @@ def test_a_network_of_another_machine_is_refused(seed):
 # ---- memory images -----------------------------------------------------------------------
 
 
-def test_row_words_put_lane_0_lowest():
+def test_packed_rows_put_lane_0_lowest():
     values = np.array([[1, -1, 7, -8], [0, 0, 0, 2]], np.int8)
-    assert row_words(values, 4) == [0x87F1, 0x2000]
-    assert row_words(np.array([[-1, 2]]), 16) == [0x0002FFFF]
-    assert row_words(np.zeros((0, 4), np.int8), 4) == []
+    assert packed_rows(values, 4) == [0x87F1, 0x2000]
+    assert packed_rows(np.array([[-1, 2]]), 16) == [0x0002FFFF]
+    assert packed_rows(np.zeros((0, 4), np.int8), 4) == []
 
 
 def test_memory_image_of_the_reference_has_the_published_size():

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from cocotb_tests.configurations import configurations
 from hw.config import PRESETS, AcceleratorConfig, preset
-from hw.schedule import Issue, MemoryShape, PhaseKind, Schedule, Work, half
+from hw.schedule import Fetch, PhaseKind, Schedule, WeightMemory, Work, half
 
 
 @pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1"])
@@ -16,9 +16,9 @@ def test_memories_of_the_reference_have_the_published_sizes(name):
     config = PRESETS[name]
     memories = Schedule(config).memories
     assert memories == {
-        "input": MemoryShape(48, 1),
-        "hidden": MemoryShape(192, 2),
-        "readout": MemoryShape(960, 2),
+        "input": WeightMemory(48, 1),
+        "hidden": WeightMemory(192, 2),
+        "readout": WeightMemory(960, 2),
     }
     bits = sum(shape.rows * shape.banks for shape in memories.values()) * config.row_bits
     assert bits // 8 == 150_528
@@ -41,7 +41,6 @@ def test_rows_never_collide_and_fill_the_memories(config):
         for i in range(config.hidden[-1]):
             used["readout"][schedule.readout_row(tile, i)] += 1
     matrices = sum((layer > 0) + rec for layer, rec in enumerate(config.recurrent))
-    most_tiles = max(config.tiles(layer) for layer in range(config.n_layers))
     for name, shape in schedule.memories.items():
         rows = used[name]
         assert max(rows.values(), default=1) == 1
@@ -49,7 +48,7 @@ def test_rows_never_collide_and_fill_the_memories(config):
         assert all(row in range(shape.rows) for _, row in rows)
         empty = shape.rows * shape.banks - len(rows)
         # Empty: the rest of 16 rows; the missing input of an odd matrix, in every tile.
-        limit = {"input": 15, "hidden": matrices * most_tiles, "readout": 1}[name]
+        limit = {"input": 15, "hidden": matrices * config.most_tiles, "readout": 1}[name]
         assert 0 <= empty <= limit
         odd = config.hidden[-1] % 2
         if name == "readout":
@@ -71,7 +70,7 @@ def test_phases_address_the_rows_of_the_memory_map(config):
                         name = "w_rec" if phase.kind is PhaseKind.RECURRENT else "w_in"
                         place = schedule.hidden_row(name, phase.layer, tile, i)
                         assert place == (i & 1, row + i // 2)
-                    elif phase.issue is Issue.JOINT:
+                    elif phase.fetch is Fetch.PAIR:
                         assert schedule.readout_row(2 * tile, i) == (0, row + i)
                         assert schedule.readout_row(2 * tile + 1, i) == (1, row + i)
                     else:
@@ -113,7 +112,7 @@ def test_phase_table_of_plain_layers_and_tiles():
         (["WAIT"], 1),
         (["READOUT"], 1),
     ]
-    assert Schedule(config).memories["hidden"] == MemoryShape(3, 2)
+    assert Schedule(config).memories["hidden"] == WeightMemory(3, 2)
     assert Schedule(config.replace(hidden=[5], recurrent=[False])).memories["hidden"].rows == 0
 
 
@@ -135,8 +134,8 @@ def test_phases_follow_the_rules(config):
     for phase in schedule.phases:
         two = config.time_steps == 2
         if phase.kind in (PhaseKind.RECURRENT, PhaseKind.FEEDFORWARD):
-            assert (phase.issue, phase.work) == (
-                (Issue.JOINT, Work.ALL) if two else (Issue.SPLIT, Work.SPIKES)
+            assert (phase.fetch, phase.work) == (
+                (Fetch.BROADCAST, Work.ALL) if two else (Fetch.SPLIT, Work.SPIKES)
             )
             assert phase.source_layer == phase.layer - (phase.kind is PhaseKind.FEEDFORWARD)
             assert phase.dense_rows == phase.n_source
@@ -144,7 +143,7 @@ def test_phases_follow_the_rules(config):
             merged = Work.UNION if config.merge_readout else Work.SERIAL
             assert phase.work is (merged if two else Work.SPIKES)
             passes = 2 if phase.work is Work.SERIAL else 1
-            banks = 2 if phase.issue is Issue.JOINT else 1
+            banks = 2 if phase.fetch is Fetch.PAIR else 1
             assert phase.dense_rows == passes * banks * config.hidden[-1]
             assert phase.source_layer == config.n_layers - 1
         elif phase.kind is PhaseKind.INPUT:

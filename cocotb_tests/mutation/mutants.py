@@ -841,8 +841,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "answer of the wrong word",
             "core/core.py",
-            "bank.data.word_select(port.read_word, bank.word_bits)",
-            "bank.data.word_select(port.word, bank.word_bits)",
+            "bank.data.word_select(port.read_word,",
+            "bank.data.word_select(port.word,",
         ),
         (
             "answer without back-pressure",

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cocotb_tests.plain_bench import icarus_or_skip
-from flows.asic.sram import MemoryShape
 from flows.verilog.writer import component_verilog
 from hw.core.memory import RowMemory
+from hw.schedule import MemoryShape
 
 __all__ = ["wrong_words"]
 
@@ -76,7 +76,7 @@ def wrong_words(
         After a write the memory's output means nothing until the next read.
     """
     compiler = icarus_or_skip()
-    ours = RowMemory(shape.rows, shape.bits, word_bits=shape.word_bits, init=rows)
+    ours = RowMemory(shape, init=rows)
     bench = _BENCH.format(
         name=shape.name,
         row=shape.row_width - 1,

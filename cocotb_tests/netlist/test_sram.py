@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memories of SRAM macros: the choice against brute force, the wrappers against our memories."""
 
-import gc
 import itertools
 from pathlib import Path
 
@@ -11,10 +10,10 @@ import pytest
 from cocotb_tests.netlist import memory_bench
 from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.pdk import Macro, Port
-from flows.asic.sram import MemoryShape, Tiling, macro_model, memory_shapes, tile, wrapper
+from flows.asic.sram import Tiling, macro_model, tile, wrapper
 from hw.config import preset
-from hw.core.core import Core
 from hw.errors import PlosiveError
+from hw.schedule import MemoryShape, machine_memories
 
 
 def macro(words: int, bits: int, area: float, energy: float, *, bit_mask: bool = True) -> Macro:
@@ -87,15 +86,8 @@ def test_macros_without_bit_mask_hold_parts_of_one_word() -> None:
         tile(MemoryShape("m", 64, 20, 16, True), whole)
 
 
-def shapes_of(name: str) -> list[MemoryShape]:
-    shapes = memory_shapes(Core(preset(name)))
-    gc.collect()  # Amaranth warns of the unused component when it goes
-    return shapes
-
-
-@pytest.mark.filterwarnings("ignore:.*created but never used")
 def test_memories_of_a_folded_machine() -> None:
-    shapes = {shape.name: shape for shape in shapes_of("tiny")}
+    shapes = {shape.name: shape for shape in machine_memories(preset("tiny"))}
     assert len(shapes) == 7
     membranes = shapes["plosive_membrane_memory"]
     assert (membranes.rows, membranes.bits, membranes.words) == (4, 128, 2)  # a part each
@@ -144,7 +136,7 @@ def test_the_comparison_can_fail(seed: int, tmp_path: Path, monkeypatch) -> None
 def test_paper_memories_of_ihp_macros(goal: str) -> None:
     pdk = pdk_or_skip("ihp-sg13g2")
     other = "energy" if goal == "area" else "area"
-    for shape in shapes_of("paper-t2"):
+    for shape in machine_memories(preset("paper-t2")):
         tiling, rival = (tile(shape, pdk.macros, chosen) for chosen in (goal, other))
         check_covered(tiling)
         assert tiling.memory.bits == 512

@@ -166,14 +166,14 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "speed changes too early",
             "shell/serial_bridge.py",
-            "before the speed may change\n                with m.If(send.ready):",
-            "before the speed may change\n                with m.If(1):",
+            "before the speed may change\n            with m.If(send.ready):",
+            "before the speed may change\n            with m.If(1):",
         ),
         (
             "speed never falls back",
             "shell/serial_bridge.py",
-            "m.d.sync += step.eq(self._default_step)",
-            "m.d.sync += step.eq(step)",
+            "m.d.sync += s.step.eq(self._default_step)",
+            "m.d.sync += s.step.eq(s.step)",
         ),
         (
             "speed without a good answer",

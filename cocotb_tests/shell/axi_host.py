@@ -23,8 +23,8 @@ from cocotbext.axi import (
 )
 
 from golden_model import Network
-from golden_model.memory_image import memory_image, row_words
-from golden_model.network import DECAY_FORMS, RESETS
+from golden_model.layer import DECAY_FORMS, RESETS
+from golden_model.memory_image import memory_image, packed_rows
 from hw.config import AcceleratorConfig
 from hw.shell.registers import COUNTER_REGISTERS, element_bits, register
 
@@ -49,18 +49,18 @@ def weight_rows(
     """(region, its rows of words) of everything that loads a network."""
     image = memory_image(config, network)
     for region, (memory, bank) in enumerate(_MEMORIES):
-        rows = row_words(image[memory][bank], config.weight_bits)
+        rows = packed_rows(image[memory][bank], config.weight_bits)
         count = -(-config.row_bits // 32)
         if rows:
             yield region, [[row >> 32 * i & 0xFFFFFFFF for i in range(count)] for row in rows]
     yield _THRESHOLD, [[int(value) for value in row] for row in image["thresholds"]]
     decay_bits = config.max_decay_shift.bit_length()
     parameters = [
-        layer["decay_shift"]
-        | DECAY_FORMS.index(layer["decay_form"]) << decay_bits
-        | RESETS.index(layer["reset"]) << decay_bits + 1
-        | layer["input_shift"] << decay_bits + 2
-        for layer in image["layers"]
+        layer.decay_shift
+        | DECAY_FORMS.index(layer.decay_form) << decay_bits
+        | RESETS.index(layer.reset) << decay_bits + 1
+        | layer.input_shift << decay_bits + 2
+        for layer in network.layers
     ]
     yield _PARAMETER, [[word] for word in parameters]
 

@@ -12,7 +12,7 @@ import pytest
 
 from flows.cli import app as cli
 from golden_model import Network, NetworkError, random_features
-from golden_model.network import Layer
+from golden_model.layer import Layer
 from hw.config import AcceleratorConfig, ConfigError, preset
 from model_zoo.exchange import nir_graph
 from model_zoo.exchange.decay import nearest_decay

@@ -15,7 +15,7 @@ from torch import nn
 
 from flows.cli import app as cli
 from golden_model import Network, random_features
-from golden_model.network import Layer
+from golden_model.layer import Layer
 from hw.config import AcceleratorConfig, preset
 from model_zoo.exchange.errors import ConversionError
 from model_zoo.exchange.from_snntorch import IntegerTwin, freeze_biases, from_snntorch

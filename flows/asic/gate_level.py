@@ -104,7 +104,7 @@ def models(netlist: Netlist, *, progress: Progress = silent) -> Path:
             continue
         if not memory.writable:
             raise PlosiveError(f"{memory.name} is a ROM of --bake: only its size is known here")
-        component = RowMemory(memory.rows, memory.bits, word_bits=memory.word_bits)
+        component = RowMemory(memory)
         texts.append(component_verilog(component, memory.name))
     path = netlist.folder / "models.v"
     atomic_write(path, "\n".join(texts).encode())

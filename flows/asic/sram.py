@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flows.asic.pdk import Macro, Port
-from hw.core.core import Core
 from hw.errors import PlosiveError
+from hw.schedule import MemoryShape
 
 __all__ = [
     "Column",
     "Goal",
-    "MemoryShape",
     "Tiling",
     "macro_model",
     "macro_stub",
     "macros_of",
-    "memory_shapes",
     "memory_stub",
     "tile",
     "wrapper",
@@ -25,39 +23,6 @@ __all__ = [
 
 Goal = Literal["area", "energy"]
 """What the choice of macros makes least: um2, or J of a row read."""
-
-
-@dataclass(frozen=True)
-class MemoryShape:
-    """A memory of the core, a Verilog module of its own.
-
-    Attributes
-    ----------
-    name
-        Of the module, as "plosive_hidden_memory_0".
-    rows, bits
-        Its shape.
-    word_bits
-        Bits that one write enable covers; the last word of a row may be shorter.
-    writable
-        False for a ROM (`--bake`), which has no write port.
-    """
-
-    name: str
-    rows: int
-    bits: int
-    word_bits: int
-    writable: bool
-
-    @property
-    def words(self) -> int:
-        """Write enables of a row."""
-        return -(-self.bits // self.word_bits)
-
-    @property
-    def row_width(self) -> int:
-        """Width of the address."""
-        return (self.rows - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -126,16 +91,6 @@ class Tiling:
             "read_pj": self.read_energy * 1e12,
             "write_pj": self.write_energy * 1e12,
         }
-
-
-def memory_shapes(core: Core) -> list[MemoryShape]:
-    """The memories of a core, in the order of its Verilog."""
-    return [
-        MemoryShape(
-            memory.name, memory.rows, len(memory.data), memory.word_bits, hasattr(memory, "write")
-        )
-        for memory in core.memory_instances
-    ]
 
 
 def tile(memory: MemoryShape, macros: Sequence[Macro], goal: Goal = "area") -> Tiling:

@@ -6,7 +6,7 @@ import json
 import re
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,9 @@ from typing import Any
 from flows.asic.pdk import Macro, Pdk
 from flows.asic.sram import (
     Goal,
-    MemoryShape,
     Tiling,
     macro_stub,
     macros_of,
-    memory_shapes,
     memory_stub,
     tile,
     wrapper,
@@ -33,6 +31,7 @@ from golden_model import Network
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError
+from hw.schedule import MemoryShape, machine_memories
 from hw.shell.board_core import BOARD_TOP, BoardCore
 from hw.shell.ip_top import AXI_TOP, IPTop
 
@@ -298,7 +297,7 @@ def _given(
     module, path, component = _component(top, config, held, bake)
     verilog = component_verilog(component, module)
     buffers = _buffers(verilog)
-    memories = memory_shapes(component)
+    memories = machine_memories(config, constant=bake)
     tilings = {
         memory.name: tile(memory, pdk.macros, memory_goal)
         for memory in memories
@@ -330,7 +329,7 @@ def _component(
     return BOARD_TOP, _CORE_IN_SHELL, BoardCore(config, held, clock_hz=_BOARD_HZ, bake=bake)
 
 
-def _memories(memories: list[MemoryShape], tilings: dict[str, Tiling]) -> str:
+def _memories(memories: Sequence[MemoryShape], tilings: dict[str, Tiling]) -> str:
     """Wrappers around macros, the macros' ports, and black boxes for memories without macros."""
     texts = [
         wrapper(tilings[memory.name]) if memory.name in tilings else memory_stub(memory)

@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 from amaranth.lib import wiring
 
-from flows.asic.sram import memory_shapes
 from flows.fpga import boards as fpga_boards
 from flows.fpga.boards import LABELS, Board
 from flows.fpga.memory import (
     block_ram_count,
     choose_sprams,
-    core_memories,
     inferred_memory,
     spram_wrapper,
 )
@@ -40,6 +38,7 @@ from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError
+from hw.schedule import machine_memories
 from hw.shell.board_top import BoardTop
 
 __all__ = [
@@ -279,7 +278,7 @@ def _with_contents(
     """A core, with the network's contents if the chip can hold them, and its large memories."""
     large: list[str] = []
     if board.has.get("large_memories"):
-        shapes = core_memories(config)
+        shapes = machine_memories(config)
         blocks = board.has["block_memories"] - _INTERFACE_BLOCKS
         chosen = choose_sprams(shapes, board.has["large_memories"], blocks)
         large = [memory.name for memory in chosen]
@@ -304,8 +303,10 @@ def sources(top: str, component: wiring.Component, core: Any, large: list[str]) 
         Names of those that go into SPRAMs.
     """
     texts = [
-        spram_wrapper(shape) if shape.name in large else inferred_memory(shape, memory.initial_rows)
-        for shape, memory in zip(memory_shapes(core), core.memory_instances, strict=True)
+        spram_wrapper(memory.shape)
+        if memory.name in large
+        else inferred_memory(memory.shape, memory.initial_rows)
+        for memory in core.memory_instances
     ]
     return Sources(top, component_verilog(component, top), "\n".join(texts), tuple(large))
 

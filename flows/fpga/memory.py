@@ -7,23 +7,16 @@ them. They hold their output while they are not addressed, as a memory of the co
 write leaves it undefined; the core reads anew after every write.
 """
 
-import gc
-import warnings
 from collections.abc import Iterable, Sequence
 
-from amaranth.hdl import UnusedElaboratable
-
-from flows.asic.sram import MemoryShape, memory_shapes
-from hw.config import AcceleratorConfig
-from hw.core.core import Core
 from hw.errors import PlosiveError
+from hw.schedule import MemoryShape
 
 __all__ = [
     "SPRAM_BITS",
     "SPRAM_WORDS",
     "block_ram_count",
     "choose_sprams",
-    "core_memories",
     "inferred_memory",
     "spram_count",
     "spram_wrapper",
@@ -33,15 +26,6 @@ SPRAM_WORDS = 16384
 SPRAM_BITS = 16
 _BLOCK_BITS = 4096
 _NIBBLE = 4  # bits that one of its write masks covers
-
-
-def core_memories(config: AcceleratorConfig) -> list[MemoryShape]:
-    """The memories of a core that is not built."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        shapes = memory_shapes(Core(config))
-        gc.collect()  # its parts refer to each other, and Amaranth warns when they go
-    return shapes
 
 
 def spram_count(memory: MemoryShape) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from flows.simulation.figures import cycle_figures, silent_layers, sparsity
 from golden_model import PUBLISHED, Densities, Network, cycle_laws, expected_cycles, latency
 from hw.config import PRESETS, AcceleratorConfig
-from hw.schedule import Issue, PhaseKind, Schedule, Work
+from hw.schedule import Fetch, Schedule, Work
 
 __all__ = ["expected_figures", "measured_figures", "published_figures"]
 
@@ -95,7 +95,7 @@ def _expected_reads(
         for phase in block.phases:
             if not phase.memory:
                 continue
-            banks = 2 if (phase.kind, phase.issue) == (PhaseKind.READOUT, Issue.JOINT) else 1
+            banks = 2 if phase.fetch is Fetch.PAIR else 1
             reads[phase.memory] += banks * runs * phase.n_source * issued[phase.work]
             if phase.memory == "hidden":
                 dense += block.tiles * phase.n_source

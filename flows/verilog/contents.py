@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from golden_model import Network
-from golden_model.memory_image import memory_image, row_words
+from golden_model.memory_image import memory_image, packed_rows
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents
 from hw.core.neurons import LayerParameters, layer_parameters
-from hw.core.weight_port import WORD_BITS, Region, regions, weight_request
+from hw.core.weight_port import Region, regions, weight_request
 from hw.errors import PlosiveError
-from hw.schedule import Schedule
+from hw.schedule import WEIGHT_WORD_BITS, Schedule
 
 __all__ = ["contents", "parameter_word", "weight_requests", "window_words"]
 
@@ -38,7 +38,7 @@ def contents(config: AcceleratorConfig, network: Network) -> Contents:
     image = memory_image(config, network)
     return Contents(
         rows={
-            name: [row_words(bank, config.weight_bits) for bank in banks]
+            name: [packed_rows(bank, config.weight_bits) for bank in banks]
             for name, banks in image.items()
             if name in ("input", "hidden", "readout") and len(banks[0])
         },
@@ -66,11 +66,11 @@ def window_words(
         The network is for other shapes or formats than the machine.
     """
     held = contents(config, network)
-    per_row = -(-config.row_bits // WORD_BITS)
-    mask = (1 << WORD_BITS) - 1
+    per_row = -(-config.row_bits // WEIGHT_WORD_BITS)
+    mask = (1 << WEIGHT_WORD_BITS) - 1
     for name, banks in held.rows.items():
         for bank, rows in enumerate(banks):
-            words = [row >> WORD_BITS * i & mask for row in rows for i in range(per_row)]
+            words = [row >> WEIGHT_WORD_BITS * i & mask for row in rows for i in range(per_row)]
             yield _REGIONS[name, bank], per_row, words
     yield Region.THRESHOLD, config.lanes, [value for row in held.thresholds for value in row]
     yield Region.PARAMETER, 1, [parameter_word(config, layer) for layer in held.parameters]

@@ -14,11 +14,10 @@ from flows.verilog.writer import TOP, tool_versions
 from hw.config import AcceleratorConfig
 from hw.core.core import Core
 from hw.core.counters import COUNTERS, counters_layout
-from hw.core.memory import row_words
 from hw.core.neurons import layer_parameters
 from hw.core.stream_buffers import feature_beat, logit_beat
-from hw.core.weight_port import WORD_BITS, regions, weight_request
-from hw.schedule import Schedule, half
+from hw.core.weight_port import regions, weight_request
+from hw.schedule import WEIGHT_WORD_BITS, Schedule, half, memory_banks
 from hw.shell.features import feature_input
 from hw.shell.ip_top import AXI_TOP, IPTop
 from hw.shell.registers import register
@@ -53,9 +52,11 @@ _AXI_STREAMS = {
 
 def memory_names(config: AcceleratorConfig) -> Iterator[tuple[str, str, int]]:
     """(name of the bank in files and module names, memory, bank) of every bank that exists."""
-    for name, shape in Schedule(config).memories.items():
-        for bank in range(shape.banks if shape.rows else 0):
-            yield (f"{name}_{bank}" if shape.banks > 1 else name), name, bank
+    memories = memory_banks(config)
+    for name in Schedule(config).memories:
+        banks = memories.get(name, ())
+        for bank in range(len(banks)):
+            yield (f"{name}_{bank}" if len(banks) > 1 else name), name, bank
 
 
 def describe(top: Core | IPTop) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def describe(top: Core | IPTop) -> dict[str, Any]:
         "network_hash": config.network_hash,
         **interface,
         "weight_port": _weight_port(config, schedule) if has_weights else None,
-        "memories": [_memory(config, schedule, path, *names) for names in memory_names(config)],
+        "memories": [_memory(config, path, *names) for names in memory_names(config)],
         "memory_map": list(memory_map(config)),
         "phases": list(_phases(schedule)),
         "tools": tool_versions(),
@@ -93,7 +94,9 @@ def _core(core: Core) -> dict[str, Any]:
         "streams": {
             name: {
                 "meaning": _STREAM_MEANINGS[name],
-                "payload": _fields(layout) if layout else [_field("word", 0, WORD_BITS, False)],
+                "payload": _fields(layout)
+                if layout
+                else [_field("word", 0, WEIGHT_WORD_BITS, False)],
             }
             for name, layout in layouts.items()
         },
@@ -173,12 +176,13 @@ def _shape_field(name: str, lsb: int, like: Any) -> dict[str, Any]:
 
 def _weight_port(config: AcceleratorConfig, schedule: Schedule) -> dict[str, Any]:
     return {
-        "word_bits": WORD_BITS,
+        "word_bits": WEIGHT_WORD_BITS,
         "regions": [
             {"region": region.value, "name": region.name, "rows": rows, "words_per_row": words}
             for region, (rows, words) in regions(config, schedule).items()
         ],
-        "weight_word": f"{WORD_BITS // config.weight_bits} weights, lowest lane in the lowest bits",
+        "weight_word": f"{WEIGHT_WORD_BITS // config.weight_bits} weights, "
+        "lowest lane in the lowest bits",
         "threshold_word": "row: tile, counted over all layers; word: lane; "
         f"value 1 to {(1 << config.membrane_bits - 1) - 1}",
         "parameter_word": _fields(layer_parameters(config)),
@@ -186,15 +190,16 @@ def _weight_port(config: AcceleratorConfig, schedule: Schedule) -> dict[str, Any
 
 
 def _memory(
-    config: AcceleratorConfig, schedule: Schedule, path: str, name: str, memory: str, bank: int
+    config: AcceleratorConfig, path: str, name: str, memory: str, bank: int
 ) -> dict[str, Any]:
+    shape = memory_banks(config)[memory][bank]
     return {
         "name": name,
         "module": f"{path}.{memory}_memory" + (f"_{bank}" if name != memory else ""),
         "bank": bank,
-        "rows": max(2, schedule.memories[memory].rows),
-        "row_bits": config.row_bits,
-        "write_words": row_words(config.row_bits),
+        "rows": shape.rows,
+        "row_bits": shape.bits,
+        "write_words": shape.words,
         "lane_bits": config.weight_bits,
     }
 
@@ -249,7 +254,7 @@ def _phases(schedule: Schedule) -> Iterator[dict[str, Any]]:
     for block in schedule.blocks:
         for index, phase in enumerate(block.phases):
             values = dataclasses.asdict(phase)
-            for name in ("kind", "issue", "work"):
+            for name in ("kind", "fetch", "work"):
                 values[name] = values[name].value
             yield {
                 "phase": block.first_phase + index,

@@ -10,8 +10,8 @@ from golden_model import CycleModel, Network, random_features
 from golden_model.escape import template_word
 from hw.config import AcceleratorConfig
 from hw.core.stream_buffers import feature_beat, logit_beat
-from hw.core.weight_port import WORD_BITS, weight_request
-from hw.schedule import Schedule
+from hw.core.weight_port import weight_request
+from hw.schedule import WEIGHT_WORD_BITS, Schedule
 
 __all__ = ["BENCH", "files"]
 
@@ -64,7 +64,7 @@ def files(
         "feature_bits": feature_bits,
         "logit_bits": logit_bits,
         "request_bits": request_bits,
-        "word_bits": WORD_BITS,
+        "word_bits": WEIGHT_WORD_BITS,
         "requests": len(requests),
         "counters": counters,
         "counter_bits": config.counter_bits,

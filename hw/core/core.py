@@ -6,24 +6,24 @@ See docs/architecture.md; the names of the trace are those of its table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Elaboratable, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.config import AcceleratorConfig
 from hw.core.choose import choose
-from hw.core.counters import Counters, counters_layout
+from hw.core.counters import COUNTERS, Counters, counters_layout
 from hw.core.memory import MemoryInstance
 from hw.core.neurons import LayerParameters, Neurons
 from hw.core.pe import PESet
 from hw.core.sequencer import Operation, RowMemoryId, Sequencer, slot_layout
 from hw.core.stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
-from hw.core.trace import Trace, TraceField
-from hw.core.weight_port import WORD_BITS, WeightPort, regions, weight_request
-from hw.schedule import Schedule
+from hw.core.trace import Trace, Traced, TracedMemory, TraceField
+from hw.core.weight_port import WeightPort, regions, weight_request
+from hw.schedule import WEIGHT_WORD_BITS, Schedule, memory_banks
 
 __all__ = ["Contents", "Core"]
 
@@ -80,11 +80,11 @@ class Core(wiring.Component):
         if not bake:
             ports |= {
                 "weights": In(stream.Signature(weight_request(config, schedule))),
-                "weight_data": Out(stream.Signature(WORD_BITS)),
+                "weight_data": Out(stream.Signature(WEIGHT_WORD_BITS)),
             }
         self.trace_fields: list[TraceField] = []
         if config.trace:
-            self._trace = Trace(self)
+            self._trace = Trace([*self._traced()])
             self.trace_fields = self._trace.fields
             ports["trace_state"] = Out(self._trace.bits)
         super().__init__(ports)
@@ -103,18 +103,12 @@ class Core(wiring.Component):
         self.output_buffer = OutputBuffer(config, schedule)
         self.performance = Counters(config, schedule)
         self.memories: dict[str, list[MemoryInstance]] = {}
-        for name, shape in schedule.memories.items():
-            rows = contents.rows.get(name)
-            if shape.rows:
+        for name, banks in memory_banks(config, constant=self._bake).items():
+            if name in schedule.memories:
+                rows = contents.rows.get(name) or [None] * len(banks)
                 self.memories[name] = [
-                    MemoryInstance(
-                        f"plosive_{name}_memory" + (f"_{bank}" if shape.banks > 1 else ""),
-                        shape.rows,
-                        config.row_bits,
-                        init=rows[bank] if rows else None,
-                        constant=self._bake,
-                    )
-                    for bank in range(shape.banks)
+                    MemoryInstance(shape, init=init)
+                    for shape, init in zip(banks, rows, strict=True)
                 ]
         # Stage X, and the capture that follows it.
         self.x = Signal(slot_layout(config), name="x")
@@ -254,7 +248,7 @@ class Core(wiring.Component):
                 m.d.comb += [bank.read.eq(read), bank.row.eq(row)]
             return
 
-        widths = [bank.word_bits for bank, _, _ in banks]
+        widths = [bank.shape.word_bits for bank, _, _ in banks]
         widths.append(len(neurons.threshold_data))
         widths.append(len(neurons.parameter_data.as_value()))
         m.submodules.weight_port = port = WeightPort(self.config, self.schedule, widths)
@@ -273,8 +267,10 @@ class Core(wiring.Component):
                 bank.row.eq(Mux(select, port.row, row)),
                 bank.read.eq(read | (select & ~port.write)),
                 bank.write.eq(Mux(select & port.write, 1 << port.word, 0)),
-                bank.write_data.eq(port.write_data.replicate(bank.words)),
-                port.data[f"r{index}"].eq(bank.data.word_select(port.read_word, bank.word_bits)),
+                bank.write_data.eq(port.write_data.replicate(bank.shape.words)),
+                port.data[f"r{index}"].eq(
+                    bank.data.word_select(port.read_word, bank.shape.word_bits)
+                ),
             ]
         threshold, parameter = len(banks), len(banks) + 1
         m.d.comb += [
@@ -295,3 +291,61 @@ class Core(wiring.Component):
         m.d.comb += neurons.parameter_layer.eq(
             Mux(port.select[parameter], port.row, parameter_layer)
         )
+
+    # ---- the trace -----------------------------------------------------------------------
+
+    def _traced(self) -> Iterator[Traced | TracedMemory]:
+        """What the trace port shows: the table of docs/architecture.md, "The trace", in order."""
+        sequencer, outputs, x = self.sequencer, self.output_buffer, self.x
+        for name in ("phase", "tile", "pointer", "taken"):
+            yield Traced(name, getattr(sequencer, name))
+        yield Traced("stall", outputs.stall)
+        lanes = data.ArrayLayout(signed(self.config.weight_bits), self.config.lanes)
+        for name, banks in self.memories.items():
+            yield TracedMemory(name, banks, Value.cast(getattr(sequencer, f"{name}_read")), lanes)
+        for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step", "part"):
+            yield Traced(f"x_{name}", Value.cast(x[name]))
+        for name in ("capture", "capture_last", "end"):
+            yield Traced(f"x_{name}", x[name])
+        yield Traced("x_enable", x.enable, (2,))
+        yield Traced("x_shift", x.shift)
+        for name in ("capture", "capture_last", "capture_end"):
+            yield Traced(name, getattr(self, name))
+        yield from self._traced_neurons()
+        yield Traced("features", self.feature_buffer.features)
+        for name in ("count", "full", "next_start", "next_end"):
+            yield Traced(name, getattr(self.feature_buffer, name))
+        for name in ("start", "end", "fresh", "frame_index"):
+            yield Traced(name, getattr(sequencer, name))
+        valid, beat = outputs.stream.valid, outputs.stream.payload
+        yield Traced("out_valid", valid)
+        yield Traced("out_beat", outputs.beat)
+        yield Traced("out_last_group", outputs.last_group)
+        yield Traced("out_end", outputs.end)
+        yield Traced("out_data", outputs.data)
+        logits = beat.logits
+        yield Traced("beat_logits", data.View(logits.shape(), Mux(valid, logits.as_value(), 0)))
+        yield Traced("beat_last", valid & beat.last)
+        yield Traced("beat_end", valid & beat.end)
+        for name in COUNTERS:
+            yield Traced(f"counter_{name}", self.performance.values[name])
+
+    def _traced_neurons(self) -> Iterator[Traced]:
+        """Accumulators, membranes and spikes."""
+        config, neurons = self.config, self.neurons
+        yield Traced("acc", neurons.acc)
+        if config.folded:
+            if config.time_steps == 2:
+                yield Traced("membrane_work", neurons.membrane_work)
+            write, part = neurons.membrane_write, neurons.membrane_write_data
+            yield Traced("membrane_write", write)
+            yield Traced("membrane_row", Mux(write, neurons.membrane_write_row, 0))
+            yield Traced("membrane_data", data.View(part.shape(), Mux(write, part.as_value(), 0)))
+            held = neurons.held_layout
+            bits = (held.length, Shape.cast(held.elem_shape).width)
+            yield Traced("held", neurons.held.as_value(), bits)
+        else:
+            yield Traced("membranes", neurons.membranes)
+        for layer, n in enumerate(config.hidden):
+            spikes = neurons.spikes[f"l{layer}"].as_value()
+            yield Traced(f"spikes_{layer}", spikes, (config.time_steps, n))

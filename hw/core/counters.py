@@ -54,7 +54,7 @@ class Counters(wiring.Component):
                 "hidden_rows": In(2),
                 "readout_rows": In(2),
                 "pe_operations": In(2),
-                "dense_rows": In(range(1 + max(p.dense_rows for p in schedule.phases))),
+                "dense_rows": In(range(1 + schedule.most_dense_rows)),
                 "values": Out(counters_layout(config)),
                 "counting": Out(1),
             }

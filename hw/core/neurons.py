@@ -17,6 +17,7 @@ from hw.core.lif import LIFLane, lif_parameters, shift_shape
 from hw.core.memory import MemoryInstance
 from hw.core.pe import accumulators
 from hw.core.sequencer import Operation, address, slot_layout, spike_layout
+from hw.schedule import memory_banks
 
 __all__ = ["LayerParameters", "Neurons", "layer_parameters"]
 
@@ -76,16 +77,15 @@ class Neurons(wiring.Component):
     ) -> None:
         self._config = config
         self._constant = constant
-        self._rows = sum(config.tiles(layer) for layer in range(config.n_layers))
+        self._rows = config.state_rows
         self._parameters = parameters or [LayerParameters()] * config.n_layers
-        self._threshold_bits = config.membrane_bits - 1
+        self._threshold_bits = config.threshold_bits
         highest = (1 << self._threshold_bits) - 1
         self._thresholds = thresholds or [[highest] * config.lanes] * self._rows
         self.membrane_row = data.ArrayLayout(signed(config.membrane_bits), config.lanes)
         self._membrane_part = data.ArrayLayout(signed(config.membrane_bits), config.neuron_lanes)
         self.held_layout = data.ArrayLayout(
-            config.lanes * (max(config.tiles(i) for i in range(config.n_layers)) - 1),
-            config.time_steps,
+            config.lanes * (config.most_tiles - 1), config.time_steps
         )
         layer = range(max(2, config.n_layers))
         ports = {
@@ -129,23 +129,11 @@ class Neurons(wiring.Component):
 
     def _make_memories(self) -> list[MemoryInstance]:
         """Membranes and thresholds of a folded machine, one row a tile."""
-        config, bits = self._config, self._threshold_bits
-        width = config.lanes * config.membrane_bits
+        bits = self._threshold_bits
         rows = [sum(v << (bits * i) for i, v in enumerate(row)) for row in self._thresholds]
-        self._membrane_memory = MemoryInstance(
-            "plosive_membrane_memory",
-            self._rows,
-            width,
-            word_bits=config.neuron_lanes * config.membrane_bits,
-        )
-        self._threshold_memory = MemoryInstance(
-            "plosive_threshold_memory",
-            self._rows,
-            config.lanes * bits,
-            word_bits=bits,
-            init=rows,
-            constant=self._constant,
-        )
+        shapes = memory_banks(self._config, constant=self._constant)
+        self._membrane_memory = MemoryInstance(*shapes["membrane"])
+        self._threshold_memory = MemoryInstance(*shapes["threshold"], init=rows)
         return [self._membrane_memory, self._threshold_memory]
 
     def elaborate(self, platform: object) -> Elaboratable:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.core.front_end import FeatureFrontEnd, SpikeFrontEnd, spike_positions
-from hw.schedule import Issue, Phase, PhaseKind, Schedule, Work
+from hw.schedule import Fetch, Phase, PhaseKind, Schedule, Work
 
 __all__ = ["Operation", "RowMemoryId", "Sequencer", "address", "slot_layout", "spike_layout"]
 
@@ -45,7 +45,6 @@ def address(rows: int) -> range:
 
 def slot_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Layout of the control word that travels from F to X (docs/architecture.md, "X")."""
-    tiles = max(config.tiles(layer) for layer in range(config.n_layers))
     return data.StructLayout(
         {
             "op": Operation,
@@ -56,7 +55,7 @@ def slot_layout(config: AcceleratorConfig) -> data.StructLayout:
             "memory": RowMemoryId,
             "bank": 1,
             "layer": range(max(2, config.n_layers)),
-            "tile": range(max(2, tiles)),
+            "tile": range(max(2, config.most_tiles)),
             "step": 1,
             "part": range(max(2, config.parts)),
             "capture": 1,
@@ -100,7 +99,6 @@ class Sequencer(wiring.Component):
         self._schedule = schedule
         memories = schedule.memories
         self._tiles = max(block.tiles for block in schedule.blocks)
-        self._state_rows = sum(config.tiles(layer) for layer in range(config.n_layers))
         ports = {
             "stall": In(1),
             "features": In(data.ArrayLayout(signed(8), config.n_input)),
@@ -119,11 +117,11 @@ class Sequencer(wiring.Component):
             "readout_read": Out(2),
             "readout_row": Out(data.ArrayLayout(address(memories["readout"].rows), 2)),
             "state_read": Out(1),
-            "state_row": Out(address(self._state_rows)),
+            "state_row": Out(address(config.state_rows)),
             "idle": Out(1),
             "phase_last": Out(1),
             "frame_last": Out(1),
-            "dense_rows": Out(range(1 + max(p.dense_rows for p in schedule.phases))),
+            "dense_rows": Out(range(1 + schedule.most_dense_rows)),
             "phase": Out(range(schedule.idle + 1), init=schedule.idle),
             "tile": Out(range(max(2, self._tiles))),
             "pointer": Out(data.ArrayLayout(range(1 + self._positions()), 2)),
@@ -134,6 +132,7 @@ class Sequencer(wiring.Component):
             "frame_index": Out(range(max(2, config.readout_every))),
         }
         super().__init__(ports)
+        self._run = ~self.stall  # nothing is read in a stall
 
     # ---- what the phase table asks of the front ends -------------------------------------
 
@@ -198,7 +197,7 @@ class Sequencer(wiring.Component):
             with m.Else():
                 for b in range(2):
                     m.d.sync += self.pointer[b].eq(spike_end.pointer_next[b])
-                with m.If(self._in_phase(lambda p: p.issue is Issue.FEATURES)):
+                with m.If(self._in_phase(lambda p: p.fetch is Fetch.FEATURES)):
                     m.d.sync += [
                         self.pointer[0].eq(feature_end.pointer_next),
                         self.pointer[1].eq(0),
@@ -224,96 +223,139 @@ class Sequencer(wiring.Component):
         fresh_phase: Signal,
         last: Signal,
     ) -> None:
-        config = self._config
+        """What F does in a phase: the slot, the rows that it reads, and whether it is the last."""
         slot = self.slot
-        run = ~self.stall
         m.d.comb += [
             last.eq(1),
             self.dense_rows.eq(phase.dense_rows),
         ]
-        row = phase.base + self.tile * phase.stride if phase.stride else phase.base
-        if phase.issue is not Issue.NONE:
+        if phase.fetch is not Fetch.NONE:
             m.d.comb += [
                 slot.op.eq(Operation.MAC),
                 slot.memory.eq(_MEMORY_ID[phase.memory]),
                 slot.first.eq(fresh_phase if phase.first else 0),
             ]
         if phase.kind is PhaseKind.INPUT:
-            m.d.comb += [
-                slot.enable.eq(feature_end.enable),
-                slot.shift.eq(feature_end.shift),
-                slot.negate.eq(feature_end.negate),
-                self.input_read.eq(feature_end.read & run),
-                self.input_row.eq(row + feature_end.index),
-                last.eq(feature_end.last),
-                self.features_done.eq(feature_end.last & run & (self.tile == config.tiles(0) - 1)),
-            ]
+            self._issue_feature(m, phase, feature_end, last)
         elif phase.kind is PhaseKind.LOAD:
             m.d.comb += [slot.op.eq(Operation.LOAD), slot.part.eq(phase.part)]
         elif phase.kind is PhaseKind.LIF:
-            first_row = sum(config.tiles(layer) for layer in range(phase.layer))
-            m.d.comb += [
-                slot.op.eq(Operation.LIF),
-                slot.layer.eq(phase.layer),
-                slot.tile.eq(self.tile),
-                slot.step.eq(phase.step),
-                slot.part.eq(phase.part),
-                self.state_read.eq(run if phase.step == phase.part == 0 else 0),
-                self.state_row.eq(first_row + self.tile),
-            ]
-        elif phase.issue is not Issue.NONE:
-            joint = phase.issue is Issue.JOINT
-            neurons = len(spike_end.exists)
-            m.d.comb += [
-                spike_end.spikes[k].eq(self.spikes[f"l{phase.source_layer}"][k])
-                for k in range(config.time_steps)
-            ]
-            m.d.comb += [
-                spike_end.exists.eq((1 << min(phase.n_source, neurons)) - 1),
-                spike_end.work.eq(spike_end.works.index(phase.work)),
-                spike_end.joint.eq(joint),
-                last.eq(spike_end.last),
-            ]
-            served_odd = spike_end.serve[1]
-            index = Mux(served_odd, spike_end.index[1], spike_end.index[0])
-            spike = Mux(served_odd, spike_end.spike[1], spike_end.spike[0])
+            self._issue_neurons(m, phase)
+        elif phase.fetch is not Fetch.NONE:
+            self._search_spikes(m, phase, spike_end, last)
             if phase.kind is PhaseKind.READOUT:
-                readout_group = self._readout_group_last(phase)
-                m.d.comb += [
-                    slot.capture.eq(spike_end.last),
-                    slot.capture_last.eq(spike_end.last & readout_group),
-                    slot.end.eq(spike_end.last & self.end),
-                ]
-            reads = self.readout_read if phase.memory == "readout" else self.hidden_read
-            rows = self.readout_row if phase.memory == "readout" else self.hidden_row
-            if joint and phase.memory == "hidden":  # one row for both sets
-                m.d.comb += [
-                    slot.bank.eq(served_odd),
-                    slot.enable.eq(spike),
-                    reads.eq(spike_end.serve & run.replicate(2)),
-                    *(rows[b].eq(row + spike_end.index[b]) for b in range(2)),
-                ]
-            elif joint:  # the same input in both banks
-                served = spike_end.serve.any()
-                both = (phase.work is Work.UNION) & spike.all()
-                m.d.comb += [
-                    slot.enable.eq(served.replicate(2)),
-                    *(slot.shift[b].eq(served & both) for b in range(2)),
-                    reads.eq((served & run).replicate(2)),
-                    *(rows[b].eq(row + (index << 1) + served_odd) for b in range(2)),
-                ]
-            else:  # each bank its own input
-                m.d.comb += [
-                    slot.enable.eq(spike_end.serve),
-                    reads.eq(spike_end.serve & run.replicate(2)),
-                    *(rows[b].eq(row + spike_end.index[b]) for b in range(2)),
-                ]
-                if phase.work is Work.UNION:
-                    m.d.comb += [slot.shift[b].eq(spike_end.spike[b].all()) for b in range(2)]
+                self._capture(m, phase, spike_end)
+            issue = {
+                Fetch.BROADCAST: self._issue_broadcast,
+                Fetch.PAIR: self._issue_pair,
+                Fetch.SPLIT: self._issue_split,
+            }[phase.fetch]
+            issue(m, phase, spike_end)
+
+    def _first_row(self, phase: Phase) -> Value | int:
+        """The first row of the phase's matrix for the tile."""
+        return phase.base + self.tile * phase.stride if phase.stride else phase.base
+
+    def _issue_feature(
+        self, m: Module, phase: Phase, feature_end: FeatureFrontEnd, last: Signal
+    ) -> None:
+        """INPUT: the next bits of a feature, and its row with the first of them."""
+        config, slot, run = self._config, self.slot, self._run
+        m.d.comb += [
+            slot.enable.eq(feature_end.enable),
+            slot.shift.eq(feature_end.shift),
+            slot.negate.eq(feature_end.negate),
+            self.input_read.eq(feature_end.read & run),
+            self.input_row.eq(self._first_row(phase) + feature_end.index),
+            last.eq(feature_end.last),
+            self.features_done.eq(feature_end.last & run & (self.tile == config.tiles(0) - 1)),
+        ]
+
+    def _issue_neurons(self, m: Module, phase: Phase) -> None:
+        """LIF: a part of the tile's neurons; before the first, F fetches their state."""
+        slot, run = self.slot, self._run
+        m.d.comb += [
+            slot.op.eq(Operation.LIF),
+            slot.layer.eq(phase.layer),
+            slot.tile.eq(self.tile),
+            slot.step.eq(phase.step),
+            slot.part.eq(phase.part),
+            self.state_read.eq(run if phase.step == phase.part == 0 else 0),
+            self.state_row.eq(self._config.first_tile(phase.layer) + self.tile),
+        ]
+
+    def _search_spikes(
+        self, m: Module, phase: Phase, spike_end: SpikeFrontEnd, last: Signal
+    ) -> None:
+        """Give the spike front end the operand of the phase, and say how it is to search it."""
+        neurons = len(spike_end.exists)
+        m.d.comb += [
+            spike_end.spikes[k].eq(self.spikes[f"l{phase.source_layer}"][k])
+            for k in range(self._config.time_steps)
+        ]
+        m.d.comb += [
+            spike_end.exists.eq((1 << min(phase.n_source, neurons)) - 1),
+            spike_end.work.eq(spike_end.works.index(phase.work)),
+            spike_end.joint.eq(phase.fetch is not Fetch.SPLIT),
+            last.eq(spike_end.last),
+        ]
+
+    def _capture(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
+        """READOUT: with the last slot of a group, its sums are due for the output buffer."""
+        slot = self.slot
+        m.d.comb += [
+            slot.capture.eq(spike_end.last),
+            slot.capture_last.eq(spike_end.last & self._readout_group_last(phase)),
+            slot.end.eq(spike_end.last & self.end),
+        ]
+
+    def _row_port(self, phase: Phase) -> tuple[Value, Value]:
+        """Reads and rows of the phase's memory, of both banks."""
+        return getattr(self, f"{phase.memory}_read"), getattr(self, f"{phase.memory}_row")
+
+    def _issue_broadcast(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
+        """One row for both sets, each of which takes it if the input spikes in its time step."""
+        slot, run = self.slot, self._run
+        reads, rows = self._row_port(phase)
+        served_odd = spike_end.serve[1]
+        m.d.comb += [
+            slot.bank.eq(served_odd),
+            slot.enable.eq(Mux(served_odd, spike_end.spike[1], spike_end.spike[0])),
+            reads.eq(spike_end.serve & run.replicate(2)),
+            *(rows[b].eq(self._first_row(phase) + spike_end.index[b]) for b in range(2)),
+        ]
+
+    def _issue_pair(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
+        """The same input in both banks, a row for each set."""
+        slot, run = self.slot, self._run
+        reads, rows = self._row_port(phase)
+        served_odd, served = spike_end.serve[1], spike_end.serve.any()
+        index = Mux(served_odd, spike_end.index[1], spike_end.index[0])
+        spike = Mux(served_odd, spike_end.spike[1], spike_end.spike[0])
+        both = (phase.work is Work.UNION) & spike.all()
+        row = self._first_row(phase)
+        m.d.comb += [
+            slot.enable.eq(served.replicate(2)),
+            *(slot.shift[b].eq(served & both) for b in range(2)),
+            reads.eq((served & run).replicate(2)),
+            *(rows[b].eq(row + (index << 1) + served_odd) for b in range(2)),
+        ]
+
+    def _issue_split(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
+        """Each bank and its set their own input."""
+        slot, run = self.slot, self._run
+        reads, rows = self._row_port(phase)
+        m.d.comb += [
+            slot.enable.eq(spike_end.serve),
+            reads.eq(spike_end.serve & run.replicate(2)),
+            *(rows[b].eq(self._first_row(phase) + spike_end.index[b]) for b in range(2)),
+        ]
+        if phase.work is Work.UNION:
+            m.d.comb += [slot.shift[b].eq(spike_end.spike[b].all()) for b in range(2)]
 
     def _readout_group_last(self, phase: Phase) -> Value | int:
         """Whether the group of this readout phase is the frame's last."""
-        if phase.issue is Issue.SPLIT:
+        if phase.fetch is Fetch.SPLIT:
             return 1
         return 0 if self._schedule.odd_tile else self.tile == self._schedule.pairs - 1
 

@@ -1,34 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trace port: a snapshot of all architectural state at each clock edge, for verification only.
 
-The names and shapes are those of the table in docs/architecture.md, "The trace".
+The core says what there is to see; the names and shapes are those of the table in
+docs/architecture.md, "The trace".
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value, ValueCastable
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
-from hw.core.counters import COUNTERS
+from hw.core.memory import MemoryInstance
 
-if TYPE_CHECKING:
-    from hw.core.core import Core
+__all__ = ["Trace", "TraceField", "Traced", "TracedMemory"]
 
-__all__ = ["Trace", "TraceField"]
+
+class Traced(NamedTuple):
+    """A named value for the trace.
+
+    Attributes
+    ----------
+    name
+        Of the field.
+    value
+        A signal, a view or an expression.
+    shape
+        Of the array of unsigned elements that the value holds. None takes it from the value: array
+        layouts give their lengths, everything else is one number.
+    """
+
+    name: str
+    value: Value | ValueCastable
+    shape: tuple[int, ...] | None = None
+
+
+class TracedMemory(NamedTuple):
+    """A memory for the trace: three fields, of its reads, its rows and its output.
+
+    Reads and rows are those at the memory's own port. The output of a bank that no frame has read
+    since the reset counts as 0: until then it holds what the weight port has read, or nothing.
+
+    Attributes
+    ----------
+    name
+        Of the memory; the fields are `name`_read, `name`_row and `name`_data.
+    banks
+        Its banks.
+    issued
+        One bit for each bank: a frame reads it.
+    row
+        Layout of a row.
+    """
+
+    name: str
+    banks: Sequence[MemoryInstance]
+    issued: Value
+    row: data.Layout
 
 
 @dataclass(frozen=True)
 class TraceField:
-    """Where a field stands in the trace word, lowest bit first.
+    """Where a field stands in the trace word, whose lowest bits are the first field.
 
     Attributes
     ----------
-    offset : its lowest bit. width, signed : of one element. shape : of the array; (): one number.
+    name
+        The field's name.
+    offset
+        Its lowest bit.
+    width, signed
+        Width and signedness of one element.
+    shape
+        Shape of the array; () for a single number.
     """
 
     name: str
@@ -44,34 +93,58 @@ class TraceField:
 
 
 class Trace(wiring.Component):
-    """Registers what the core's state was just before each clock edge.
+    """Registers that keep what the state was just before each clock edge.
+
+    Parameters
+    ----------
+    entries
+        What to show, lowest bits first.
 
     Attributes
     ----------
-    snapshot : Out, all fields, one after the other.
-    fields, bits : their places, and the width of all.
+    snapshot
+        Out, all fields, one after the other.
+    fields
+        Their places.
+    bits
+        The width of all.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, entries: Sequence[Traced | TracedMemory]) -> None:
         self.fields: list[TraceField] = []
-        self._reads: list[Value] = []  # per memory bank, the sequencer's
-        self._values: list[Value] = []
         self.bits = 0
-        self._collect(core)
+        self._values: list[Value] = []
+        self._reads: list[Value] = []  # by the frames, of each memory bank
+        banks = [len(entry.banks) for entry in entries if isinstance(entry, TracedMemory)]
+        self._seen = Signal(sum(banks))  # banks that a frame has read since the reset
+        for entry in entries:
+            if isinstance(entry, TracedMemory):
+                for field in self._memory_fields(entry):
+                    self._add(*field)
+            else:
+                self._add(*entry)
         super().__init__({"snapshot": Out(self.bits)})
 
-    def elaborate(self, platform: object) -> Elaboratable:
-        m = Module()
-        # Not reset: the snapshot at an edge with reset shows the state that the reset ends.
-        register = Signal(self.bits, reset_less=True)
-        m.d.sync += [register.eq(Cat(self._values)), self._seen.eq(self._seen | Cat(self._reads))]
-        m.d.comb += self.snapshot.eq(register)
-        return m
+    def _memory_fields(self, memory: TracedMemory) -> Iterator[Traced]:
+        name, banks = memory.name, memory.banks
+        reads = [bank.read for bank in banks]
+        rows = [Mux(bank.read, bank.row, 0) for bank in banks]
+        outputs = []
+        for index, bank in enumerate(banks):
+            outputs.append(Mux(self._seen[len(self._reads)], bank.data, 0))
+            self._reads.append(memory.issued[index])
+        if len(banks) == 1:
+            yield Traced(f"{name}_read", reads[0])
+            yield Traced(f"{name}_row", rows[0])
+            yield Traced(f"{name}_data", data.View(memory.row, outputs[0]))
+        else:
+            yield Traced(f"{name}_read", Cat(reads), (len(banks),))
+            yield Traced(f"{name}_row", Cat(rows), (len(banks),))
+            layout = data.ArrayLayout(memory.row, len(banks))
+            yield Traced(f"{name}_data", data.View(layout, Cat(outputs)))
 
-    # ---- fields --------------------------------------------------------------------------
-
-    def _add(self, name: str, value: object, shape: tuple[int, ...] | None = None) -> None:
-        """Append a signal or view; array layouts give the shape unless it is given."""
+    def _add(self, name: str, value: Value | ValueCastable, shape: tuple[int, ...] | None) -> None:
+        """Append a field."""
         layout = value.shape() if isinstance(value, data.View) else Value.cast(value).shape()
         if shape is None:
             shape = ()
@@ -87,86 +160,10 @@ class Trace(wiring.Component):
         self._values.append(Value.cast(value))
         self.bits += field.bits
 
-    def _collect(self, core: Core) -> None:
-        config = core.config
-        sequencer, neurons = core.sequencer, core.neurons
-        inputs, outputs, x = core.feature_buffer, core.output_buffer, core.x
-        for name in ("phase", "tile", "pointer", "taken"):
-            self._add(name, getattr(sequencer, name))
-        self._add("stall", outputs.stall)
-        self._add_memories(core)
-        for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step", "part"):
-            self._add(f"x_{name}", Value.cast(x[name]))
-        for name in ("capture", "capture_last", "end"):
-            self._add(f"x_{name}", x[name])
-        self._add("x_enable", x.enable, (2,))
-        self._add("x_shift", x.shift)
-        self._add("capture", core.capture)
-        self._add("capture_last", core.capture_last)
-        self._add("capture_end", core.capture_end)
-        self._add("acc", neurons.acc)
-        if config.folded:
-            if config.time_steps == 2:
-                self._add("membrane_work", neurons.membrane_work)
-            write = neurons.membrane_write
-            self._add("membrane_write", write)
-            self._add("membrane_row", Mux(write, neurons.membrane_write_row, 0))
-            gated = data.View(
-                neurons.membrane_write_data.shape(),
-                Mux(write, neurons.membrane_write_data.as_value(), 0),
-            )
-            self._add("membrane_data", gated)
-            self._add("held", neurons.held.as_value(), _bit_shape(neurons.held_layout))
-        else:
-            self._add("membranes", neurons.membranes)
-        for layer, n in enumerate(config.hidden):
-            spikes = neurons.spikes[f"l{layer}"].as_value()
-            self._add(f"spikes_{layer}", spikes, (config.time_steps, n))
-        self._add("features", inputs.features)
-        for name in ("count", "full", "next_start", "next_end"):
-            self._add(name, getattr(inputs, name))
-        for name in ("start", "end", "fresh", "frame_index"):
-            self._add(name, getattr(sequencer, name))
-        valid, beat = outputs.stream.valid, outputs.stream.payload
-        self._add("out_valid", valid)
-        self._add("out_beat", outputs.beat)
-        self._add("out_last_group", outputs.last_group)
-        self._add("out_end", outputs.end)
-        self._add("out_data", outputs.data)
-        logits = beat.logits
-        self._add("beat_logits", data.View(logits.shape(), Mux(valid, logits.as_value(), 0)))
-        self._add("beat_last", valid & beat.last)
-        self._add("beat_end", valid & beat.end)
-        for name in COUNTERS:
-            self._add(f"counter_{name}", core.performance.values[name])
-
-    def _add_memories(self, core: Core) -> None:
-        """Reads and rows at the memories' own ports, and what the memories put out.
-
-        The output of a bank that no frame has read since the reset counts as 0: before, it holds
-        what the weight port has read, or nothing.
-        """
-        self._seen = Signal(sum(len(banks) for banks in core.memories.values()))
-        for name, banks in core.memories.items():
-            reads = [bank.read for bank in banks]
-            rows = [Mux(bank.read, bank.row, 0) for bank in banks]
-            lanes = data.ArrayLayout(signed(core.config.weight_bits), core.config.lanes)
-            outputs = []
-            issued = Value.cast(getattr(core.sequencer, f"{name}_read"))
-            for index, bank in enumerate(banks):
-                outputs.append(Mux(self._seen[len(self._reads)], bank.data, 0))
-                self._reads.append(issued[index])
-            if len(banks) == 1:
-                self._add(f"{name}_read", reads[0])
-                self._add(f"{name}_row", rows[0])
-                self._add(f"{name}_data", data.View(lanes, outputs[0]))
-            else:
-                self._add(f"{name}_read", Cat(reads), (len(banks),))
-                self._add(f"{name}_row", Cat(rows), (len(banks),))
-                layout = data.ArrayLayout(lanes, len(banks))
-                self._add(f"{name}_data", data.View(layout, Cat(outputs)))
-
-
-def _bit_shape(layout: data.ArrayLayout) -> tuple[int, int]:
-    """An array of bit vectors as an array of bits."""
-    return layout.length, Shape.cast(layout.elem_shape).width
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        # Not reset: the snapshot at an edge with reset shows the state that the reset ends.
+        register = Signal(self.bits, reset_less=True)
+        m.d.sync += [register.eq(Cat(self._values)), self._seen.eq(self._seen | Cat(self._reads))]
+        m.d.comb += self.snapshot.eq(register)
+        return m

@@ -9,12 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.core.choose import choose
-from hw.core.memory import row_words
-from hw.schedule import Schedule
+from hw.schedule import WEIGHT_WORD_BITS, Schedule
 
-__all__ = ["WORD_BITS", "Region", "WeightPort", "regions", "weight_request"]
-
-WORD_BITS = 32
+__all__ = ["Region", "WeightPort", "regions", "weight_request"]
 
 
 class Region(enum.Enum, shape=3):
@@ -36,8 +33,7 @@ class Region(enum.Enum, shape=3):
 
 def regions(config: AcceleratorConfig, schedule: Schedule) -> dict[Region, tuple[int, int]]:
     """(rows, words per row) of each region; a region without rows is left out."""
-    words = row_words(config.row_bits)
-    tiles = sum(config.tiles(layer) for layer in range(config.n_layers))
+    words = -(-config.row_bits // WEIGHT_WORD_BITS)
     memories = schedule.memories
     sizes = {
         Region.INPUT: (memories["input"].rows, words),
@@ -45,7 +41,7 @@ def regions(config: AcceleratorConfig, schedule: Schedule) -> dict[Region, tuple
         Region.HIDDEN_1: (memories["hidden"].rows, words),
         Region.READOUT_0: (memories["readout"].rows, words),
         Region.READOUT_1: (memories["readout"].rows, words),
-        Region.THRESHOLD: (tiles, config.lanes),
+        Region.THRESHOLD: (config.state_rows, config.lanes),
         Region.PARAMETER: (config.n_layers, 1),
     }
     return {region: size for region, size in sizes.items() if size[0]}
@@ -56,7 +52,7 @@ def weight_request(config: AcceleratorConfig, schedule: Schedule) -> data.Struct
     sizes = regions(config, schedule).values()
     return data.StructLayout(
         {
-            "data": WORD_BITS,
+            "data": WEIGHT_WORD_BITS,
             "word": range(max(2, *(words for _, words in sizes))),
             "row": range(max(2, *(rows for rows, _ in sizes))),
             "region": Region,
@@ -88,12 +84,12 @@ class WeightPort(wiring.Component):
             {
                 "idle": In(1),
                 "requests": In(stream.Signature(request)),
-                "answers": Out(stream.Signature(WORD_BITS)),
+                "answers": Out(stream.Signature(WEIGHT_WORD_BITS)),
                 "select": Out(len(self.sizes)),
                 "write": Out(1),
                 "row": Out(request["row"].shape),
                 "word": Out(request["word"].shape),
-                "write_data": Out(WORD_BITS),
+                "write_data": Out(WEIGHT_WORD_BITS),
                 "read_word": Out(request["word"].shape),
                 "data": In(data.StructLayout({f"r{i}": bits for i, bits in enumerate(widths)})),
             }
@@ -105,7 +101,7 @@ class WeightPort(wiring.Component):
         fetching = Signal()  # a read was addressed in the cycle before
         accept = Signal()
         valid = Signal()
-        answer = Signal(WORD_BITS)
+        answer = Signal(WEIGHT_WORD_BITS)
         m.d.comb += [
             self.requests.ready.eq(self.idle & ~fetching & ~valid),
             accept.eq(self.requests.valid & self.requests.ready),

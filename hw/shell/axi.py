@@ -12,13 +12,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.shell.bus import ADDRESS_BITS, WORD_BITS, ControlBus
+from hw.shell.bus import ADDRESS_BITS, BUS_WORD_BITS, ControlBus
 from hw.shell.results import result_beat
 
 __all__ = ["OKAY", "SLVERR", "AxiLite", "AxiLiteSubordinate", "ResultOutput"]
 
 OKAY, SLVERR = 0, 2  # of bresp and rresp
-_STROBES = WORD_BITS // 8
+_STROBES = BUS_WORD_BITS // 8
 
 
 class AxiLite(wiring.Signature):
@@ -30,7 +30,7 @@ class AxiLite(wiring.Signature):
                 "awaddr": Out(ADDRESS_BITS),
                 "awvalid": Out(1),
                 "awready": In(1),
-                "wdata": Out(WORD_BITS),
+                "wdata": Out(BUS_WORD_BITS),
                 "wstrb": Out(_STROBES),
                 "wvalid": Out(1),
                 "wready": In(1),
@@ -40,7 +40,7 @@ class AxiLite(wiring.Signature):
                 "araddr": Out(ADDRESS_BITS),
                 "arvalid": Out(1),
                 "arready": In(1),
-                "rdata": In(WORD_BITS),
+                "rdata": In(BUS_WORD_BITS),
                 "rresp": In(2),
                 "rvalid": In(1),
                 "rready": Out(1),
@@ -67,7 +67,7 @@ class AxiLiteSubordinate(wiring.Component):
         axi, request, response = self.axi, self.bus.request, self.bus.response
         # What each channel has given, until it is answered.
         write_address, read_address = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        write_data, whole = Signal(WORD_BITS), Signal()
+        write_data, whole = Signal(BUS_WORD_BITS), Signal()
         has_address, has_data, has_read = Signal(), Signal(), Signal()
         for ready, valid, held in (
             (axi.awready, axi.awvalid, has_address),

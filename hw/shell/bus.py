@@ -6,20 +6,20 @@ from __future__ import annotations
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ADDRESS_BITS", "WORD_BITS", "ControlBus", "bus_request", "bus_response"]
+__all__ = ["ADDRESS_BITS", "BUS_WORD_BITS", "ControlBus", "bus_request", "bus_response"]
 
 ADDRESS_BITS = 16
-WORD_BITS = 32
+BUS_WORD_BITS = 32
 
 
 def bus_request() -> data.StructLayout:
     """An access: `address` in bytes, `write` or read, `data` of a write."""
-    return data.StructLayout({"address": ADDRESS_BITS, "write": 1, "data": WORD_BITS})
+    return data.StructLayout({"address": ADDRESS_BITS, "write": 1, "data": BUS_WORD_BITS})
 
 
 def bus_response() -> data.StructLayout:
     """Its answer: `data` of a read, 0 after a write; `error`: refused, nothing changed, data 0."""
-    return data.StructLayout({"data": WORD_BITS, "error": 1})
+    return data.StructLayout({"data": BUS_WORD_BITS, "error": 1})
 
 
 class ControlBus(wiring.Signature):

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.core.stream_buffers import feature_beat
-from hw.shell.bus import WORD_BITS
+from hw.shell.bus import BUS_WORD_BITS
 
 __all__ = ["FeatureWords", "feature_input"]
 
@@ -34,7 +34,7 @@ class FeatureWords(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         super().__init__(
             {
-                "words": In(stream.Signature(WORD_BITS)),
+                "words": In(stream.Signature(BUS_WORD_BITS)),
                 "start": In(1),
                 "end": In(1),
                 "frame_begins": In(1),
@@ -45,8 +45,8 @@ class FeatureWords(wiring.Component):
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
-        word = Signal(WORD_BITS)
-        left = Signal(WORD_BITS // 8)  # one bit a feature that is left, the next one in bit 0
+        word = Signal(BUS_WORD_BITS)
+        left = Signal(BUS_WORD_BITS // 8)  # one bit a feature that is left, the next one in bit 0
         start, end = Signal(), Signal()
         m.d.comb += [
             self.words.ready.eq(~left[0]),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hw.config import AcceleratorConfig
 from hw.core.stream_buffers import logit_beat
 from hw.shell.best import BestN, best_list, logit_element
-from hw.shell.bus import WORD_BITS
+from hw.shell.bus import BUS_WORD_BITS
 from hw.shell.registers import element_bits
 
 __all__ = ["ElementPacker", "LogitSerialiser", "Parts", "Results", "WordBuffer", "result_beat"]
@@ -24,7 +24,7 @@ def result_beat(config: AcceleratorConfig) -> data.StructLayout:
 
 def _result_word() -> data.StructLayout:
     """A word of packed elements; last: of its frame; end: of an utterance's last frame."""
-    return data.StructLayout({"word": WORD_BITS, "last": 1, "end": 1})
+    return data.StructLayout({"word": BUS_WORD_BITS, "last": 1, "end": 1})
 
 
 class LogitSerialiser(wiring.Component):
@@ -93,7 +93,7 @@ class ElementPacker(wiring.Component):
         element, word = self.elements.payload, self.words.payload
         value = Signal(signed(self._bits))
         m.d.comb += [value.eq(element.value), word.last.eq(element.last), word.end.eq(element.end)]
-        if self._bits == WORD_BITS:
+        if self._bits == BUS_WORD_BITS:
             m.d.comb += [
                 word.word.eq(value),
                 self.words.valid.eq(self.elements.valid),
@@ -282,7 +282,7 @@ class Results(wiring.Component):
         ]
         if self._best:
             m.submodules.best = best = BestN(config, self._best)
-            m.submodules.list_words = list_words = Parts(config, self._best, WORD_BITS)
+            m.submodules.list_words = list_words = Parts(config, self._best, BUS_WORD_BITS)
             m.d.comb += [
                 self.busy.eq(best.result.valid),
                 best.elements.payload.eq(elements.payload),

@@ -30,7 +30,7 @@ from hw.core.core import Contents, Core
 from hw.core.counters import COUNTERS
 from hw.core.memory import MemoryInstance
 from hw.core.weight_port import Region, regions
-from hw.shell.bus import ADDRESS_BITS, WORD_BITS, ControlBus
+from hw.shell.bus import ADDRESS_BITS, BUS_WORD_BITS, ControlBus
 from hw.shell.features import FeatureWords, feature_input
 from hw.shell.registers import (
     CONSTANTS,
@@ -140,7 +140,7 @@ class Shell(wiring.Component):
         machine = self._machine
         m.submodules.machine = ResetInserter({"sync": self.soft_reset})(machine)
         m.submodules.constants = words = memory.Memory(
-            shape=unsigned(WORD_BITS),
+            shape=unsigned(BUS_WORD_BITS),
             depth=len(CONSTANTS),
             init=[self.constants[entry.name] for entry in CONSTANTS],
         )
@@ -176,7 +176,7 @@ class Shell(wiring.Component):
         )
         m.d.sync += [self.soft_reset.eq(0), machine.clear_counters.eq(0)]
         refused = Signal()
-        value = Signal(WORD_BITS)
+        value = Signal(BUS_WORD_BITS)
         with m.FSM():
             with m.State("IDLE"):
                 # Constants are read ahead; the request stays until it is taken in the next clock.
@@ -250,10 +250,10 @@ class _Machine(wiring.Component):
                 "access": In(1),
                 "index": In(_INDEX_BITS),
                 "write": In(1),
-                "data": In(WORD_BITS),
+                "data": In(BUS_WORD_BITS),
                 "wait": Out(1),
                 "refused": Out(1),
-                "value": Out(WORD_BITS),
+                "value": Out(BUS_WORD_BITS),
                 "access_error": In(1),
                 "clear_counters": In(1),
                 "irq": Out(1),
