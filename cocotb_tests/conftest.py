@@ -71,8 +71,7 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def one_thread():
     """One thread for torch: the last bits of its sums depend on how many there are."""
-    import torch
-
+    torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e .[train]")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

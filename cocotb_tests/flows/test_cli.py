@@ -23,7 +23,7 @@ from flows.cli.discovery import add_commands
 from flows.cli.host import commands as host_commands
 from flows.inputs import DEFAULT_NETWORK
 from flows.measure import baselines, bench
-from flows.simulation.run import _source_key
+from flows.simulation.run import _source_key, network_digest
 from flows.simulation.simulate import cosimulate
 from flows.verilog.writer import to_verilog
 from golden_model import Network, random_features
@@ -188,6 +188,17 @@ def test_silent_and_saturated_layers_are_said(models):
         for layer in range(2)
         for k in range(2)
     ]
+
+
+def test_logs_of_two_networks_do_not_collide(models):
+    features = np.zeros((1, SMALL.n_input), np.int8)
+    networks = [Network.random(SMALL, seed) for seed in (1, 2)]
+    for network in networks:
+        cosimulate(SMALL, network, features, build_dir=models, check="outputs", seed=7)
+    stems = {network_digest(network.on(SMALL))[:8] for network in networks}
+    assert len(stems) == 2
+    for stem in stems:
+        assert list((models / "logs").glob(f"*-{stem}-7.log")), stem
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tools, atomic writing, and building and running simulation models."""
 
+import ast
 import errno
 import os
 import re
@@ -449,6 +450,19 @@ def test_lock_satisfies_every_declared_dependency():
         assert wanted.specifier, f"{wanted.name} has no bound"
         assert locked[canonicalize_name(wanted.name)] in wanted.specifier, text
     assert not [name for name in locked if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_the_product_imports_no_package_of_the_extra_dev():
+    used = set()
+    for package in ("hw", "golden_model", "model_zoo", "flows"):
+        for path in project_file(package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    used |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                    used.add(node.module.partition(".")[0])
+    assert "numpy" in used
+    assert used & {"cocotb_tests", "cocotbext", "hypothesis", "pytest"} == set()
 
 
 def test_every_public_name_of_flows_exists():

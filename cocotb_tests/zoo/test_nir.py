@@ -109,7 +109,9 @@ def test_another_machine_may_be_asked_for_but_not_another_network(tmp_path):
 
 def test_graph_is_what_other_tools_understand():
     """In snnTorch our plain layers run; the rounding of decays is all that may differ."""
-    import torch
+    torch = pytest.importorskip(
+        "torch", reason="snnTorch needs the extra: pip install -e .[exchange]"
+    )
     from snntorch.import_nir import import_from_nir
 
     config = TINY.replace(

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("snntorch", reason="snnTorch needs the extra: pip install -e .[exchange]")
+
 import snntorch
 import torch
 from snntorch.export_nir import export_to_nir

@@ -24,6 +24,7 @@ from flows.measure.baselines import Comparison, delta_table
 from flows.progress import Progress, on_terminal
 from flows.simulation.simulate import cosimulate
 from flows.tools import toolchain, verilator
+from flows.verilog.writer import tool_versions
 from golden_model import CycleModel, Network, cycle_laws, random_features
 from golden_model.files import atomic_write
 from hw.config import PRESETS, AcceleratorConfig, preset
@@ -50,8 +51,8 @@ def bench(build_dir: Path, *, quick: bool, progress: Progress) -> dict[str, Any]
         "preset": "tiny" if quick else "paper-t2",
         "tools": toolchain.versions(),
         "packages": {
-            name: importlib.metadata.version(name)
-            for name in ("plosive", "amaranth", "pyosys", "cocotb", "numpy")
+            **tool_versions(),
+            **{name: importlib.metadata.version(name) for name in ("cocotb", "numpy")},
         },
         "machine": {
             "cores": os.cpu_count(),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs that flows run: which there are, Verilator, yosys, OpenSTA."""
+"""External programs: finding them, and running Verilator, yosys and OpenSTA."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog into a fast simulation model with Verilator, and cocotb tests run inside it.
+"""Fast simulation models of Verilog, built by Verilator, and cocotb tests that run in them.
 
 The options aim at clocks per second first and at build time second; `docs/verification.md` says
 what each is worth. The clock is driven by cocotb's `Clock(..., impl="gpi")`, so models are built
