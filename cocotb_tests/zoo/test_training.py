@@ -426,7 +426,15 @@ def test_shipped_recipes_are_read(name):
         ),
         (
             "[[stage]]\nname='a'\nhidden=[8,8]\nepochs='ten'\ndata={bdl=1}",
-            "stage 1: epochs is 'ten': it must be a int",
+            "stage 1: epochs is 'ten': it must be an integer",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,'x']\ndata={bdl=1}",
+            "stage 1: hidden holds 'x': it must be an integer",
+        ),
+        (
+            "tune='bdl'\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
+            "tune is 'bdl': it must be an array",
         ),
         (
             "[[stage]]\nname='a'\nhidden=[8,8]\nepochs=0\ndata={bdl=1}",
