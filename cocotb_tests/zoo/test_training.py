@@ -441,6 +441,35 @@ def test_shipped_recipes_are_read(name):
             "stage 1: epochs is 0: it must be an integer, 1 to 100000",
         ),
         (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nbatch=0\ndata={bdl=1}",
+            "stage 1: batch is 0: it must be 1 or more",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nlearning_rate=nan\ndata={bdl=1}",
+            "stage 1: learning_rate is nan: it must be 0 or more",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nlearning_rate=inf\ndata={bdl=1}",
+            "stage 1: learning_rate is inf: it must be 0 or more",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\ndropout=1.5\ndata={bdl=1}",
+            "stage 1: dropout is 1.5: it must be 0 to 1",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nnoise_snr=[3]\ndata={bdl=1}",
+            "stage 1: noise_snr is (3.0,): it must be two ratios in dB",
+        ),
+        (
+            "[[stage]]\nname='a'\nhidden=[8,8]\nchunk=6\ndata={bdl=1}",
+            "stage 1: chunk is 6: it must be more than warm_up and label_delay, of which "
+            "the larger is 6",
+        ),
+        (
+            "[network]\nlabel_delay=-1\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
+            "network.label_delay is -1: it must be 0 or more",
+        ),
+        (
             "[network]\npreset='huge'\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
             "network.preset is 'huge': it must be one of",
         ),
@@ -515,6 +544,20 @@ def test_a_start_that_was_not_trained_here_is_refused(tmp_path):
     Network.random(config, 1).save(path)
     with pytest.raises(train.TrainError, match=r"its outputs are not the states of phones"):
         train.Session(started(start=str(path)), tmp_path)
+
+
+def test_chunks_longer_than_recorded_noise_are_refused(monkeypatch):
+    session = train.Session.__new__(train.Session)
+    long = dataclasses.replace(TRAINING, chunk=491)
+    stage = dataclasses.replace(staged().stages[0], training=long)
+    session.recipe = staged(stages=(stage,))
+    monkeypatch.setattr(train, "noise_bank", lambda _: torch.zeros(2, 490, features.N_MELS))
+    message = (
+        "stage 'float': chunk is 491: clips of recorded noise have 490 frames; chunks must not be "
+        "longer, or noise false"
+    )
+    with pytest.raises(train.TrainError, match=f"^{re.escape(message)}$"):
+        session._noise(None)
 
 
 def test_recipes_of_the_cross_validation_share_their_pre_training():

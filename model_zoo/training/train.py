@@ -116,7 +116,7 @@ class Session:
     ------
     TrainError
         The network that the recipe starts from is not of the recipe's configuration, or a corpus
-        lacks the split that the recipe wants of it.
+        lacks the split that the recipe wants of it, or chunks are longer than clips of noise.
     """
 
     def __init__(
@@ -161,13 +161,23 @@ class Session:
             for name, material in made.items()
         }
         self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
-        self.noise = noise_bank(folder) if recipe.noise else None
+        self.noise = self._noise(folder) if recipe.noise else None
         if self.start is not None:
             return
         first = [self.materials[name].split("train").log_mels for name, _ in recipe.stages[0].data]
         self.normalisation = measure_normalisation(
             [frames for part in first for frames in part], recipe.network.feature_scale
         )
+
+    def _noise(self, folder: str | os.PathLike[str] | None) -> torch.Tensor:
+        bank = noise_bank(folder)
+        for stage in self.recipe.stages:
+            if stage.training.chunk > bank.shape[1]:
+                raise TrainError(
+                    f"stage {stage.name!r}: chunk is {stage.training.chunk}: clips of recorded "
+                    f"noise have {bank.shape[1]} frames; chunks must not be longer, or noise false"
+                )
+        return bank
 
     def run(
         self, training: Mapping[str, Material], until: str | None = None
