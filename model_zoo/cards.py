@@ -4,10 +4,14 @@
 `python -m model_zoo.cards` writes the card of each shipped network beside its file.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from golden_model import Network
 from golden_model.escape import markdown, markdown_code
 from golden_model.files import atomic_write
 from golden_model.header import provenance as origin
+from hw.config import AcceleratorConfig
 from model_zoo import zoo
 from model_zoo.scoring import costs
 
@@ -25,13 +29,15 @@ _LIMITS = (
 )
 
 
-def summary(name, network):
+def summary(name: str, network: Network) -> dict[str, Any]:
     """A network in a few figures, JSON-able.
 
     Parameters
     ----------
-    name : str
-    network : golden_model.Network
+    name
+        The network's, as a user knows it.
+    network
+        Its header is read.
 
     Returns
     -------
@@ -55,13 +61,15 @@ def summary(name, network):
     }
 
 
-def card(name, network):
+def card(name: str, network: Network) -> str:
     """The model card of a network, Markdown; texts of the header are shown, never followed.
 
     Parameters
     ----------
-    name : str
-    network : golden_model.Network
+    name
+        The network's, as a user knows it.
+    network
+        Its header is read.
     """
     facts, header = summary(name, network), network.header
     provenance = origin(header)
@@ -96,7 +104,7 @@ def card(name, network):
     return "\n".join(lines)
 
 
-def _formats(config):
+def _formats(config: AcceleratorConfig) -> str:
     whole = config.membrane_bits - config.membrane_frac
     return (
         f"features int{config.input_bits}, weights int{config.weight_bits}, sums of "
@@ -104,17 +112,17 @@ def _formats(config):
     )
 
 
-def _made_by(provenance):
+def _made_by(provenance: dict[str, Any]) -> str:
     command = markdown_code(provenance.get("command", "not said"))
     return f"{command}, {markdown(provenance.get('date', ''))}"
 
 
-def _tools(provenance):
+def _tools(provenance: dict[str, Any]) -> str:
     tools = [markdown(f"{name} {version}") for name, version in provenance.get("tools", {}).items()]
     return ", ".join([*tools, f"{provenance.get('threads', '?')} thread(s)"])
 
 
-def _data(corpora, gains):
+def _data(corpora: dict[str, dict[str, Any]], gains: dict[str, float]) -> list[str]:
     if not corpora:
         return []
     columns = ("source", "sentences", "speakers", "hours", "gain_db", "licence")
@@ -127,11 +135,11 @@ def _data(corpora, gains):
     return ["", "## Trained on", "", head, "|---|---|---|---|---|---|---|", *rows]
 
 
-def _percent(values):
+def _percent(values: Sequence[float | None]) -> str:
     return ", ".join("-" if v is None else f"{100 * v:.1f} %" for v in values)
 
 
-def _scores(parts, provenance):
+def _scores(parts: dict[str, dict[str, Any]], provenance: dict[str, Any]) -> list[str]:
     lines = []
     for name in ("dev", "test"):
         if name not in parts:
@@ -162,7 +170,7 @@ def _scores(parts, provenance):
     return lines
 
 
-def _stages(stages):
+def _stages(stages: Sequence[dict[str, Any]]) -> list[str]:
     if not stages:
         return []
     rows = [
@@ -175,7 +183,7 @@ def _stages(stages):
     return ["", "## Stages", "", *head, *rows]
 
 
-def main():
+def main() -> None:
     """Write the card of each shipped network beside its file."""
     for name in zoo.names():
         path = zoo.path(name).with_suffix(".md")

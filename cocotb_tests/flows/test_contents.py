@@ -18,7 +18,7 @@ def test_requests_of_more_than_63_bits_are_refused() -> None:
         lanes=1,
         output_lanes=1,
     )
-    unfilled = Network.__new__(Network)  # its 200 million weights are not needed
+    unfilled = Network.__new__(Network)  # hundreds of millions of weights are not needed
     with pytest.raises(PlosiveError) as caught:
         weight_requests(config, unfilled)
     assert str(caught.value) == (

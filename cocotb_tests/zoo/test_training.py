@@ -426,7 +426,11 @@ def test_shipped_recipes_are_read(name):
         ),
         (
             "[[stage]]\nname='a'\nhidden=[8,8]\nepochs='ten'\ndata={bdl=1}",
-            "stage 1: epochs is 'ten': it must be a int",
+            "stage 1: epochs is 'ten': it must be an integer",
+        ),
+        (
+            "tune='bdl'\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
+            "tune is 'bdl': it must be an array",
         ),
         (
             "[[stage]]\nname='a'\nhidden=[8,8]\nepochs=0\ndata={bdl=1}",
@@ -507,6 +511,20 @@ def test_a_start_that_was_not_trained_here_is_refused(tmp_path):
     Network.random(config, 1).save(path)
     with pytest.raises(train.TrainError, match=r"its outputs are not the states of phones"):
         train.Session(started(start=str(path)), tmp_path)
+
+
+def test_chunks_longer_than_recorded_noise_are_refused(monkeypatch):
+    session = train.Session.__new__(train.Session)
+    long = dataclasses.replace(TRAINING, chunk=491)
+    stage = dataclasses.replace(staged().stages[0], training=long)
+    session.recipe = staged(stages=(stage,))
+    monkeypatch.setattr(train, "noise_bank", lambda _: torch.zeros(2, 490, features.N_MELS))
+    message = (
+        "stage 'float': chunk is 491: clips of recorded noise have 490 frames; chunks must not be "
+        "longer, or noise false"
+    )
+    with pytest.raises(train.TrainError, match=f"^{re.escape(message)}$"):
+        session._noise(None)
 
 
 def test_recipes_of_the_cross_validation_share_their_pre_training():

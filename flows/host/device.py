@@ -50,10 +50,20 @@ class Identity:
 
     Attributes
     ----------
-    config : the accelerator's configuration, as rebuilt from the registers.
-    version : of the register map. build_hash : of the network it was built with, 0 for none.
-    baked : the network cannot be loaded. best : entries of the best-N list, 0 for none.
-    result_depth : words that wait for the host. feature_words : of a frame.
+    config
+        The accelerator's configuration, as rebuilt from the registers.
+    version
+        Version of the register map.
+    build_hash
+        Hash of the network that it was built with, 0 for none.
+    baked
+        Whether the network is constant, so that none can be loaded.
+    best
+        Entries of the best-N list, 0 for none.
+    result_depth
+        Words of results that can wait for the host.
+    feature_words
+        Words of a frame of features.
     """
 
     config: AcceleratorConfig
@@ -103,15 +113,18 @@ class Device:
 
     Parameters
     ----------
-    link : connected.
+    link
+        A connected link to the board.
 
     Attributes
     ----------
-    identity : see `Identity`; read when the device is made.
+    identity
+        See `Identity`; read when the device is made.
 
     Raises
     ------
-    DeviceError : there is a bridge, but no Plosive that this program knows behind it.
+    DeviceError
+        There is a bridge, but no Plosive that this program knows behind it.
     """
 
     def __init__(self, link: Link) -> None:
@@ -167,7 +180,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : the message names the fields that differ.
+        DeviceError
+            The message names the fields that differ.
         """
         if config.config_hash == self.config.config_hash:
             return
@@ -189,7 +203,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : the board is for other networks.
+        DeviceError
+            The board is for other networks.
         """
         outputs = self.config.n_output
         if network.config.n_output < outputs:
@@ -245,8 +260,9 @@ class Device:
 
         Raises
         ------
-        DeviceError : the weights are constants, the network is for another machine, or what was
-            read differs from what was written.
+        DeviceError
+            The weights are constants, the network is for another machine, or what was read differs
+            from what was written.
         """
         network = self.fit(network)
         if self.identity.baked:
@@ -273,7 +289,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : the board is for other networks.
+        DeviceError
+            The board is for other networks.
         """
         network = self.fit(network)
         if self.identity.baked:
@@ -287,7 +304,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : as `load`, or the weights are constants and another network's.
+        DeviceError
+            As `load`, or the weights are constants and another network's.
         """
         if self.holds(network, progress):
             return False
@@ -333,7 +351,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : the machine stops taking features or giving results.
+        DeviceError
+            The machine stops taking features or giving results.
         """
         rows = list(self.results(features, progress=progress))
         return np.array(rows, np.int32).reshape(len(rows), self.config.n_output)
@@ -343,7 +362,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : the hardware has no best-N list, or stops.
+        DeviceError
+            The hardware has no best-N list, or stops.
         """
         if not self.identity.best:
             raise DeviceError(
@@ -389,8 +409,10 @@ class Device:
 
         Parameters
         ----------
-        features : int8 [frames, n_input]; at most `batch` of them.
-        start, end : the first begins, the last ends the utterance.
+        features
+            int8 [frames, n_input]; at most `batch` of them.
+        start, end
+            The first begins, the last ends the utterance.
         """
         parts = [features]
         if end and len(features) > 1:  # flags go with one frame, the next that is written
@@ -479,7 +501,8 @@ class Device:
 
         Raises
         ------
-        DeviceError : the weights are constants, or the board stops.
+        DeviceError
+            The weights are constants, or the board stops.
         """
         compared, difference = 0, None
         for index in range(networks):

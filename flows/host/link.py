@@ -73,10 +73,20 @@ class BusError(PlosiveError):
 class Statistics:
     """What a link has gone through; all counts.
 
-    requests : carried out. retries : packets sent again. broken : packets received with a wrong
-    CRC or form. stale : answers to earlier tries, ignored. speed_losses : falls to the
-    default speed.
-    sent, received : bytes.
+    Attributes
+    ----------
+    requests
+        Requests carried out.
+    retries
+        Packets sent again.
+    broken
+        Packets received with a wrong CRC or form.
+    stale
+        Answers to earlier tries, which were ignored.
+    speed_losses
+        Falls to the default speed.
+    sent, received
+        Bytes.
     """
 
     requests: int = 0
@@ -113,7 +123,8 @@ class Hello:
 
         Raises
         ------
-        SpeedError : the board's clock is too slow for it, or misses it by more than 1 %.
+        SpeedError
+            The board's clock is too slow for it, or misses it by more than 1 %.
         """
         step = round(baud * 2**self.phase_bits / self.clock_hz)
         error = step * self.clock_hz / 2**self.phase_bits / baud - 1
@@ -188,15 +199,20 @@ class Link:
 
     Parameters
     ----------
-    port : an open pyserial port, or what behaves like one: read, write, in_waiting, baudrate,
-        timeout, name, reset_input_buffer. Its timeout is set.
-    timeout_s : seconds without an answer after which a request is sent again.
-    clock : of the time that the port lives in: has monotonic and sleep, as the module time.
+    port
+        An open pyserial port, or what has its `read`, `write`, `in_waiting`, `baudrate`, `timeout`,
+        `name` and `reset_input_buffer`. Its timeout is set.
+    timeout_s
+        Seconds without an answer after which a request is sent again.
+    clock
+        The time that the port lives in: has `monotonic` and `sleep`, as the module `time`.
 
     Attributes
     ----------
-    hello : what the board said when the session began.
-    statistics : counts of this link.
+    hello
+        What the board said when the session began.
+    statistics
+        Counts of this link.
     """
 
     def __init__(self, port: Any, *, timeout_s: float = 1.0, clock: Any = time) -> None:
@@ -221,7 +237,8 @@ class Link:
 
         Raises
         ------
-        LinkError : nobody answers, or not with this protocol.
+        LinkError
+            Nobody answers, or not with this protocol.
         """
         patience_s = 5 * self.timeout_s if patience_s is None else patience_s
         deadline = self.clock.monotonic() + patience_s
@@ -266,7 +283,8 @@ class Link:
 
         Raises
         ------
-        LinkError : no answer; the board was reset.
+        LinkError
+            No answer; the board was reset.
         """
         self.hello = self._read_hello(self._exchange(_HELLO, _SAME_SESSION))
         return self.hello
@@ -276,8 +294,10 @@ class Link:
 
         Raises
         ------
-        SpeedError : the board's clock or the port does not allow the speed.
-        LinkError : the board no longer answers, or was reset.
+        SpeedError
+            The board's clock or the port does not allow the speed.
+        LinkError
+            The board no longer answers, or was reset.
         """
         assert self.hello is not None, "connect first"
         step = self.hello.step(baud)
@@ -318,7 +338,8 @@ class Link:
 
         Raises
         ------
-        BusError : the board has none there.
+        BusError
+            The board has none there.
         """
         words: list[int] = []
         while len(words) < count:
@@ -335,7 +356,8 @@ class Link:
 
         Raises
         ------
-        BusError : the board refuses one.
+        BusError
+            The board refuses one.
         """
         for start in range(0, len(words), self.most_words):
             place = address + 4 * start
@@ -406,7 +428,8 @@ class Link:
 
         Raises
         ------
-        LinkError : no answer in all tries; the board was reset.
+        LinkError
+            No answer in all tries; the board was reset.
         """
         request = self._request(op, address, words)
         broken = self.statistics.broken

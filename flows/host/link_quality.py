@@ -27,12 +27,22 @@ class Quality:
 
     Attributes
     ----------
-    baud : the speed. carried : whether the cable carried it all the time.
-    seconds : of the measurement. packets : echoed right.
-    bits : on the line, in both directions, start and stop bits too.
-    errors : packets that had to be sent again, each for one wrong bit or more.
-    dropped, broken : what the board and the host found damaged: packets, and noise between them.
-    payload_bytes : data words there and back.
+    baud
+        The speed.
+    carried
+        Whether the cable carried it all the time.
+    seconds
+        How long it took.
+    packets
+        Packets that came back as they were sent.
+    bits
+        Bits on the line in both directions, with start and stop bits.
+    errors
+        Packets that had to be sent again, each for one wrong bit or more.
+    dropped, broken
+        What the board and the host found damaged: packets, and noise between them.
+    payload_bytes
+        Bytes of data words, there and back.
     """
 
     baud: int
@@ -71,12 +81,15 @@ def measure(
 
     Parameters
     ----------
-    words : of a packet; None for the longest there may be.
-    seed : of the words; None for others every time.
+    words
+        Words of a packet; None for the longest there may be.
+    seed
+        Seed of the random words; None for others every time.
 
     Raises
     ------
-    LinkError : the board no longer answers, was reset, or echoes something else.
+    LinkError
+        The board no longer answers, was reset, or echoes something else.
     """
     rng = random.Random(seed)
     words = link.most_words if words is None else words
@@ -118,7 +131,8 @@ def best_speed(
 
     Raises
     ------
-    LinkError : the board no longer answers or was reset.
+    LinkError
+        The board no longer answers or was reset.
     """
     qualities = []
     for baud in sorted({DEFAULT_BAUD, *speeds}):

@@ -30,13 +30,17 @@ def throughput(
 
     Parameters
     ----------
-    network : that the board has.
-    best : the best-N list is read, otherwise all logits.
-    clock : the board's own time in seconds, of a simulated one.
+    network
+        The network that the board has.
+    best
+        Read the best-N list instead of all logits.
+    clock
+        A simulated board's own time, in seconds.
 
     Raises
     ------
-    DeviceError : the board has no best-N list, stops, or its results are wrong.
+    DeviceError
+        The board has no best-N list, stops, or its results are wrong.
     """
     features = random_features(device.config, frames, seed)
     logits = network.run(features).logits

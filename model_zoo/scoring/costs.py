@@ -5,41 +5,51 @@ Both are counted as the reference does (arXiv 2503.21337), so that they can stan
 figures: 2.79 MB and 145.8 MMAC/s before compression, 0.1 MB and 13.86 MMAC/s after it.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from golden_model import Network
+from hw.config import AcceleratorConfig
 from hw.schedule import Schedule
 from model_zoo.speech.features import FRAME_SECONDS
+
+if TYPE_CHECKING:
+    from model_zoo.scoring.score import Outputs
 
 __all__ = ["Operations", "dense_mmac_per_s", "file_megabytes", "megabytes", "memory_megabytes"]
 
 
-def megabytes(weights, weight_bits):
+def megabytes(weights: Iterable[np.ndarray], weight_bits: int) -> float:
     """Size of the weights that are not zero, MB (1e6 bytes), without any index.
 
     Parameters
     ----------
-    weights : iterable of numpy.ndarray
+    weights
         Matrices of a network. Of a file's integers, what training rounded to zero is left out
         beside what was pruned.
-    weight_bits : int
+    weight_bits
         32 for a float network.
     """
     return sum(int(np.count_nonzero(w)) for w in weights) * weight_bits / 8 / 1e6
 
 
-def file_megabytes(network):
+def file_megabytes(network: Network) -> float:
     """Size of a `golden_model.Network`, see `megabytes`."""
     weights = [w for layer in network.layers for w in (layer.w_in, layer.w_rec) if w is not None]
     return megabytes([*weights, network.w_out], network.config.weight_bits)
 
 
-def memory_megabytes(config):
+def memory_megabytes(config: AcceleratorConfig) -> float:
     """What the machine's weight memories hold, MB: all rows of all banks, zeros and all."""
     rows = sum(memory.rows * memory.banks for memory in Schedule(config).memories.values())
     return rows * config.lanes * config.weight_bits / 8 / 1e6
 
 
-def dense_mmac_per_s(config):
+def dense_mmac_per_s(config: AcceleratorConfig) -> float:
     """Accumulations a second of the machine's network with nothing skipped, in millions.
 
     Every bit of the features once a frame, every neuron in every time step, every weight. For
@@ -62,17 +72,23 @@ class Operations:
 
     Parameters
     ----------
-    layers : list of (numpy.ndarray, numpy.ndarray or None)
+    layers
         `w_in` `[n_source, n]` and `w_rec` `[n, n]` of each layer; numbers of any type.
-    w_out : numpy.ndarray
+    w_out
         `[n, n_output]`.
-    merged : bool
+    merged
         Whether the readout merges the time steps.
-    readout_every : int
+    readout_every
         Frames from one readout to the next.
     """
 
-    def __init__(self, layers, w_out, merged=True, readout_every=1):
+    def __init__(
+        self,
+        layers: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        w_out: np.ndarray,
+        merged: bool = True,
+        readout_every: int = 1,
+    ) -> None:
         self._reached = [
             tuple(None if w is None else np.count_nonzero(w, axis=1) for w in pair)
             for pair in layers
@@ -81,7 +97,7 @@ class Operations:
         self._merged, self._every = merged, readout_every
         self._total = self._frames = 0
 
-    def add(self, output):
+    def add(self, output: Outputs) -> None:
         """Count an utterance, a `score.Outputs` of a network with spikes."""
         active = np.ascontiguousarray(output.features).view(np.uint8)
         work = np.unpackbits(active[..., None], axis=-1).sum(axis=(0, 2), dtype=np.int64)
@@ -96,6 +112,6 @@ class Operations:
         self._total += int(read.sum(axis=0, dtype=np.int64) @ self._outputs)
         self._frames += len(output.features)
 
-    def mmac_per_s(self):
+    def mmac_per_s(self) -> float:
         """Accumulations per second of speech, in millions."""
         return self._total / self._frames / FRAME_SECONDS / 1e6

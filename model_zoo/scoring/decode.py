@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logits to phones: a Viterbi search over phones of three states, and how wrong it was."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +50,12 @@ class Segment:
 
 
 @lru_cache(maxsize=8)
-def _leaves(labels):
+def _leaves(labels: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which outputs belong to which monophone state.
 
     Parameters
     ----------
-    labels : tuple of str
+    labels
         Names of the outputs: "phone.state", or "phone.state.leaf" of a tied state.
 
     Returns
@@ -97,7 +99,7 @@ def _leaves(labels):
     return order, starts, present
 
 
-def _by_state(values, labels):
+def _by_state(values: np.ndarray, labels: Iterable[str]) -> np.ndarray:
     """Logarithms of sums over each state's outputs: `[..., labels]` to `[..., 183]`.
 
     Minus infinity for the states without outputs. A single output is kept as it is, to the bit.
@@ -113,12 +115,12 @@ def _by_state(values, labels):
     return summed
 
 
-def check_header(header):
+def check_header(header: dict[str, Any]) -> None:
     """Refuse a header that does not say how to decode.
 
     Parameters
     ----------
-    header : dict
+    header
         A network file's header; its types and numbers were checked when it was loaded, see
         `golden_model.header`. Here it is asked for what the phones of TIMIT need.
 
@@ -154,15 +156,15 @@ def check_header(header):
     _leaves(tuple(header["labels"]))
 
 
-def log_posteriors(logits, header):
+def log_posteriors(logits: np.ndarray, header: dict[str, Any]) -> np.ndarray:
     """Log posteriors of the labels, `[frames, labels]`.
 
     Parameters
     ----------
-    logits : numpy.ndarray
+    logits
         Integer logits `[frames + D, labels]` of one utterance whose features had D zero frames
         appended, D being the header's `label_delay`.
-    header : dict
+    header
         The network file's header.
 
     Raises
@@ -185,7 +187,7 @@ def log_posteriors(logits, header):
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
 
-def state_log_posteriors(logits, header):
+def state_log_posteriors(logits: np.ndarray, header: dict[str, Any]) -> np.ndarray:
     """Log posteriors of the 61 x 3 states, `[frames, 183]`: sums over the leaves of tied states.
 
     Minus infinity for states without labels. Parameters and errors are those of
@@ -194,7 +196,7 @@ def state_log_posteriors(logits, header):
     return _by_state(log_posteriors(logits, header), header["labels"])
 
 
-def emission_scores(posteriors, header):
+def emission_scores(posteriors: np.ndarray, header: dict[str, Any]) -> np.ndarray:
     """Weighted scaled log likelihoods of the states, `[frames, 183]`, for the search.
 
     `acoustic_weight * (log posterior - prior_weight * log prior)`, and minus infinity for the
@@ -205,9 +207,9 @@ def emission_scores(posteriors, header):
 
     Parameters
     ----------
-    posteriors : numpy.ndarray
+    posteriors
         Of `state_log_posteriors`.
-    header : dict
+    header
         The network file's header.
     """
     weights = header["decoder"]
@@ -222,14 +224,14 @@ def emission_scores(posteriors, header):
     return scores
 
 
-def decode(logits, header):
+def decode(logits: np.ndarray, header: dict[str, Any]) -> list[Segment]:
     """Decode one utterance.
 
     Parameters
     ----------
-    logits : numpy.ndarray
+    logits
         As for `log_posteriors`.
-    header : dict
+    header
         The network file's header: `scales`, `label_delay`, `labels` (names of states, "aa.0", or
         of their leaves, "aa.0.17"), `log_priors` of the labels, `phone_bigram` (log probability of
         a phone, second index, behind another, first index), `log_stay` and `log_leave` (log
@@ -250,13 +252,14 @@ def decode(logits, header):
     return decode_all([logits], header)[0]
 
 
-def decode_all(logits, header):
+def decode_all(logits: Sequence[np.ndarray], header: dict[str, Any]) -> list[list[Segment]]:
     """Decode utterances side by side: the same as `decode` of each, in less time.
 
     Parameters
     ----------
-    logits : list of numpy.ndarray
-    header : dict
+    logits
+        By utterance, as for `decode`.
+    header
         As for `decode`.
 
     Returns
@@ -266,7 +269,9 @@ def decode_all(logits, header):
     return decode_posteriors([state_log_posteriors(part, header) for part in logits], header)
 
 
-def decode_posteriors(posteriors, header):
+def decode_posteriors(
+    posteriors: Sequence[np.ndarray], header: dict[str, Any]
+) -> list[list[Segment]]:
     """Decode utterances from what `state_log_posteriors` gave for each.
 
     For trying many decoder weights: the posteriors stay the same.
@@ -281,7 +286,7 @@ def decode_posteriors(posteriors, header):
     return found
 
 
-def _segments(path):
+def _segments(path: np.ndarray) -> list[Segment]:
     cuts = np.flatnonzero(np.diff(path, prepend=-1))
     starts = [cut for cut in cuts if cut == 0 or path[cut] % N_STATES == 0]
     lead = (FRAME_SAMPLES / SAMPLE_RATE - FRAME_SECONDS) / 2
@@ -295,14 +300,14 @@ def _segments(path):
     ]
 
 
-def _search(emissions, header):
+def _search(emissions: Sequence[np.ndarray], header: dict[str, Any]) -> list[np.ndarray]:
     """Best states of each frame: an utterance starts in a first state, may end anywhere.
 
     Parameters
     ----------
-    emissions : list of numpy.ndarray
+    emissions
         `[frames, 183]` per utterance, the longest first.
-    header : dict
+    header
         The network file's header.
 
     Returns
@@ -344,18 +349,18 @@ def _search(emissions, header):
     ]
 
 
-def _trace(end, moved, last, bigram):
+def _trace(end: int, moved: np.ndarray, last: np.ndarray, bigram: np.ndarray) -> np.ndarray:
     """The path `[frames]` that leads to a state.
 
     Parameters
     ----------
-    end : int
+    end
         Number into `phones.LABELS` of the last frame's state.
-    moved : numpy.ndarray
+    moved
         bool `[frames, 61, 3]`: the state was entered at that frame.
-    last : numpy.ndarray
+    last
         `[frames, 61]`: scores of leaving each phone's last state for that frame.
-    bigram : numpy.ndarray
+    bigram
         `[61, 61]`, as weighted.
     """
     path = np.empty(len(moved), np.int64)
@@ -370,7 +375,7 @@ def _trace(end, moved, last, bigram):
     return path
 
 
-def edit_distance(reference, found):
+def edit_distance(reference: Sequence[object], found: Sequence[object]) -> int:
     """Fewest substitutions, deletions and insertions that turn one sequence into another."""
     row = list(range(len(found) + 1))
     for number, wanted in enumerate(reference, 1):
@@ -381,14 +386,16 @@ def edit_distance(reference, found):
     return row[-1]
 
 
-def phone_error_rate(references, found, silence=True):
+def phone_error_rate(
+    references: Iterable[Sequence[str]], found: Iterable[Sequence[str]], silence: bool = True
+) -> float:
     """Phone error rate over the 39 folded phones, all utterances pooled.
 
     Parameters
     ----------
-    references, found : list of list of str
+    references, found
         Per utterance, names out of the 61 phones.
-    silence : bool
+    silence
         Score silence (closures and pauses) as a phone; else leave it out of both.
 
     Returns

@@ -4,18 +4,22 @@
 Needs no torch: features by the file's header, the golden model in batches, the decoder.
 """
 
+import os
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from golden_model import cycle_laws
+from golden_model import Network, cycle_laws
 from golden_model.header import provenance
 from hw.errors import PlosiveError
 from model_zoo import data
 from model_zoo.scoring import costs, decode
+from model_zoo.scoring.references import Said
 from model_zoo.scoring.score import Tally, run_batches
 from model_zoo.speech import features, phones
 from model_zoo.speech.features import FRAME_SECONDS, Normalisation
@@ -33,6 +37,9 @@ __all__ = [
 ]
 
 
+_Item = TypeVar("_Item")
+
+
 class EvaluationError(PlosiveError, ValueError):
     """A network that cannot be scored; one line that says why."""
 
@@ -43,17 +50,17 @@ class Sentence:
 
     Attributes
     ----------
-    log_mel : numpy.ndarray
+    log_mel
         float32 `[frames, 40]`.
-    states : numpy.ndarray or None
+    states
         Numbers into `phones.LABELS` `[frames]`, where phone times are known.
-    said : list
+    said
         See `references.nearest`.
     """
 
     log_mel: np.ndarray
     states: np.ndarray | None
-    said: list
+    said: Sequence[Said]
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,17 @@ class Gain:
     db: float
     source: str
 
-    def __call__(self, log_mel):
+    def __call__(self, log_mel: np.ndarray) -> np.ndarray:
         """Log-mel energies `[frames, 40]` at the gain."""
         return log_mel + np.float32(self.db / features.DB)
 
 
-def sentences(utterances, cache=None, report=print, progress=True):
+def sentences(
+    utterances: Sequence[data.Utterance],
+    cache: str | os.PathLike[str] | None = None,
+    report: Callable[[str], None] = print,
+    progress: bool = True,
+) -> list[Sentence]:
     """Utterances made ready to be scored.
 
     Where an utterance has phone times, each phone is cut into three equal states; where it has
@@ -76,12 +88,13 @@ def sentences(utterances, cache=None, report=print, progress=True):
 
     Parameters
     ----------
-    utterances : list of data.Utterance
-    cache : path-like or None
+    utterances
+        What to score on, with or without phone times.
+    cache
         A build folder to keep log-mel energies in.
-    report : callable
+    report
         Takes a line on sentences that are left out because the dictionary lacks a word.
-    progress : bool
+    progress
         Draw a progress bar.
 
     Returns
@@ -114,14 +127,14 @@ def sentences(utterances, cache=None, report=print, progress=True):
     return [_sentence(u, frames) for u, frames in zip(kept, log_mels, strict=True)]
 
 
-def _sentence(utterance, log_mel):
+def _sentence(utterance: data.Utterance, log_mel: np.ndarray) -> Sentence:
     if utterance.phones:
         said = [phone for _, _, phone in utterance.phones]
         return Sentence(log_mel, state_labels(utterance.phones, len(log_mel)), said)
     return Sentence(log_mel, None, phones.transcribe(utterance.text))
 
 
-def check(network):
+def check(network: Network) -> None:
     """Refuse a network whose file does not say how to score it.
 
     Raises
@@ -165,7 +178,7 @@ def check(network):
         )
 
 
-def find_gain(header, corpus, log_mels):
+def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray]) -> Gain:
     """The gain that brings recordings to the level that the network was trained at.
 
     The network's normalisation is fixed, so level matters. A corpus that its recipe names has a
@@ -173,10 +186,11 @@ def find_gain(header, corpus, log_mels):
 
     Parameters
     ----------
-    header : dict
-    corpus : str
+    header
+        The network file's.
+    corpus
         Name of the corpus.
-    log_mels : list of numpy.ndarray
+    log_mels
         Log-mel energies of the recordings without added noise.
 
     Returns
@@ -192,7 +206,7 @@ def find_gain(header, corpus, log_mels):
     return Gain(round(-above, 1), "one for all these recordings, to its level")
 
 
-def level_above(header, log_mels):
+def level_above(header: dict[str, Any], log_mels: Sequence[np.ndarray]) -> float | None:
     """How far recordings are above the level that a network was trained at, dB.
 
     None where the network's file does not say its level.
@@ -203,17 +217,23 @@ def level_above(header, log_mels):
     return (features.mean_level(log_mels) - level) * features.DB
 
 
-def evaluate(network, recordings, gain=None, progress=True):
+def evaluate(
+    network: Network,
+    recordings: Sequence[Sentence],
+    gain: Gain | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
     """Score a network on recordings.
 
     Parameters
     ----------
-    network : golden_model.Network
+    network
         Its header says how features are normalised and how logits are decoded.
-    recordings : list of Sentence
-    gain : Gain or None
+    recordings
+        What to score on, see `sentences`.
+    gain
         Of the recordings; None leaves them as they are.
-    progress : bool
+    progress
         Draw a progress bar.
 
     Returns
@@ -283,13 +303,13 @@ def evaluate(network, recordings, gain=None, progress=True):
     }
 
 
-def _took(taken, name, began):
+def _took(taken: dict[str, float], name: str, began: float) -> float:
     now = time.perf_counter()
     taken[name] += now - began
     return now
 
 
-def _notes(recordings):
+def _notes(recordings: Sequence[Sentence]) -> list[str]:
     untimed = sum(sentence.states is None for sentence in recordings)
     if not untimed:
         return []
@@ -302,10 +322,10 @@ def _notes(recordings):
     return notes
 
 
-def _bar(progress):
+def _bar(progress: bool) -> Progress:
     return Progress(console=Console(stderr=True), transient=True, disable=not progress)
 
 
-def _shown(items, title, progress):
+def _shown(items: Sequence[_Item], title: str, progress: bool) -> Iterator[_Item]:
     with _bar(progress) as bar:
         yield from bar.track(items, description=title)

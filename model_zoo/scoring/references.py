@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was said in a prompted recording, as near as a dictionary can tell."""
 
+from collections.abc import Sequence
+
 from model_zoo.speech import phones
 
-__all__ = ["nearest"]
+__all__ = ["Said", "nearest"]
+
+Said = str | tuple[str, bool]
+"""A phone, out of the 61; or one and whether it may be left out (`phones.transcribe`)."""
 
 
-def nearest(said, found):
+def nearest(said: Sequence[Said], found: Sequence[str]) -> list[str]:
     """The reference to score a result against.
 
     A pronunciation out of the dictionary leaves open whether the speaker paused between words and
@@ -16,10 +21,9 @@ def nearest(said, found):
 
     Parameters
     ----------
-    said : list
-        Phones, names out of the 61, or pairs of a phone and whether it may be left out
-        (`phones.transcribe`).
-    found : list of str
+    said
+        What may have been said, in order.
+    found
         The phones that a decoder gave, names out of the 61.
 
     Returns
@@ -63,9 +67,9 @@ def nearest(said, found):
     return kept[::-1]
 
 
-def _name(item):
+def _name(item: Said) -> str:
     return item if isinstance(item, str) else item[0]
 
 
-def _optional(item):
+def _optional(item: Said) -> bool:
     return not isinstance(item, str) and item[1]

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of a network on recordings: how often it is right, and how sparse it is."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from model_zoo.scoring import decode
-from model_zoo.scoring.references import nearest
+from model_zoo.scoring.references import Said, nearest
 from model_zoo.speech import phones
 from model_zoo.speech.features import append_delay
 
@@ -30,17 +32,17 @@ class Outputs:
 
     Attributes
     ----------
-    features : numpy.ndarray
+    features
         int8 `[frames + D, n_input]`, as fed.
-    logits : numpy.ndarray
+    logits
         `[frames + D, n_output]`.
-    spikes : list of numpy.ndarray
+    spikes
         bool `[frames + D, T, n]` per layer; empty for a network that has none.
     """
 
     features: np.ndarray
     logits: np.ndarray
-    spikes: list
+    spikes: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,24 +53,24 @@ class Scores:
 
     Attributes
     ----------
-    utterances, frames : int
+    utterances, frames
         How much was scored.
-    per : float
+    per
         Phone error rate over the 39 folded phones.
-    per_no_silence : float
+    per_no_silence
         The same with silence left out of references and results.
-    frame_accuracy : float or None
+    frame_accuracy
         Share of frames whose largest logit is the labelled one of 183 states. Where the outputs
         are tied states, the phone and the state of the largest one count, not the context. None
         without labels.
-    phone_accuracy : float or None
+    phone_accuracy
         Share of frames whose largest logit is a state of the right phone out of 39; frames that
         belong to a glottal stop are not counted.
-    sparsity : list of list of float
+    sparsity
         Share of zero spikes, per layer and time step; empty for a network without spikes.
-    union_density, intersection_density : list of float
+    union_density, intersection_density
         Share of neurons that spike in any, and in every time step of a frame, per layer.
-    input_zero_bits : float
+    input_zero_bits
         Share of zero bits in the int8 features.
     """
 
@@ -78,15 +80,15 @@ class Scores:
     per_no_silence: float
     frame_accuracy: float | None
     phone_accuracy: float | None
-    sparsity: list
-    union_density: list
-    intersection_density: list
+    sparsity: list[list[float]]
+    union_density: list[float]
+    intersection_density: list[float]
     input_zero_bits: float
 
-    def to_dict(self, digits=4):
+    def to_dict(self, digits: int = 4) -> dict[str, Any]:
         """The figures as plain JSON values, rounded."""
 
-        def rounded(value):
+        def rounded(value: Any) -> Any:
             if isinstance(value, list):
                 return [rounded(item) for item in value]
             return round(float(value), digits) if isinstance(value, float) else value
@@ -94,19 +96,24 @@ class Scores:
         return {name: rounded(value) for name, value in asdict(self).items()}
 
 
-def run_batches(run, features, header, batch=32):
+def run_batches(
+    run: Callable[[np.ndarray], Any],
+    features: Sequence[np.ndarray],
+    header: dict[str, Any],
+    batch: int = 32,
+) -> Iterator[tuple[list[int], list[Outputs]]]:
     """Run utterances through a network in batches of similar length, shortest first.
 
     Parameters
     ----------
-    run : callable
+    run
         int8 `[batch, frames, n_input]` to an object with `.logits` `[batch, frames, n_output]`
         and `.spikes[l]` `[batch, frames, T, n]`: a golden model's `run`, for example.
-    features : list of numpy.ndarray
+    features
         int8 `[frames, n_input]` per utterance.
-    header : dict
+    header
         The network's header; `label_delay` zero frames are appended to every utterance.
-    batch : int
+    batch
         Most utterances run together. Zero frames behind an utterance do not change it.
 
     Yields
@@ -140,7 +147,12 @@ def run_batches(run, features, header, batch=32):
         )
 
 
-def run_all(run, features, header, batch=32):
+def run_all(
+    run: Callable[[np.ndarray], Any],
+    features: Sequence[np.ndarray],
+    header: dict[str, Any],
+    batch: int = 32,
+) -> list[Outputs]:
     """What a network gives for utterances: a list of `Outputs`. Parameters as `run_batches`."""
     outputs = [None] * len(features)
     for numbers, given in run_batches(run, features, header, batch):
@@ -154,11 +166,11 @@ class Tally:
 
     Parameters
     ----------
-    header : dict
+    header
         The network's header.
     """
 
-    def __init__(self, header):
+    def __init__(self, header: dict[str, Any]) -> None:
         self._header = header
         self._state = _monophone_states(header["labels"])
         self._said, self._found = [], []
@@ -166,15 +178,21 @@ class Tally:
         self._labelled = self._right = self._counted = self._right_phone = 0
         self._spikes = None
 
-    def add(self, outputs, states, said):
+    def add(
+        self,
+        outputs: Sequence[Outputs],
+        states: Sequence[np.ndarray | None],
+        said: Sequence[Sequence[Said]],
+    ) -> None:
         """Count utterances.
 
         Parameters
         ----------
-        outputs : list of Outputs
-        states : list of (numpy.ndarray or None)
+        outputs
+            What the network gave, by utterance.
+        states
             Per utterance: numbers into `phones.LABELS` `[frames]`.
-        said : list of list
+        said
             Per utterance: the phones that were said, names out of the 61; or pairs of a phone and
             whether it may be left out, see `references.nearest`.
         """
@@ -186,7 +204,7 @@ class Tally:
             self._count_frames(output.logits[self._header["label_delay"] :], known)
             self._count_sparsity(output)
 
-    def _count_frames(self, logits, known):
+    def _count_frames(self, logits: np.ndarray, known: np.ndarray | None) -> None:
         self._frames += len(logits)
         if known is None:
             return
@@ -198,7 +216,7 @@ class Tally:
         self._counted += int(scored.sum())
         self._right_phone += int((_FOLD[best // phones.N_STATES] == wanted)[scored].sum())
 
-    def _count_sparsity(self, output):
+    def _count_sparsity(self, output: Outputs) -> None:
         self._fed += len(output.features)
         bits = np.unpackbits(np.ascontiguousarray(output.features).view(np.uint8))
         self._zero_bits += bits.size - int(bits.sum(dtype=np.int64))
@@ -219,7 +237,7 @@ class Tally:
             ]
         self._bits_per_frame = 8 * output.features.shape[1]
 
-    def scores(self):
+    def scores(self) -> Scores:
         """The `Scores` so far; one utterance is needed."""
         return Scores(
             utterances=len(self._found),
@@ -235,13 +253,18 @@ class Tally:
         )
 
 
-def _monophone_states(labels):
+def _monophone_states(labels: Iterable[str]) -> np.ndarray:
     """Numbers into `phones.LABELS` of a network's outputs, whose names may go on (tied states)."""
     numbers = {name: number for number, name in enumerate(phones.LABELS)}
     return np.array([numbers[".".join(label.split(".")[:2])] for label in labels])
 
 
-def score(outputs, header, states, said):
+def score(
+    outputs: Sequence[Outputs],
+    header: dict[str, Any],
+    states: Sequence[np.ndarray | None],
+    said: Sequence[Sequence[Said]],
+) -> Scores:
     """The `Scores` of outputs (a list of `Outputs`); the other parameters are those of `Tally`."""
     tally = Tally(header)
     tally.add(outputs, states, said)
@@ -256,18 +279,23 @@ _GRID = {
 }
 
 
-def tune(outputs, header, said, rounds=2):
+def tune(
+    outputs: Sequence[Outputs],
+    header: dict[str, Any],
+    said: Sequence[Sequence[Said]],
+    rounds: int = 2,
+) -> dict[str, Any]:
     """Decoder weights with the lowest phone error rate, by coordinate search over a small grid.
 
     Parameters
     ----------
-    outputs : list of Outputs
+    outputs
         Of sentences that are neither trained on nor scored.
-    header : dict
+    header
         The network's header; the search starts at its `decoder` entry.
-    said : list of list
+    said
         The phones that were said, as for `Tally.add`.
-    rounds : int
+    rounds
         Times that each weight is searched.
 
     Returns
@@ -277,7 +305,7 @@ def tune(outputs, header, said, rounds=2):
     """
     posteriors = [decode.state_log_posteriors(output.logits, header) for output in outputs]
 
-    def error(weights):
+    def error(weights: dict[str, Any]) -> float:
         decoded = decode.decode_posteriors(posteriors, {**header, "decoder": weights})
         found = [[segment.phone for segment in segments] for segments in decoded]
         references = [nearest(*pair) for pair in zip(said, found, strict=True)]

@@ -9,10 +9,12 @@ paired. Stages without the TIMIT sample are the same in all folds and are traine
 """
 
 import json
+import os
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -23,9 +25,11 @@ from rich.table import Table
 from golden_model.files import atomic_write
 from model_zoo import data
 from model_zoo.scoring import costs
+from model_zoo.scoring.score import Outputs
 from model_zoo.speech.features import FRAME_SECONDS
 from model_zoo.studies import command
 from model_zoo.training import recipe
+from model_zoo.training.materials import Material
 from model_zoo.training.train import Session, repeatable
 
 __all__ = [
@@ -47,7 +51,7 @@ OWN_FLOAT = "float-128"
 _ABOUT = ("name", "model", "precision", "hidden", "pruned", "time_steps", "rate_limit")
 
 
-def fold_materials(session, number):
+def fold_materials(session: Session, number: int) -> tuple[dict[str, Material], Material, Material]:
     """Training data by corpus, tuning and test data of a fold.
 
     Returns
@@ -60,7 +64,9 @@ def fold_materials(session, number):
     return {**training, CORPUS: sample.split("train")}, sample.split("dev"), sample.split("test")
 
 
-def _tuned(session, training, dev):
+def _tuned(
+    session: Session, training: Mapping[str, Material], dev: Material
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Decoder weights, tuned on speakers that the network was not trained on, and its scores."""
     stages = session.recipe.stages
     hears = [stage for stage in stages if CORPUS in dict(stage.data)]
@@ -71,7 +77,7 @@ def _tuned(session, training, dev):
     return scored.header["decoder"], scored.scores["dev"]
 
 
-def size(model):
+def size(model: torch.nn.Module) -> float:
     """Bytes of a network's weights without the pruned ones, at the bits that each has.
 
     As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout): of the
@@ -81,7 +87,7 @@ def size(model):
     return 1e6 * costs.megabytes(weights, model.precision or 32)
 
 
-def memory_size(model):
+def memory_size(model: torch.nn.Module) -> float | None:
     """Bytes of the weight memories of a network at its weight bits: pruned weights and all.
 
     None for a GRU, for which there is no machine.
@@ -93,14 +99,15 @@ def memory_size(model):
 
 
 @torch.no_grad()
-def accumulations(model, outputs):
+def accumulations(model: torch.nn.Module, outputs: Iterable[Outputs]) -> float:
     """Accumulations a second of what a network computed, in millions: see `costs.Operations`.
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model
         A GRU's are those of all its weights, every frame.
-    outputs : list of score.Outputs
+    outputs
+        What it computed, by utterance.
     """
     if not hasattr(model, "layers"):
         return sum(p.numel() for p in model.parameters() if p.ndim == 2) / FRAME_SECONDS / 1e6
@@ -118,15 +125,17 @@ def accumulations(model, outputs):
     return operations.mmac_per_s()
 
 
-def run_fold(session, number, folder):
+def run_fold(session: Session, number: int, folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Train and score all rungs of a fold; the result is kept in `folder`.
 
     Parameters
     ----------
-    session : train.Session
-    number : int
+    session
+        Its recipe is trained.
+    number
         Fold, 0 to 6.
-    folder : path-like
+    folder
+        Gets the result as `RECIPE-FOLD.json`.
 
     Returns
     -------
@@ -177,14 +186,21 @@ def run_fold(session, number, folder):
     return result
 
 
-def cross_validate(name, folds, folder=None, build="build/model_zoo", report=print):
+def cross_validate(
+    name: str,
+    folds: Iterable[int],
+    folder: str | os.PathLike[str] | None = None,
+    build: str | os.PathLike[str] = "build/model_zoo",
+    report: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
     """Run folds of a recipe with one thread; what is kept of earlier runs is not trained again.
 
     Parameters
     ----------
-    name : str
+    name
         Recipe.
-    folds : iterable of int
+    folds
+        Their numbers, 0 to 6.
     folder, build, report
         As for `train.Session`.
 
@@ -205,12 +221,12 @@ def cross_validate(name, folds, folder=None, build="build/model_zoo", report=pri
     return [run_fold(session, number, Path(build) / "ladder") for number in folds]
 
 
-def summary(results):
+def summary(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and spread of each rung over folds, and its paired difference to its float network.
 
     Parameters
     ----------
-    results : list of dict
+    results
         Of `run_fold`, all of one recipe.
 
     Returns
@@ -249,7 +265,7 @@ def summary(results):
     return rungs
 
 
-def _spread(values):
+def _spread(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
@@ -262,7 +278,7 @@ def main(
         Path | None, typer.Option("--data", help="Folder of the data sets (or PLOSIVE_DATA).")
     ] = None,
     build: Annotated[Path, typer.Option(help="Keeps what took long.")] = Path("build/model_zoo"),
-):
+) -> None:
     """Cross-validate a recipe over the speaker pairs of the TIMIT sample."""
     console = Console(markup=False, soft_wrap=True)
     numbers = folds.split(",")

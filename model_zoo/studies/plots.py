@@ -5,7 +5,10 @@ The same results give the same bytes (for one version of matplotlib). Colours ar
 which colour-blind people can tell apart, and every line has its own marker.
 """
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -34,14 +37,14 @@ _STYLE = {
 }
 
 
-def snr_plot(result, path):
+def snr_plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Error rate, sparsity and cycles over the signal-to-noise ratio, by noise class.
 
     Parameters
     ----------
-    result : dict
+    result
         Of `robustness.over_snr`.
-    path : path-like
+    path
         SVG to write.
     """
     with matplotlib.rc_context(_STYLE):
@@ -69,7 +72,7 @@ def snr_plot(result, path):
         _save(figure, path)
 
 
-def length_plot(results, path):
+def length_plot(results: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
     """Error rate over the length of recordings, with silence and without.
 
     Without silence the same phones are counted at every length; with it, the silences on both
@@ -77,9 +80,9 @@ def length_plot(results, path):
 
     Parameters
     ----------
-    results : list of dict
+    results
         Of `robustness.over_length`, one per number of time steps.
-    path : path-like
+    path
         SVG to write.
     """
     with matplotlib.rc_context(_STYLE):
@@ -107,15 +110,17 @@ def length_plot(results, path):
         _save(figure, path)
 
 
-def tradeoff_plot(lines, path):
+def tradeoff_plot(
+    lines: Mapping[str, Sequence[dict[str, Any]]], path: str | os.PathLike[str]
+) -> None:
     """Error rate against the share of zero spikes.
 
     Parameters
     ----------
-    lines : dict of str to list of dict
+    lines
         Per line of the plot its points: `zero_spikes` and `per`, `spread` (standard deviation of
         the PER over folds) and `name` (written beside the point) where there are any.
-    path : path-like
+    path
         SVG to write.
     """
     with matplotlib.rc_context(_STYLE):
@@ -151,15 +156,17 @@ def tradeoff_plot(lines, path):
         _save(figure, path)
 
 
-def ladder_plot(ladders, path):
+def ladder_plot(
+    ladders: Mapping[str, Sequence[dict[str, Any]]], path: str | os.PathLike[str]
+) -> None:
     """Error rate of each rung of the compression ladder, with its size.
 
     Parameters
     ----------
-    ladders : dict of str to list of dict
+    ladders
         Per line of the plot its rungs in order: `name`, `bytes`, and `per` as (mean, standard
         deviation over folds), as `ladder.summary` gives them.
-    path : path-like
+    path
         SVG to write.
     """
     with matplotlib.rc_context(_STYLE):
@@ -193,27 +200,27 @@ def ladder_plot(ladders, path):
         _save(figure, path)
 
 
-def _percent():
+def _percent() -> FuncFormatter:
     return FuncFormatter(lambda share, _place: f"{100 * share:.4g} %")
 
 
-def _look(number):
+def _look(number: int) -> dict[str, str]:
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": _MARKERS[number % len(_MARKERS)],
     }
 
 
-def _size(count):
+def _size(count: float) -> str:
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
-def _save(figure, path):
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     with atomic_open(path) as file:
         figure.savefig(file, format=path.suffix[1:] or "svg", metadata=_undated(path))
 
 
-def _undated(path):
+def _undated(path: Path) -> dict[str, None] | None:
     """No date in the file, so that the same results are the same bytes."""
     return {"Date": None} if path.suffix == ".svg" else None

@@ -13,9 +13,10 @@ import json
 import multiprocessing
 import os
 import tomllib
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -44,7 +45,7 @@ CORPUS = "timit-sample"
 _TOOLS = ("torch", "numpy", "kaldi-native-fbank")
 
 
-def inputs():
+def inputs() -> dict[str, str]:
     """What the measurements are of: by part a hash of its recipes' or its network's files.
 
     Returns
@@ -63,27 +64,33 @@ def inputs():
     }
 
 
-def _recipe_files(name):
+def _recipe_files(name: str) -> list[Path]:
     """The file of a shipped recipe, and of those that it is based on."""
     file = recipe.FOLDER / f"{name}.toml"
     base = tomllib.loads(file.read_text(encoding="utf-8")).get("base")
     return [file, *(_recipe_files(base) if base else [])]
 
 
-def measure(folder=None, build="build/model_zoo", report=print, jobs=2, kept=None):
+def measure(
+    folder: str | os.PathLike[str] | None = None,
+    build: str | os.PathLike[str] = "build/model_zoo",
+    report: Callable[[str], None] = print,
+    jobs: int = 2,
+    kept: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Everything on the page, JSON-able.
 
     Parameters
     ----------
-    folder : path-like or None
+    folder
         Data folder, see `data.find_data`.
-    build : path-like
+    build
         Keeps features, trained stages and the folds' results.
-    report : callable
+    report
         Takes lines on how far it is.
-    jobs : int
+    jobs
         Processes side by side.
-    kept : dict or None
+    kept
         Earlier results; parts of them whose `inputs` are the same are taken, unless others are
         measured with other versions of the tools: a page has one set of them.
 
@@ -127,7 +134,7 @@ def measure(folder=None, build="build/model_zoo", report=print, jobs=2, kept=Non
     }
 
 
-def _kept_part(kept, part):
+def _kept_part(kept: dict[str, Any], part: str) -> dict[str, Any]:
     """As `_measured_part`, of earlier results."""
     if part in kept["networks"]:
         parts = {name: kept[name].get(part) for name in ("noise", "length")}
@@ -135,14 +142,18 @@ def _kept_part(kept, part):
     return {name: kept["ladders"][name] for name in part.split(", ")}
 
 
-def _measured_part(part, folder, build):
+def _measured_part(
+    part: str, folder: str | os.PathLike[str] | None, build: str | os.PathLike[str]
+) -> dict[str, Any]:
     """A chain of recipes or a network, measured."""
     if part in zoo.names():
         return _network(part, folder, build)
     return _ladders(part.split(", "), folder, build)
 
 
-def _ladders(names, folder, build):
+def _ladders(
+    names: Sequence[str], folder: str | os.PathLike[str] | None, build: str | os.PathLike[str]
+) -> dict[str, Any]:
     from model_zoo.studies import ladder
 
     return {
@@ -155,11 +166,13 @@ def _ladders(names, folder, build):
     }
 
 
-def _ignored(_line):
+def _ignored(_line: str) -> None:
     """Lines of processes side by side would mix."""
 
 
-def _network(name, folder, build):
+def _network(
+    name: str, folder: str | os.PathLike[str] | None, build: str | os.PathLike[str]
+) -> dict[str, Any]:
     """Scores of a shipped network where it was tested, and what noise and length do to it."""
     network = Network.load(zoo.path(name))
     scores = []
@@ -179,7 +192,9 @@ def _network(name, folder, build):
     }
 
 
-def _scores(network, utterances, build):
+def _scores(
+    network: Network, utterances: Sequence[data.Utterance], build: str | os.PathLike[str]
+) -> dict[str, Any]:
     recordings = evaluate.sentences(utterances, build, progress=False)
     corpus = utterances[0].corpus
     gain = evaluate.find_gain(network.header, corpus, [s.log_mel for s in recordings])
@@ -188,14 +203,15 @@ def _scores(network, utterances, build):
     return {"corpus": corpus, "speakers": len({u.speaker for u in utterances}), **figures}
 
 
-def draw(results, folder=FOLDER):
+def draw(results: dict[str, Any], folder: str | os.PathLike[str] = FOLDER) -> None:
     """Write the plots of results; the same results give the same bytes.
 
     Parameters
     ----------
-    results : dict
+    results
         Of `measure`.
-    folder : path-like
+    folder
+        Where the plots go.
     """
     folder = Path(folder)
     ladders = results["ladders"]
@@ -207,12 +223,12 @@ def draw(results, folder=FOLDER):
     plots.length_plot(list(results["length"].values()), folder / "length.svg")
 
 
-def _limits(rungs):
+def _limits(rungs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rungs of the sparsity recipe that are points of the curve."""
     return [rung for rung in rungs if rung["precision"] == 4]
 
 
-def _curve(rungs):
+def _curve(rungs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "zero_spikes": rung["zero_spikes"],
@@ -224,19 +240,19 @@ def _curve(rungs):
     ]
 
 
-def _limit(rung):
+def _limit(rung: dict[str, Any]) -> str:
     return "none" if rung["rate_limit"] >= 1 else f"{100 * rung['rate_limit']:.0f} %"
 
 
 # ---- the page ------------------------------------------------------------------------------
 
 
-def page(results):
+def page(results: dict[str, Any]) -> str:
     """The text of `docs/results.md`.
 
     Parameters
     ----------
-    results : dict
+    results
         Of `measure`.
     """
     tools = ", ".join(f"{name} {version}" for name, version in results["tools"].items())
@@ -257,7 +273,7 @@ def page(results):
     return "\n\n".join(parts) + "\n"
 
 
-def _ladder_part(results):
+def _ladder_part(results: dict[str, Any]) -> list[str]:
     ladders = results["ladders"]
     folds = len(ladders["ladder"][0]["per_folds"])
     wide = preset("paper-t2").replace(hidden=[256, 256])
@@ -310,7 +326,7 @@ def _ladder_part(results):
     ]
 
 
-def _sparsity_part(results):
+def _sparsity_part(results: dict[str, Any]) -> list[str]:
     rungs = _limits(results["ladders"]["sparsity"])
     rows = [
         (
@@ -338,7 +354,7 @@ def _sparsity_part(results):
     ]
 
 
-def _networks_part(results):
+def _networks_part(results: dict[str, Any]) -> list[str]:
     rows = []
     for name, parts in results["networks"].items():
         for found in parts:
@@ -371,7 +387,7 @@ def _networks_part(results):
     ]
 
 
-def _noise_part(results):
+def _noise_part(results: dict[str, Any]) -> list[str]:
     parts = [
         "## Noise",
         "All sentences of the TIMIT sample in noise that no training heard, by class.",
@@ -391,7 +407,7 @@ def _noise_part(results):
     return parts
 
 
-def _length_part(results):
+def _length_part(results: dict[str, Any]) -> list[str]:
     rows = [
         (
             f"`{name}`",
@@ -420,27 +436,27 @@ def _length_part(results):
     ]
 
 
-def _table(head, rows):
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _percent(share):
+def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _mean(values):
+def _mean(values: Sequence[float]) -> str:
     return f"{100 * values[0]:.1f} ± {100 * values[1]:.1f} %"
 
 
-def _difference(rung, folds):
+def _difference(rung: dict[str, Any], folds: int) -> str:
     if rung["difference"] is None:
         return "-"
     mean, spread = rung["difference"]
     return f"{100 * mean:+.1f} (± {100 * spread / folds**0.5:.1f})"
 
 
-def _kilobytes(size):
+def _kilobytes(size: float | None) -> str:
     return "-" if size is None else f"{size / 1000:,.1f}"
 
 
@@ -456,7 +472,7 @@ def main(
     only_draw: Annotated[
         bool, typer.Option("--draw", help="Measure nothing: write the page from its JSON.")
     ] = False,
-):
+) -> None:
     """Measure what docs/results.md shows, and write it."""
     console = Console(stderr=True, markup=False, soft_wrap=True)
     kept = FOLDER / "results.json"

@@ -4,8 +4,13 @@
 Results are JSON-able; `plots` draws them.
 """
 
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
+from golden_model import Network
 from model_zoo import data
 from model_zoo.scoring import evaluate
 from model_zoo.speech import features, phones
@@ -20,7 +25,14 @@ SEED = 1
 _FIGURES = ("per", "per_no_silence", "frame_accuracy", "sparsity", "cycles_per_frame")
 
 
-def over_snr(network, utterances, noise, snrs=SNRS, cache=None, progress=True):
+def over_snr(
+    network: Network,
+    utterances: Sequence[data.Utterance],
+    noise: Mapping[str, Sequence[data.Clip]],
+    snrs: Sequence[float] = SNRS,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
     """Score a network in noise of each class, at falling signal-to-noise ratios.
 
     A recording gets the same clip from the same place on at every ratio, of the clips that no
@@ -28,16 +40,18 @@ def over_snr(network, utterances, noise, snrs=SNRS, cache=None, progress=True):
 
     Parameters
     ----------
-    network : golden_model.Network
-    utterances : list of data.Utterance
+    network
+        What is scored.
+    utterances
         All of one corpus.
-    noise : dict of str to tuple of data.Clip
+    noise
         By class, see `data.read_noise`.
-    snrs : sequence of float
+    snrs
         dB.
-    cache : path-like or None
+    cache
         A build folder to keep log-mel energies in.
-    progress : bool
+    progress
+        Draw progress bars.
 
     Returns
     -------
@@ -71,7 +85,12 @@ def over_snr(network, utterances, noise, snrs=SNRS, cache=None, progress=True):
     }
 
 
-def over_length(network, utterances, seconds=LENGTHS, progress=True):
+def over_length(
+    network: Network,
+    utterances: Sequence[data.Utterance],
+    seconds: Sequence[float] = LENGTHS,
+    progress: bool = True,
+) -> dict[str, Any]:
     """Score a network on recordings of growing length: the same sentences, joined end to end.
 
     Sentences are taken speaker by speaker and joined while they stay within a length, so that each
@@ -81,12 +100,14 @@ def over_length(network, utterances, seconds=LENGTHS, progress=True):
 
     Parameters
     ----------
-    network : golden_model.Network
-    utterances : list of data.Utterance
+    network
+        What is scored.
+    utterances
         All of one corpus.
-    seconds : sequence of float
+    seconds
         Longest recording; 0 leaves every sentence alone.
-    progress : bool
+    progress
+        Draw progress bars.
 
     Returns
     -------
@@ -120,13 +141,14 @@ def over_length(network, utterances, seconds=LENGTHS, progress=True):
     return {**_setting(network, kept, gain), "lengths": lengths}
 
 
-def joined(utterances, seconds):
+def joined(utterances: Iterable[data.Utterance], seconds: float) -> list[evaluate.Sentence]:
     """Neighbours of a list joined end to end while they stay within a length.
 
     Parameters
     ----------
-    utterances : list of data.Utterance
-    seconds : float
+    utterances
+        In the order that they are joined in.
+    seconds
         An utterance that is longer stays alone.
 
     Returns
@@ -144,7 +166,7 @@ def joined(utterances, seconds):
     return [*made, _join(group)] if group else made
 
 
-def _join(group):
+def _join(group: Sequence[tuple[data.Utterance, np.ndarray]]) -> evaluate.Sentence:
     """One sentence of utterances and their samples."""
     log_mel = features.log_mel(np.concatenate([samples for _, samples in group]))
     labels, said, start = [], [], 0
@@ -160,14 +182,18 @@ def _join(group):
     return evaluate.Sentence(log_mel, states, said)
 
 
-def _figures(network, recordings, gain, progress):
+def _figures(
+    network: Network, recordings: Sequence[evaluate.Sentence], gain: evaluate.Gain, progress: bool
+) -> dict[str, Any]:
     scores = evaluate.evaluate(network, recordings, gain, progress)
     zeros = [np.mean(layer) for layer in scores["sparsity"]]
     mean = float(np.average(zeros, weights=network.config.hidden))
     return {**{name: scores[name] for name in _FIGURES}, "zero_spikes": round(mean, 4)}
 
 
-def _setting(network, utterances, gain):
+def _setting(
+    network: Network, utterances: Sequence[data.Utterance], gain: evaluate.Gain
+) -> dict[str, Any]:
     return {
         "network_hash": network.config.network_hash,
         "time_steps": network.config.time_steps,
@@ -178,5 +204,5 @@ def _setting(network, utterances, gain):
     }
 
 
-def _told_before(_line):
+def _told_before(_line: str) -> None:
     """What was left out is the same as of the recordings without noise."""

@@ -4,16 +4,21 @@
 Each function takes a trained network and gives a new one that training goes on with.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch.nn.utils import prune
 
+from hw.config import AcceleratorConfig
 from model_zoo.training.network import WEIGHT_LSB, SpikingNetwork
 
 __all__ = ["at_precision", "narrowed", "prune_readout"]
 
 
-def _like(model, config, precision):
+def _like(
+    model: SpikingNetwork, config: AcceleratorConfig, precision: int | None
+) -> SpikingNetwork:
     """A new network with the neurons' rules of another one."""
     return SpikingNetwork(
         config,
@@ -26,7 +31,9 @@ def _like(model, config, precision):
 
 
 @torch.no_grad()
-def narrowed(model, config, features):
+def narrowed(
+    model: SpikingNetwork, config: AcceleratorConfig, features: torch.Tensor
+) -> SpikingNetwork:
     """Structured pruning: the neurons that matter most to what comes behind them.
 
     A neuron's importance is the spread of its spikes on `features` times the norm of its outgoing
@@ -35,10 +42,11 @@ def narrowed(model, config, features):
 
     Parameters
     ----------
-    model : SpikingNetwork
-    config : AcceleratorConfig
+    model
+        What was trained; it is left as it is.
+    config
         The same network with fewer neurons.
-    features : torch.Tensor
+    features
         Training features `[batch, frames, n_input]`.
 
     Returns
@@ -71,7 +79,7 @@ def narrowed(model, config, features):
     return small
 
 
-def _best_factor(matrices):
+def _best_factor(matrices: Iterable[torch.Tensor]) -> float:
     """The factor by which weights fill the 4-bit range with the least relative square error."""
     weights = torch.cat([matrix.flatten() for matrix in matrices]) / WEIGHT_LSB
     factors = 7 / float(weights.abs().max()) * np.geomspace(1, 12, 60)
@@ -82,7 +90,7 @@ def _best_factor(matrices):
 
 
 @torch.no_grad()
-def at_precision(model, precision):
+def at_precision(model: SpikingNetwork, precision: int | None) -> SpikingNetwork:
     """A copy of a network with weights of `precision` bits.
 
     A real-valued network that is quantised is first scaled, layer by layer, to fill the range of
@@ -91,8 +99,9 @@ def at_precision(model, precision):
 
     Parameters
     ----------
-    model : SpikingNetwork
-    precision : int or None
+    model
+        What was trained; it is left as it is.
+    precision
         Out of `network.PRECISIONS`.
 
     Returns
@@ -116,14 +125,14 @@ def at_precision(model, precision):
 
 
 @torch.no_grad()
-def prune_readout(model, share):
+def prune_readout(model: SpikingNetwork, share: float) -> None:
     """Unstructured pruning: the smallest readout weights become zero and stay so.
 
     Parameters
     ----------
-    model : SpikingNetwork
+    model
         Its `readout_kept` is set.
-    share : float
+    share
         Of all readout weights, 0 to 1.
     """
     method = prune.L1Unstructured(amount=share)

