@@ -141,7 +141,15 @@ def gather(
     made, own = {}, dict(own)
     for name in corpora:
         if name in own:
-            found = data.read_folder(own[name].format, own[name].path, broken, report)
+            theirs = own[name]
+            found = data.read_folder(
+                theirs.format,
+                theirs.path,
+                broken,
+                report,
+                tier=theirs.tier or None,
+                phone_map=theirs.phone_map or None,
+            )
             utterances = [replace(u, corpus=name) for u in found]
         elif name == "espeak":
             utterances = _synthetic(folder, build, sentences, seed, progress)
