@@ -21,7 +21,7 @@ from model_zoo.data.textgrid import textgrid_labels
 from model_zoo.speech import audio
 from model_zoo.speech.files import decode_text
 
-FEW, MANY = 150, 5000
+FEW, MANY = 150, 1500
 LONG_GRID = """File type = "ooTextFile"
 Object class = "TextGrid"
 

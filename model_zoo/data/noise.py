@@ -7,7 +7,6 @@ that no network is scored in the noise that it was trained in. ESC-50's names ar
 FOLD-SOURCE-TAKE: takes of one source sound alike and stay in one half.
 """
 
-import io
 import os
 import re
 import zlib
@@ -22,7 +21,7 @@ import soundfile
 
 from model_zoo.data.corpus import DataError, find_data, resample
 from model_zoo.data.listing import folders, is_visible
-from model_zoo.speech.audio import SAMPLE_RATE, AudioError
+from model_zoo.speech.audio import SAMPLE_RATE, AudioError, InMemory
 from model_zoo.speech.files import MOST_SOUND_BYTES, FileError, read_bytes
 
 __all__ = ["Clip", "NoiseMix", "mix", "read_noise"]
@@ -58,7 +57,7 @@ class Clip:
 @lru_cache(maxsize=256)
 def _load(path: Path) -> np.ndarray:
     try:
-        content = io.BytesIO(read_bytes(path, MOST_SOUND_BYTES))
+        content = InMemory(read_bytes(path, MOST_SOUND_BYTES))
         samples, rate = soundfile.read(content, dtype="float32", always_2d=True)
     except FileError as error:
         raise AudioError(f"{path}: {error}") from error

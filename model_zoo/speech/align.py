@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Forced alignment from a flat start: which frame belongs to which state of which phone.
 
-Each phone is a left-to-right hidden Markov model of three states whose outputs are mixtures of
-Gaussians with diagonal covariance, over 13 cepstra with first and second differences, mean
-normalised per utterance. Viterbi training from equal cuts of every utterance; no labels from
-anywhere else. Silence between words and the release of a word-final stop are optional.
+Each phone is a left-to-right hidden Markov model of three states. A state's outputs are mixtures of
+Gaussians with diagonal covariance over 13 cepstra with first and second differences, with the mean
+of the utterance taken off. Training is by Viterbi alignment, which starts from equal cuts of every
+utterance and uses no labels from elsewhere. Silence between words and the release of a word-final
+stop are optional.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,17 +35,17 @@ class Alignment:
 
     Attributes
     ----------
-    labels : list of numpy.ndarray
+    labels
         Output numbers (`phones.LABELS`), int16 `[frames]`, one array per utterance.
-    log_likelihood : list of float
+    log_likelihood
         Mean log likelihood per frame after each training pass.
     """
 
-    labels: list
-    log_likelihood: list
+    labels: list[np.ndarray]
+    log_likelihood: list[float]
 
 
-def cepstra(log_mel):
+def cepstra(log_mel: np.ndarray) -> np.ndarray:
     """Cepstra with differences, float32 `[frames, 39]`, of log-mel energies `[frames, 40]`."""
     n_mels = log_mel.shape[1]
     basis = np.cos(np.pi / n_mels * np.outer(np.arange(n_mels) + 0.5, np.arange(N_CEPSTRA)))
@@ -53,23 +55,29 @@ def cepstra(log_mel):
     return np.concatenate([static, first, _difference(first)], axis=1).astype(np.float32)
 
 
-def _difference(values):
+def _difference(values: np.ndarray) -> np.ndarray:
     padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
     return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10
 
 
 @dataclass(frozen=True)
 class _Path:
-    """The states of one sentence and the jumps that lead to each (over optional phones).
+    """The states of one sentence, and which others each may be entered from.
 
-    `jumps[m, s]` allows state `s` to be entered from state `s - 1 - 3 m`.
+    Attributes
+    ----------
+    states
+        Output numbers, in the order of the sentence `[states]`.
+    jumps
+        `jumps[m, s]` allows state `s` to be entered from state `s - 1 - 3 m`, over `m` optional
+        phones; bool `[3, states]`.
     """
 
     states: np.ndarray
     jumps: np.ndarray
 
 
-def _sentence_path(text):
+def _sentence_path(text: str) -> _Path:
     sequence = phones.transcribe(text)
     states = np.array(
         [
@@ -91,13 +99,13 @@ def _sentence_path(text):
 class _Gaussians:
     """Mixtures of diagonal Gaussians, one mixture per state."""
 
-    def __init__(self, data):
+    def __init__(self, data: np.ndarray) -> None:
         self.floor = VARIANCE_FLOOR * data.var(axis=0)
         self.mean = np.tile(data.mean(axis=0), (N_STATES, 1, 1))
         self.var = np.tile(data.var(axis=0), (N_STATES, 1, 1))
         self.weight = np.ones((N_STATES, 1))
 
-    def component_scores(self, data):
+    def component_scores(self, data: np.ndarray) -> np.ndarray:
         """Log density of each component with its weight, `[frames, states, mixtures]`."""
         precision = 1 / self.var
         constant = (
@@ -111,13 +119,13 @@ class _Gaussians:
         scores = data @ linear.T + (data * data) @ square.T
         return scores.reshape(len(data), *constant.shape) + constant.astype(np.float32)
 
-    def scores(self, data):
+    def scores(self, data: np.ndarray) -> np.ndarray:
         """Log density of each state, `[frames, states]`."""
         parts = self.component_scores(data)
         top = parts.max(axis=-1)
         return top + np.log(np.exp(parts - top[..., None]).sum(axis=-1))
 
-    def split(self, mixtures):
+    def split(self, mixtures: int) -> None:
         """Split the heaviest components, along their spread, until there are `mixtures`."""
         while self.weight.shape[1] < mixtures:
             heavy = self.weight.argmax(axis=1)
@@ -129,8 +137,8 @@ class _Gaussians:
             self.var = np.concatenate([self.var, self.var[rows, heavy][:, None]], 1)
             self.mean[rows, heavy] -= offset
 
-    def update(self, data, labels):
-        """One step of expectation maximisation, with the frames' states given."""
+    def update(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """One step of expectation maximisation, given the state of each frame."""
         order = np.argsort(labels, kind="stable")
         ends = np.searchsorted(labels[order], np.arange(N_STATES + 1))
         for state in range(N_STATES):
@@ -158,8 +166,8 @@ class _Gaussians:
             self.var[state] = np.maximum(spread, self.floor)
 
 
-def _equal_cut(path, log_mel):
-    """First guess: silence where the ends are quiet, the rest cut in equal pieces."""
+def _equal_cut(path: _Path, log_mel: np.ndarray) -> np.ndarray:
+    """A first guess: silence where the ends are quiet, and the rest cut into equal pieces."""
     level = log_mel.mean(axis=1)
     low, high = np.percentile(level, [5, 95])
     loud = np.flatnonzero(level > low + 0.4 * (high - low))
@@ -179,15 +187,98 @@ def _equal_cut(path, log_mel):
     return labels
 
 
-def _viterbi(paths, scores, log_stay, log_leave):
+@dataclass(frozen=True)
+class _Batch:
+    """Sentences side by side, each padded to the longest and to the one of most states.
+
+    Attributes
+    ----------
+    emission
+        Log density of each state, float32 `[frames, sentences, states]`.
+    stay
+        Log probability of its self-loop, float32 `[sentences, states]`.
+    enter
+        Log probability of the way into it over 0, 1 and 2 optional phones, float32
+        `[3, sentences, states]`.
+    last
+        The last state of each sentence `[sentences]`.
+    """
+
+    emission: np.ndarray
+    stay: np.ndarray
+    enter: np.ndarray
+    last: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        paths: Sequence[_Path],
+        scores: Sequence[np.ndarray],
+        log_stay: np.ndarray,
+        log_leave: np.ndarray,
+    ) -> "_Batch":
+        n_batch = len(paths)
+        n_frames = max(len(score) for score in scores)
+        width = max(len(path.states) for path in paths)
+        emission = np.full((n_frames, n_batch, width), -np.inf, np.float32)
+        stay = np.zeros((n_batch, width), np.float32)
+        enter = np.full((3, n_batch, width), -np.inf, np.float32)
+        for row, (path, score) in enumerate(zip(paths, scores, strict=True)):
+            count = len(path.states)
+            emission[: len(score), row, :count] = score[:, path.states]
+            stay[row, :count] = log_stay[path.states]
+            for skipped in range(3):
+                allowed = np.flatnonzero(path.jumps[skipped])
+                allowed = allowed[allowed >= 1 + 3 * skipped]
+                enter[skipped, row, allowed] = log_leave[path.states[allowed - 1 - 3 * skipped]]
+        return cls(emission, stay, enter, np.array([len(path.states) - 1 for path in paths]))
+
+    def forward(self) -> tuple[np.ndarray, np.ndarray]:
+        """The best way into each state at each frame.
+
+        Returns
+        -------
+        back : numpy.ndarray
+            0 to stay, 1 + m to come over m optional phones; uint8 `[frames, sentences, states]`.
+        finals : numpy.ndarray
+            Score of the sentence that ends with each frame, float32 `[frames, sentences]`.
+        """
+        n_frames, n_batch, width = self.emission.shape
+        back = np.zeros((n_frames, n_batch, width), np.uint8)
+        # Seven more columns in front: what enters from before the first state is impossible.
+        best = np.full((n_batch, width + 7), -np.inf, np.float32)
+        best[:, 7] = self.emission[0, :, 0]
+        options = np.empty((4, n_batch, width), np.float32)
+        finals = np.empty((n_frames, n_batch), np.float32)
+        rows = np.arange(n_batch)
+        finals[0] = best[rows, 7 + self.last]
+        for frame in range(1, n_frames):
+            np.add(best[:, 7:], self.stay, out=options[0])
+            for skipped in range(3):
+                offset = 6 - 3 * skipped
+                entered = best[:, offset : offset + width]
+                np.add(entered, self.enter[skipped], out=options[1 + skipped])
+            back[frame] = options.argmax(axis=0)
+            best[:, 7:] = options.max(axis=0) + self.emission[frame]
+            finals[frame] = best[rows, 7 + self.last]
+        return back, finals
+
+
+def _viterbi(
+    paths: Sequence[_Path],
+    scores: Sequence[np.ndarray],
+    log_stay: np.ndarray,
+    log_leave: np.ndarray,
+) -> list[np.ndarray]:
     """Best state sequences of a batch of sentences.
 
     Parameters
     ----------
-    paths : list of _Path
-    scores : list of numpy.ndarray
-        Log densities `[frames, N_STATES]` per sentence.
-    log_stay, log_leave : numpy.ndarray
+    paths
+        One per sentence.
+    scores
+        Log densities `[frames, N_STATES]`, one array per sentence.
+    log_stay, log_leave
         Log probabilities of the self-loop and of leaving, `[N_STATES]`.
 
     Returns
@@ -195,63 +286,43 @@ def _viterbi(paths, scores, log_stay, log_leave):
     list of numpy.ndarray
         State labels `[frames]`; empty where the sentence has no path through its frames.
     """
-    n_batch = len(paths)
-    n_frames = max(len(score) for score in scores)
-    width = max(len(path.states) for path in paths)
-    emission = np.full((n_frames, n_batch, width), -np.inf, np.float32)
-    stay = np.zeros((n_batch, width), np.float32)
-    enter = np.full((3, n_batch, width), -np.inf, np.float32)
-    for row, (path, score) in enumerate(zip(paths, scores, strict=True)):
-        count = len(path.states)
-        emission[: len(score), row, :count] = score[:, path.states]
-        stay[row, :count] = log_stay[path.states]
-        for skipped in range(3):
-            allowed = np.flatnonzero(path.jumps[skipped])
-            allowed = allowed[allowed >= 1 + 3 * skipped]
-            enter[skipped, row, allowed] = log_leave[path.states[allowed - 1 - 3 * skipped]]
-    back = np.zeros((n_frames, n_batch, width), np.uint8)
-    best = np.full((n_batch, width + 7), -np.inf, np.float32)
-    best[:, 7] = emission[0, :, 0]
-    options = np.empty((4, n_batch, width), np.float32)
-    finals = np.empty((n_frames, n_batch), np.float32)
-    lasts = np.array([len(path.states) - 1 for path in paths])
-    rows = np.arange(n_batch)
-    finals[0] = best[rows, 7 + lasts]
-    for frame in range(1, n_frames):
-        np.add(best[:, 7:], stay, out=options[0])
-        for skipped in range(3):
-            offset = 6 - 3 * skipped
-            np.add(best[:, offset : offset + width], enter[skipped], out=options[1 + skipped])
-        back[frame] = options.argmax(axis=0)
-        best[:, 7:] = options.max(axis=0) + emission[frame]
-        finals[frame] = best[rows, 7 + lasts]
+    back, finals = _Batch.of(paths, scores, log_stay, log_leave).forward()
     results = []
     for row, (path, score) in enumerate(zip(paths, scores, strict=True)):
-        if not np.isfinite(finals[len(score) - 1, row]):
+        if np.isfinite(finals[len(score) - 1, row]):
+            results.append(path.states[_traced(back[: len(score), row], len(path.states) - 1)])
+        else:
             results.append(np.empty(0, np.int64))
-            continue
-        sequence = np.empty(len(score), np.int64)
-        state = len(path.states) - 1
-        for frame in range(len(score) - 1, -1, -1):
-            sequence[frame] = state
-            choice = back[frame, row, state]
-            state -= 0 if choice == 0 else 3 * int(choice) - 2
-        results.append(path.states[sequence])
     return results
 
 
-def align(texts, log_mels, passes=MIXTURES, progress=True):
+def _traced(back: np.ndarray, state: int) -> np.ndarray:
+    """Places in a sentence `[frames]`, from its last state back along the choices of `forward`."""
+    sequence = np.empty(len(back), np.int64)
+    for frame in range(len(back) - 1, -1, -1):
+        sequence[frame] = state
+        choice = back[frame, state]
+        state -= 0 if choice == 0 else 3 * int(choice) - 2
+    return sequence
+
+
+def align(
+    texts: Sequence[str],
+    log_mels: Sequence[np.ndarray],
+    passes: Sequence[int] = MIXTURES,
+    progress: bool = True,
+) -> Alignment:
     """Align read sentences to their recordings.
 
     Parameters
     ----------
-    texts : list of str
+    texts
         The sentences; every word must have a pronunciation.
-    log_mels : list of numpy.ndarray
+    log_mels
         Log-mel energies `[frames, 40]` of each recording.
-    passes : sequence of int
+    passes
         Gaussians per state in each training pass.
-    progress : bool
+    progress
         Draw a progress bar.
 
     Returns
@@ -264,7 +335,6 @@ def align(texts, log_mels, passes=MIXTURES, progress=True):
     every = np.concatenate(data)
     labels = [_equal_cut(path, frames) for path, frames in zip(paths, log_mels, strict=True)]
     model = _Gaussians(every)
-    order = np.argsort([len(frames) for frames in data], kind="stable")
     log_stay = np.full(N_STATES, np.log(0.6), np.float32)
     log_leave = np.full(N_STATES, np.log(0.4), np.float32)
     history = []
@@ -277,26 +347,40 @@ def align(texts, log_mels, passes=MIXTURES, progress=True):
             ]
         )
         model.update(every[known >= 0], known[known >= 0])
-        total, counted = 0.0, 0
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            scores = np.split(
-                model.scores(np.concatenate([data[i] for i in chosen])),
-                np.cumsum([len(data[i]) for i in chosen])[:-1],
-            )
-            found = _viterbi([paths[i] for i in chosen], scores, log_stay, log_leave)
-            for i, score, sequence in zip(chosen, scores, found, strict=True):
-                labels[i] = sequence
-                if len(sequence):
-                    total += float(score[np.arange(len(sequence)), sequence].sum())
-                    counted += len(sequence)
+        labels, likelihood = _relabelled(model, paths, data, log_stay, log_leave)
         log_stay, log_leave = _durations(labels)
-        history.append(total / max(counted, 1))
+        history.append(likelihood)
     return Alignment([found.astype(np.int16) for found in labels], history)
 
 
-def _durations(labels):
-    """Self-loop and exit log probabilities of every state, from aligned frames."""
+def _relabelled(
+    model: _Gaussians,
+    paths: Sequence[_Path],
+    data: Sequence[np.ndarray],
+    log_stay: np.ndarray,
+    log_leave: np.ndarray,
+) -> tuple[list[np.ndarray], float]:
+    """Labels of all utterances by a model, and the mean log likelihood per frame."""
+    labels: list[np.ndarray] = [np.empty(0, np.int64)] * len(data)
+    total, counted = 0.0, 0
+    order = np.argsort([len(frames) for frames in data], kind="stable")  # little padding
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        scores = np.split(
+            model.scores(np.concatenate([data[i] for i in chosen])),
+            np.cumsum([len(data[i]) for i in chosen])[:-1],
+        )
+        found = _viterbi([paths[i] for i in chosen], scores, log_stay, log_leave)
+        for i, score, sequence in zip(chosen, scores, found, strict=True):
+            labels[i] = sequence
+            if len(sequence):
+                total += float(score[np.arange(len(sequence)), sequence].sum())
+                counted += len(sequence)
+    return labels, total / max(counted, 1)
+
+
+def _durations(labels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities to stay in and to leave every state, from aligned frames."""
     frames = np.ones(N_STATES)
     visits = np.full(N_STATES, 0.5)
     for sequence in labels:

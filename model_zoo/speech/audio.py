@@ -25,6 +25,7 @@ __all__ = [
     "SILENCE_DB",
     "STANDARD_INPUT",
     "AudioError",
+    "InMemory",
     "check_samples",
     "decode",
     "length",
@@ -50,6 +51,21 @@ STANDARD_INPUT = "-"
 
 _NEEDED = "a 16 kHz mono WAV or FLAC file is needed"
 _BLOCK = 4096
+
+
+class InMemory(io.BytesIO):
+    """A sound file's bytes for libsndfile.
+
+    A damaged header sends it to places before the beginning. A file stays where it is then and says
+    so; Python's would raise into C code, which prints a traceback.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place, if it is one."""
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
 
 
 class AudioError(PlosiveError, ValueError):
@@ -223,7 +239,7 @@ def _open(content: bytes, note: Callable[[str], None] | None) -> soundfile.Sound
             "(LDC's sph2pipe -f rif in.wav out.wav)"
         )
     try:
-        file = soundfile.SoundFile(io.BytesIO(_with_true_size(content, note)))
+        file = soundfile.SoundFile(InMemory(_with_true_size(content, note)))
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise FileError(f"cannot be read as audio ({_reason(error)}); {_NEEDED}") from error
     try:

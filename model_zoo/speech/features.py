@@ -5,7 +5,9 @@ Every step is causal: a frame depends on its own 25 ms of samples and on constan
 network file, so a stream gives the same integers as the whole recording.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import kaldi_native_fbank
 import numpy as np
@@ -37,7 +39,7 @@ DB = 10 / np.log(10)
 class LogMelStream:
     """Log-mel energies of a stream of samples (Kaldi's filter bank, no dither)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         options = kaldi_native_fbank.FbankOptions()
         options.frame_opts.samp_freq = SAMPLE_RATE
         options.frame_opts.dither = 0.0
@@ -49,12 +51,12 @@ class LogMelStream:
         self._bank = kaldi_native_fbank.OnlineFbank(options)
         self._taken = 0
 
-    def accept(self, samples):
+    def accept(self, samples: np.typing.ArrayLike) -> np.ndarray:
         """Take the next samples, give the frames that they complete.
 
         Parameters
         ----------
-        samples : array_like
+        samples
             Any number of samples, full scale 1.0.
 
         Returns
@@ -76,12 +78,12 @@ class LogMelStream:
         return frames
 
 
-def log_mel(samples):
+def log_mel(samples: np.typing.ArrayLike) -> np.ndarray:
     """Log-mel energies, float32 `[frames, 40]`, of a whole recording `[samples]`."""
     return LogMelStream().accept(samples)
 
 
-def mean_level(log_mels):
+def mean_level(log_mels: Sequence[np.ndarray]) -> float:
     """Mean log-mel energy of recordings, a list of float32 `[frames, 40]`."""
     total = sum(float(frames.sum(dtype=np.float64)) for frames in log_mels)
     return total / sum(frames.size for frames in log_mels)
@@ -93,24 +95,24 @@ class Normalisation:
 
     Parameters
     ----------
-    mean, std : sequence of float
+    mean, std
         Reference level and spread of each coefficient, in log-mel units, `[40]`. The reference
         level maps to 0.
-    scale : float
+    scale
         int8 steps per `std`.
     """
 
-    mean: tuple
-    std: tuple
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     scale: float
 
-    def __call__(self, frames):
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
         """int8 `[frames, 40]` of log-mel energies `[frames, 40]`; rounds, then clips."""
         mean, std = np.float32(self.mean), np.float32(self.std)
         steps = np.rint((np.asarray(frames, np.float32) - mean) * (np.float32(self.scale) / std))
         return np.clip(steps, -128, 127).astype(np.int8)
 
-    def to_header(self):
+    def to_header(self) -> dict[str, Any]:
         """The JSON form that a network file carries as `header["features"]`."""
         return {
             "kind": "log_mel",
@@ -123,7 +125,7 @@ class Normalisation:
         }
 
     @classmethod
-    def from_header(cls, header):
+    def from_header(cls, header: Mapping[str, Any]) -> "Normalisation":
         """The normalisation of a network file's header.
 
         Raises
@@ -163,35 +165,37 @@ class FeatureStream:
 
     Parameters
     ----------
-    header : dict
+    header
         The header of the network file that the features are for.
-    gain : float
+    gain
         dB, the turn of a microphone's knob: the normalisation is fixed, so level matters.
     """
 
-    def __init__(self, header, gain=0.0):
+    def __init__(self, header: Mapping[str, Any], gain: float = 0.0) -> None:
         self._normalise = Normalisation.from_header(header)
         self._log_mel = LogMelStream()
         self._gain = np.float32(gain / DB)
 
-    def accept(self, samples):
+    def accept(self, samples: np.typing.ArrayLike) -> np.ndarray:
         """Take the next samples `[samples]`, give int8 `[new frames, 40]`."""
         return self._normalise(self._log_mel.accept(samples) + self._gain)
 
 
-def extract(samples, header, gain=0.0):
+def extract(
+    samples: np.typing.ArrayLike, header: Mapping[str, Any], gain: float = 0.0
+) -> np.ndarray:
     """int8 features `[frames, 40]` of a whole recording, as of one `FeatureStream`."""
     return FeatureStream(header, gain).accept(samples)
 
 
-def append_delay(features, header):
+def append_delay(features: np.ndarray, header: Mapping[str, Any]) -> np.ndarray:
     """The features with the zero frames behind them that flush the network's label delay.
 
     Parameters
     ----------
-    features : numpy.ndarray
+    features
         int8 `[frames, 40]`.
-    header : dict
+    header
         The network file's header; `label_delay` D is in frames.
 
     Returns

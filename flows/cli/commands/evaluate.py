@@ -22,6 +22,7 @@ class Format(StrEnum):
     timit = "timit"
     folder = "folder"
     prompts = "prompts"
+    kaldi = "kaldi"
 
 
 class Split(StrEnum):
@@ -49,7 +50,7 @@ def evaluate(
         typer.Option(
             "--format",
             help="Layout of DIR: timit for LDC93S1 or NLTK's sample, folder for WAV files with "
-            "TextGrid, .lab or .phn, prompts for a prompts.tsv.",
+            "TextGrid, .lab or .phn, prompts for a prompts.tsv, kaldi for wav.scp, text, utt2spk.",
         ),
     ] = None,
     corpus: Annotated[
@@ -61,6 +62,22 @@ def evaluate(
     split: Annotated[
         Split, typer.Option("--split", help="Which part of the corpus to use.")
     ] = Split.test,
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            "--tier",
+            metavar="NAME",
+            help="Tier of the TextGrids that has the phones. Default: the one named phones.",
+        ),
+    ] = None,
+    phone_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--phone-map",
+            metavar="FILE",
+            help="Translate the labels of DIR: a phone of theirs and one of TIMIT's on each line.",
+        ),
+    ] = None,
     snr: Annotated[
         float | None,
         typer.Option("--snr", metavar="DB", help="Add noise at this signal-to-noise ratio."),
@@ -90,7 +107,7 @@ def evaluate(
 
     The default network is the shipped one. If the recordings have phone times, frames are scored
     too; prompts without times are scored against dictionary pronunciations. Noise comes from clips
-    that were not used in training.
+    that were not used in training. `--split all` takes every recording and needs no split.
 
     **Examples**
 
@@ -98,6 +115,7 @@ def evaluate(
     - `plosive evaluate --network mine.safetensors --data /corpora/TIMIT --format timit --json`
     - `plosive evaluate --network speech --corpus bdl --snr 10 --noise rain`
     - `plosive evaluate --data recordings --format folder --split all --broken skip`
+    - `plosive evaluate --data aligned --format folder --tier "ann - phones" --phone-map ipa.map`
     """
     from flows.inputs import default_network
     from flows.speech import evaluate as flow
@@ -114,6 +132,8 @@ def evaluate(
             noise_data=noise_data,
             broken=broken.value,
             gain=gain,
+            tier=tier,
+            phone_map=phone_map,
         ),
         build_dir=build,
         progress=sys.stderr.isatty(),

@@ -2,12 +2,13 @@
 """`plosive transcribe`."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.console import note_level, print_json, print_phones
-from flows.cli.options import BUILD, BuildFolder, Gain, Json, NetworkFile, Recording
+from flows.cli.console import note_level, print_json, print_phones, say
+from flows.cli.options import BUILD, BuildFolder, Gain, Json, NetworkFile
 
 __all__ = ["Engine", "transcribe"]
 
@@ -20,7 +21,12 @@ class Engine(StrEnum):
 
 
 def transcribe(
-    recording: Recording,
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WAV", help="A 16 kHz mono recording (WAV or FLAC); - reads standard input."
+        ),
+    ],
     network: NetworkFile = None,
     engine: Annotated[
         Engine, typer.Option("--engine", help="Run the golden model, or the Verilog in Verilator.")
@@ -38,6 +44,7 @@ def transcribe(
 
     - `plosive transcribe hello.wav`
     - `plosive transcribe hello.wav --engine rtl`
+    - `arecord -q -f S16_LE -r 16000 -d 3 | plosive transcribe -`
     - `plosive transcribe hello.wav --network mine.safetensors --json`
     """
     from flows.inputs import default_network
@@ -54,4 +61,6 @@ def transcribe(
         print_json(figures)
         return
     print_phones(figures["phones"])
+    for note in figures["notes"]:
+        say(f"note: {note}")
     note_level(figures["level_db"], gain)
