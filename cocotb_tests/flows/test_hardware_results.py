@@ -53,13 +53,13 @@ def test_a_table_shows_each_figure_and_what_is_missing() -> None:
     assert re.search(r"^\| logic, kGE \|( not measured \|){4} 21\.7 \|$", text, re.MULTILINE)
     assert re.search(r"^\| SRAM, kB \|( not measured \|){4} 1\.5 \|$", text, re.MULTILINE)
     assert re.search(r"^\| SRAM, mm² \|( not measured \|){4} 0\.45 \|$", text, re.MULTILINE)
-    assert re.search(r"^\| highest clock, MHz \|( not measured \|){4} 89 \|$", text, re.MULTILINE)
+    assert re.search(r"^\| maximum clock, MHz \|( not measured \|){4} 89 \|$", text, re.MULTILINE)
     assert re.search(
         r"^\| nJ per frame, random network \|( not measured \|){5}$", text, re.MULTILINE
     )
     shipped = r"^\| nJ per frame, shipped network \|( - \|){3} not measured \| - \|$"
     assert re.search(shipped, text, re.MULTILINE)
-    assert text.count("not figures of a chip") == 1
+    assert text.count("not the figures of a chip") == 1
     assert list(PRESETS)[-1] == "tiny"
 
 

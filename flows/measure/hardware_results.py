@@ -32,9 +32,9 @@ END = "<!-- results: end -->"
 
 _NOT_MEASURED = "not measured"
 _ARE_NOT = (
-    "These are not figures of a chip: there is no layout, so no wires and no clock tree; the cells "
-    "and SRAM macros are those of an open 130 nm process (IHP SG13G2, typical corner), not of the "
-    "reference's 28 nm."
+    "These are not the figures of a chip: there is no layout, so there are no wires and no clock "
+    "tree, and the cells and SRAM macros are those of an open 130 nm process (IHP SG13G2, typical "
+    "corner), not of the reference's 28 nm."
 )
 
 
@@ -48,9 +48,9 @@ def block(held: Sequence[Measurement]) -> str:
             *_preset_part(held),
             *_board_part(held),
             _paragraph(
-                "Commands, versions of tools and the areas of blocks: "
-                "[docs/hardware-results.md](docs/hardware-results.md), written by "
-                "`make results-hardware`."
+                "[docs/hardware-results.md](docs/hardware-results.md), written by `make "
+                "results-hardware`, has the commands, the versions of the tools and the area of "
+                "each block."
             ),
         ]
     )
@@ -62,13 +62,13 @@ def page(held: Sequence[Measurement]) -> str:
         "<!-- Written by `make results-hardware` from docs/results/hardware.json: do not edit. -->",
         "# What the hardware costs",
         _paragraph(
-            "`make results-hardware` measures what has changed since, and writes this page. "
-            "[Area, timing and power](area-timing-power.md) says how each figure comes about."
+            "`make results-hardware` measures what has changed and writes this page. [Area, timing "
+            "and power](area-timing-power.md) explains how each figure is obtained."
         ),
         "## Presets",
         *_preset_part(held),
         "## Area by block",
-        "kGE of logic, IHP SG13G2; *own* is what belongs to no block.",
+        "kGE of logic in IHP SG13G2; *own* is the logic that belongs to no block.",
         _block_table(held),
         "## FPGA boards",
         *_board_part(held),
@@ -128,7 +128,7 @@ _PRESET_ROWS = {
     "SRAM, kB": _one("area", "memory_bits", "{:,.1f}", 8e3),
     "SRAM, mm²": _one("area", "macros_um2", "{:,.2f}", 1e6),
     "logic and SRAM, mm²": _one("area", "um2", "{:,.2f}", 1e6),
-    "highest clock, MHz": _one("timing", "fmax_mhz", "{:,.0f}"),
+    "maximum clock, MHz": _one("timing", "fmax_mhz", "{:,.0f}"),
     **{
         f"{label}, {network}": _one(kind, name, form)
         for network, kind in (("random network", "power"), ("shipped network", "speech"))
@@ -147,7 +147,7 @@ _BOARD_ROWS = {
     "lanes": _one("fpga", "lanes", "{}"),
     **{label: _use(name) for name, label in LABELS.items()},
     "clock, MHz": _one("fpga", "clock_mhz", "{:g}"),
-    "highest clock, MHz": _one("fpga", "fmax_mhz", "{:.1f}"),
+    "maximum clock, MHz": _one("fpga", "fmax_mhz", "{:.1f}"),
     "cycles per frame": _one("fpga", "cycles_per_frame", "{:,.0f}"),
     "times real time": _one("fpga", "real_time_factor", "{:,.0f}"),
     "checked: simulated board": _one("host", "values_compared", "{:,} results"),
@@ -158,12 +158,12 @@ def _preset_part(held: Sequence[Measurement]) -> list[str]:
     return [
         _figure_table("preset", {f"`{name}`": _of(held, name) for name in PRESETS}, _PRESET_ROWS),
         _paragraph(
-            f"{_ARE_NOT} SRAM, kB is what the memories hold; macros come in fixed sizes and hold "
-            "more. Energy and power are estimates from the switching of the netlist; real time is "
-            "100 frames a second, with the clock stopped between frames. A random network gets "
-            "random features and spikes about as often as the reference's, or more; the shipped "
-            "one hears a sentence. Checked is against the model, with the random network, and "
-            "nothing differs."
+            f"{_ARE_NOT} *SRAM, kB* is what the memories hold; macros come in fixed sizes and hold "
+            "more. Energy and power are estimates from the switching activity of the netlist; real "
+            "time is 100 frames per second, with the clock stopped between frames. The random "
+            "network runs on random features and spikes about as often as the reference's, or "
+            "more; the shipped network runs on a sentence. The last two rows say how much was "
+            "compared with the model, with the random network; nothing differed."
         ),
     ]
 
@@ -176,11 +176,12 @@ def _board_part(held: Sequence[Measurement]) -> list[str]:
     return [
         _figure_table("board, shape", columns, _BOARD_ROWS),
         _paragraph(
-            "Bitstreams from open tools, of core, registers, serial bridge, clock and pins; nobody "
-            "has run one on a board yet. The highest clock is the median of three placements, by "
-            "the placer's timing model. Times real time: at the board's clock, without the serial "
-            "line. Checked is the board's Verilog in simulation, behind its serial line, with a "
-            "random network, and nothing differs."
+            "Bitstreams built with open tools, with core, registers, serial bridge, clock and "
+            "pins; nobody has run one on a board yet. The maximum clock is the median of three "
+            "placements, by the placer's timing model. *Times real time* is at the board's clock, "
+            "without the serial line. The last row says how many results of the board's Verilog, "
+            "simulated behind its serial line with a random network, were compared; nothing "
+            "differed."
         ),
     ]
 

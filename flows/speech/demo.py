@@ -203,7 +203,7 @@ def _made_with(network: Network, network_file: Path) -> dict[str, Any]:
 
 
 def _date() -> str:
-    """The time of the run, or that of SOURCE_DATE_EPOCH, which makes runs repeatable."""
+    """Time of the run, or SOURCE_DATE_EPOCH where it is set, so that runs can be repeated."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     try:
         seconds = time.time() if given is None else int(given)
@@ -217,7 +217,7 @@ def _date() -> str:
 def _arrays(
     samples: np.ndarray, network: Network, simulation: Simulation
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What a report draws, and the log posteriors of the phones' states."""
+    """The arrays that a report draws, and the log posteriors of the phone states."""
     from model_zoo.scoring import decode
     from model_zoo.speech import features, phones
 
@@ -234,7 +234,7 @@ def _arrays(
 
 
 def _torch(network: Network, features: np.ndarray) -> dict[str, Any]:
-    """The same frames through the torch network, every integer compared; else why not."""
+    """Every integer of the torch network compared on the same frames, or why there is none."""
     try:
         import torch
 

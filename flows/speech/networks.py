@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`plosive networks`: what the model zoo holds."""
+"""`plosive networks`: the networks of the model zoo."""
 
 from typing import Any
 
@@ -11,18 +11,30 @@ __all__ = ["card", "described", "listed"]
 
 
 def listed() -> list[dict[str, Any]]:
-    """Every shipped network in a few figures, JSON-able, see `cards.summary`."""
+    """The main figures of every shipped network, JSON-able, see `cards.summary`."""
     return [cards.summary(name, Network.load(zoo.path(name))) for name in zoo.names()]
 
 
 def described(name: str) -> dict[str, Any]:
-    """One network's figures and its whole header, JSON-able."""
+    """The main figures and the whole header of one network, JSON-able.
+
+    Raises
+    ------
+    PlosiveError
+        The zoo has no such network.
+    """
     network = _held(name)
     return {**cards.summary(name, network), "header": network.header}
 
 
 def card(name: str) -> str:
-    """One network's model card, Markdown."""
+    """The model card of one network, Markdown.
+
+    Raises
+    ------
+    PlosiveError
+        The zoo has no such network.
+    """
     return cards.card(name, _held(name))
 
 

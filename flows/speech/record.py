@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `plosive demo` leaves in its build folder for `plosive report`: figures and arrays.
+"""The record of a demo that `plosive demo` saves for `plosive report`: figures and arrays.
 
-`demo.json` holds the figures, `demo.npz` the arrays that are drawn. The JSON names the SHA-256 of
-the arrays, so that halves of two runs are never shown as one.
+In the build folder `demo.json` holds the figures and `demo.npz` the arrays that are drawn. The JSON
+has the SHA-256 of the arrays, so files of two different runs are never shown as one.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ _MOST_BYTES = 64 << 20  # the demo runs 3 s of speech, which take less than 1 MB
 
 @dataclass(frozen=True)
 class Record:
-    """A run of the demo.
+    """Figures and arrays of one demo.
 
     Attributes
     ----------
     figures
-        As `plosive demo --json` prints them.
+        The figures that `plosive demo --json` prints.
     arrays
         "log_mel" [frames, bands] float32, "posteriors" [frames, phones] float32, and per layer
-        "spikes_0", ... [frames, T, n] uint8. Frame 0 of each is the recording's first.
+        "spikes_0", ... [frames, T, n] uint8. Frame 0 is the first frame of the recording.
     """
 
     figures: dict[str, Any]
@@ -45,7 +45,7 @@ class Record:
 
 
 def write(folder: Path, record: Record) -> None:
-    """Leave a run in a folder, in place of an earlier one.
+    """Save a record in a folder, replacing an earlier one.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def write(folder: Path, record: Record) -> None:
 
 
 def read(folder: Path) -> Record:
-    """The run that a folder holds.
+    """Read the record in a folder.
 
     Raises
     ------
     PlosiveError
-        There is none, or its files are damaged or of two runs.
+        There is none, or its files are damaged or belong to two runs.
     """
     path = folder / _FIGURES
     if not path.is_file():
@@ -91,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     PlosiveError
-        The file cannot be read, is no JSON, or holds something else.
+        The file cannot be read, is not JSON, or holds something else.
     """
     value = inputs.read_json(path, most_bytes=_MOST_BYTES)
     if not isinstance(value, dict):

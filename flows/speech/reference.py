@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The phones that a recording should give: from its labels, or from its words."""
+"""Reference phones of a recording, from its labels or from its words."""
 
 import itertools
 from pathlib import Path
@@ -9,48 +9,51 @@ import numpy as np
 
 __all__ = ["forced_alignment", "reference_phones"]
 
-_FLOOR = -50.0  # log score of a phone that the network never gives, so that every word has a path
+_FLOOR = -50.0  # log score of phones that the network never outputs, so that each word has a path
 
 
 def reference_phones(
     recording: Path, words: str | None, posteriors: np.ndarray, header: dict[str, Any]
 ) -> dict[str, Any]:
-    """Reference phones with their times in seconds, and in words where they come from.
+    """Reference phones with their times, and a sentence on where they come from.
 
     Parameters
     ----------
     recording
-        A `.phn` file of its stem beside it is taken first.
+        If a `.phn` file with the same stem stands beside it, its labels are the reference.
     words
-        What was said, if that is known.
+        The sentence, if it is known.
     posteriors
-        Of `model_zoo.scoring.decode.state_log_posteriors`.
+        Log posteriors of the states, as from `model_zoo.scoring.decode.state_log_posteriors`.
     header
-        Of the network.
+        Header of the network.
 
     Returns
     -------
     dict
-        "phones" (none if nothing is known) and "source", a sentence.
+        "phones", a list of "phone", "start" and "end" in seconds that is empty if nothing is known,
+        and "source", a sentence.
     """
-    from model_zoo.data.corpus import partner, sample_labels
+    from model_zoo.data.labels import sample_labels
+    from model_zoo.data.listing import Listing
     from model_zoo.speech import phones
     from model_zoo.speech.audio import SAMPLE_RATE
     from model_zoo.speech.files import read_text
 
-    labels = partner(Path(recording), ".phn")
-    if labels is not None:
-        try:
-            found = sample_labels(read_text(labels))
-        except (OSError, ValueError) as error:
-            return _none(f"The labels beside the recording cannot be read: {error}.")
+    recording = Path(recording)
+    try:
+        labels = Listing(recording.parent, deep=False).partner(recording, ".phn")
+        found = sample_labels(read_text(labels)) if labels is not None else None
+    except (OSError, ValueError) as error:
+        return _none(f"The labels beside the recording cannot be read: {error}.")
+    if found is not None:
         timed = [
             {"phone": phone, "start": first / SAMPLE_RATE, "end": end / SAMPLE_RATE}
             for first, end, phone in found
         ]
         return {"phones": timed, "source": "The phone labels beside the recording."}
     if not words:
-        return _none("The recording has no phone labels and no transcript: there is no reference.")
+        return _none("The recording has neither phone labels nor a transcript to compare with.")
     try:
         sequence = phones.transcribe(words)
     except (ImportError, phones.UnknownWordError) as error:
@@ -61,7 +64,7 @@ def reference_phones(
     return {
         "phones": timed,
         "source": "The dictionary's phones of the words, placed in time by forced "
-        "alignment to the network's own outputs; nobody labelled this recording.",
+        "alignment to the network's own outputs; nobody has labelled this recording.",
     }
 
 
@@ -72,7 +75,7 @@ def _none(why: str) -> dict[str, Any]:
 def forced_alignment(
     sequence: list[tuple[str, bool]], posteriors: np.ndarray, header: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """When each phone of a known sequence was said: the best path through its states.
+    """Times of the phones of a known sequence, from the best path through their states (Viterbi).
 
     Parameters
     ----------
@@ -81,12 +84,13 @@ def forced_alignment(
     posteriors
         Log posteriors [frames, 183] of the states.
     header
-        Of the network: its decoder weights and durations.
+        Header of the network: its decoder weights and durations.
 
     Returns
     -------
     list
-        Empty if there are more states than frames.
+        "phone", "start" and "end" (seconds) of each phone that was said; empty if there are more
+        states than frames.
     """
     from model_zoo.scoring import decode
     from model_zoo.speech import phones
@@ -98,32 +102,10 @@ def forced_alignment(
     score = np.maximum(decode.emission_scores(posteriors, header), _FLOOR)[:, states]
     stay = np.asarray(header["log_stay"])[states]
     leave = np.asarray(header["log_leave"])[states]
-    before: list[list[int]] = []  # states that each can be entered from
-    for place in range(len(states)):
-        phone, state = divmod(place, per_phone)
-        entries = [place - 1] if place else []
-        while state == 0 and phone > 1 and sequence[phone - 1][1]:  # over phones left out
-            phone -= 1
-            entries.append(phone * per_phone - 1)
-        before.append(entries)
-    best = np.full(len(states), -np.inf)
-    best[0] = score[0, 0]
-    came = np.zeros(score.shape, np.int64)
-    for frame in range(1, len(score)):
-        moved = best + leave
-        next_best = best + stay
-        came[frame] = np.arange(len(states))
-        for place, entries in enumerate(before):
-            for entry in entries:
-                if moved[entry] > next_best[place]:
-                    next_best[place], came[frame, place] = moved[entry], entry
-        best = next_best + score[frame]
-    if np.isneginf(best[-1]):
+    path = _best_path(score, stay, leave, _entries(sequence, per_phone))
+    if path is None:
         return []
-    path = [len(states) - 1]
-    for frame in range(len(score) - 1, 0, -1):
-        path.append(came[frame, path[-1]])
-    visited = np.array(path[::-1]) // per_phone
+    visited = path // per_phone
     cuts = [*np.flatnonzero(np.diff(visited, prepend=-1)), len(visited)]
     lead = (FRAME_SAMPLES / SAMPLE_RATE - FRAME_SECONDS) / 2
     return [
@@ -134,3 +116,55 @@ def forced_alignment(
         }
         for start, end in itertools.pairwise(cuts)
     ]
+
+
+def _entries(sequence: list[tuple[str, bool]], per_phone: int) -> list[list[int]]:
+    """For each state of the sequence, the states before it that lead into it."""
+    entries = []
+    for place in range(len(sequence) * per_phone):
+        phone, state = divmod(place, per_phone)
+        before = [place - 1] if place else []
+        while state == 0 and phone > 1 and sequence[phone - 1][1]:  # skips optional phones
+            phone -= 1
+            before.append(phone * per_phone - 1)
+        entries.append(before)
+    return entries
+
+
+def _best_path(
+    score: np.ndarray, stay: np.ndarray, leave: np.ndarray, entries: list[list[int]]
+) -> np.ndarray | None:
+    """The best path from the first state to the last, one state per frame.
+
+    Parameters
+    ----------
+    score
+        Log scores [frames, states].
+    stay, leave
+        Log probabilities [states] of staying in a state and of leaving it.
+    entries
+        As from `_entries`.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        State of each frame; None if no path reaches the last state.
+    """
+    best = np.full(len(entries), -np.inf)
+    best[0] = score[0, 0]
+    came = np.zeros(score.shape, np.int64)
+    for frame in range(1, len(score)):
+        moved = best + leave
+        next_best = best + stay
+        came[frame] = np.arange(len(entries))
+        for place, before in enumerate(entries):
+            for entry in before:
+                if moved[entry] > next_best[place]:
+                    next_best[place], came[frame, place] = moved[entry], entry
+        best = next_best + score[frame]
+    if np.isneginf(best[-1]):
+        return None
+    path = [len(entries) - 1]
+    for frame in range(len(score) - 1, 0, -1):
+        path.append(came[frame, path[-1]])
+    return np.array(path[::-1])

@@ -46,15 +46,16 @@ def _markdown() -> str:
         f"<!-- {_MARK.format('markdown')} -->",
         "# Register map",
         "",
-        f"Version {'.'.join(map(str, MAP_VERSION))}. Words of 32 bits at byte offsets; the same in "
-        "every configuration. How a host uses them: [host interface](host-interface.md).",
+        f"Version {'.'.join(map(str, MAP_VERSION))}. Registers are words of 32 bits at byte "
+        "offsets, and the same in every configuration. [Host interface](host-interface.md) shows "
+        "how a host uses them.",
         "",
-        "Bits that belong to no field read as 0 and are ignored when written. Any other access, to "
-        f"an address from {_SIZE:#x} on, to one that is no multiple of 4, or against the "
-        "direction of a register, is refused: it answers an error (SLVERR on AXI), a read gives 0, "
-        "and nothing changes but `ERRORS.access`.",
+        "Bits that belong to no field read as 0 and are ignored when written. An access to an "
+        f"address from {_SIZE:#x} on, to one that is not a multiple of 4, or against the direction "
+        "of a register is refused: it answers with an error (SLVERR on AXI), a read returns 0, and "
+        "nothing changes but `ERRORS.access`.",
         "",
-        "After a reset, registers that can be written hold 0.",
+        "After a reset, writable registers hold 0.",
         "",
         "| offset | register | access | |",
         "|---|---|---|---|",

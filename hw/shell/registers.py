@@ -132,21 +132,21 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
         "VERSION",
         "Version of the register map. A driver works with its major version.",
         (
-            Field("patch", 0, 8, "Corrections."),
-            Field("minor", 8, 8, "Registers and fields were added."),
-            Field("major", 16, 16, "Something moved or means something else."),
+            Field("patch", 0, 8, "Corrections only."),
+            Field("minor", 8, 8, "Registers or fields were added."),
+            Field("major", 16, 16, "Something moved or changed its meaning."),
         ),
     )
     for name, doc in (
         ("CONFIG_HASH", "configuration_hash of plosive.json: every field."),
-        ("NETWORK_HASH", "network_hash of plosive.json: what the integers depend on."),
+        ("NETWORK_HASH", "network_hash of plosive.json: the fields that the integers depend on."),
     ):
         for half, place in ((0, "high"), (1, "low")):
             yield f"{name}_{half}", f"Hash of the hardware, {place} word.", _word("hash", doc)
     yield (
         "BUILD_HASH",
         "Which network the hardware was built with.",
-        _word("hash", "Of the initial contents and the options; 0: the weights must be loaded."),
+        _word("hash", "Hash of initial contents and options; 0: the weights must be loaded."),
     )
     yield (
         "BUILD",
@@ -155,7 +155,7 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("baked", 0, 1, "The network is constant: the WEIGHT registers answer errors."),
             Field("streams", 1, 1, "There are AXI streams; otherwise registers carry all data."),
             Field("best", 8, 8, "Entries of the best-N list; 0: MODE.readout is always logits."),
-            Field("result_depth", 16, 16, "Words that wait in RESULTS before the machine does."),
+            Field("result_depth", 16, 16, "Words that RESULTS buffers before the machine waits."),
         ),
     )
     yield (
@@ -163,7 +163,7 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
         "Size of a frame.",
         (
             Field("n_input", 0, 16, "Features of a frame."),
-            Field("readout_every", 16, 16, "Logits come for frames 0, m, 2m, ... of an utterance."),
+            Field("readout_every", 16, 16, "m: frames 0, m, 2m, ... of an utterance have logits."),
         ),
     )
     yield "OUTPUTS", "Size of a readout.", _word("n_output", "Logits of a frame.")
@@ -179,9 +179,9 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
         "FORMATS",
         "Widths of numbers.",
         (
-            Field("acc_bits", 0, 8, "Bits of an accumulator, so of a logit."),
+            Field("acc_bits", 0, 8, "Bits of an accumulator, and so of a logit."),
             Field("membrane_bits", 8, 8, "Bits of a membrane."),
-            Field("membrane_frac", 16, 8, "Of these, behind the binary point."),
+            Field("membrane_frac", 16, 8, "Of these, bits after the binary point."),
             Field("counter_bits", 24, 8, "Bits of a counter, which counts modulo 2^counter_bits."),
         ),
     )
@@ -201,8 +201,8 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
         (
             Field("layers", 0, 8, "Hidden layers."),
             Field("time_steps", 8, 8, "Evaluations of the network in a frame, T."),
-            Field("merge_readout", 16, 1, "The readout adds both time steps at once."),
-            Field("trace", 17, 1, "The configuration has the trace port (which ends in the core)."),
+            Field("merge_readout", 16, 1, "The readout sums both time steps in one pass."),
+            Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
         ),
     )
     yield (
@@ -216,7 +216,7 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
         (
             Field("element_bits", 0, 8, "Bits of a result element: 16, or 32 for wide logits."),
             Field("best_words", 8, 8, "Words of a frame's best-N list; 0 without one."),
-            Field("logits_words", 16, 16, "Words of a frame's logits, 65536 counts as 0."),
+            Field("logits_words", 16, 16, "Words of a frame's logits modulo 65536."),
         ),
     )
     for layer in range(_MAX_LAYERS):
@@ -225,25 +225,25 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             f"Hidden layer {layer}; 0 if there is none.",
             (
                 Field("neurons", 0, 16, "Neurons of the layer."),
-                Field("recurrent", 31, 1, "The layer sees its own spikes of the frame before."),
+                Field("recurrent", 31, 1, "The layer sees its own spikes of the previous frame."),
             ),
         )
 
 
 _RESULT_FLAGS = (
-    Field("busy", 0, 1, "A frame is buffered or runs, or its results are on the way."),
-    Field("features_ready", 1, 1, "FEATURES takes a word (MODE.source is registers)."),
+    Field("busy", 0, 1, "A frame is buffered or running, or its results are not all taken."),
+    Field("features_ready", 1, 1, "FEATURES accepts a word (MODE.source is registers)."),
     Field("results_ready", 2, 1, "RESULTS holds a word."),
-    Field("result_last", 3, 1, "That word is its frame's last."),
-    Field("result_end", 4, 1, "That word belongs to an utterance's last frame."),
+    Field("result_last", 3, 1, "That word is the last of its frame."),
+    Field("result_end", 4, 1, "That word belongs to the last frame of an utterance."),
     Field("weights_ready", 5, 1, "WEIGHT_DATA can be accessed: the machine is idle."),
-    Field("blocked", 6, 1, "The machine waits until results are taken."),
+    Field("blocked", 6, 1, "The machine waits for results to be taken."),
     Field("error", 7, 1, "A bit of ERRORS is set."),
 )
 
 _COUNTERS = {
-    "CYCLES": "Clock cycles in which a frame ran, stalls included.",
-    "STALLS": "Of these, cycles in which the machine waited until results were taken.",
+    "CYCLES": "Clock cycles in which a frame was running, stalls included.",
+    "STALLS": "Of these, cycles in which the machine waited for results to be taken.",
     "FRAMES": "Frames finished.",
     "INPUT_ROWS": "Rows read from the input memory.",
     "HIDDEN_ROWS": "Rows read from the hidden memory, both banks.",
@@ -254,7 +254,7 @@ _COUNTERS = {
 
 _IRQ_FIELDS = (
     Field("results", 0, 1, "RESULTS holds a word."),
-    Field("features", 1, 1, "FEATURES takes a word."),
+    Field("features", 1, 1, "FEATURES accepts a word."),
     Field("idle", 2, 1, "STATUS.busy is 0."),
     Field("error", 3, 1, "A bit of ERRORS is set."),
 )
@@ -273,20 +273,20 @@ def _others() -> Iterator[Register]:
     yield made(
         "CONTROL",
         Access.WRITE,
-        "Actions: each 1 that is written does something once.",
+        "Actions: writing a 1 to a bit performs its action once.",
         Field(
             "soft_reset",
             0,
             1,
-            "Everything as after the reset line, weights and parameters kept: drops what is under "
-            "way, MODE, IRQ_ENABLE, ERRORS and FRAME_FLAGS to their reset values, counters to 0.",
+            "Like the reset input, but weights and parameters stay: drops work in progress, sets "
+            "MODE, IRQ_ENABLE, ERRORS and FRAME_FLAGS to their reset values and counters to 0.",
         ),
-        Field("clear_counters", 1, 1, "All counters to 0."),
+        Field("clear_counters", 1, 1, "Sets all counters to 0."),
     )
     yield made(
         "MODE",
         Access.READ_WRITE,
-        "What comes out, and on which way. Refused while STATUS.busy is 1.",
+        "What the results are and which way data travels. Refused while STATUS.busy is 1.",
         Field(
             "readout",
             0,
@@ -298,8 +298,8 @@ def _others() -> Iterator[Register]:
             "source",
             1,
             1,
-            "Features and results by the AXI streams, or by FEATURES and RESULTS. In a build "
-            "without streams always registers; otherwise streams after a reset.",
+            "Features and results through the AXI streams, or through FEATURES and RESULTS. Always "
+            "registers in a build without streams; otherwise streams after a reset.",
             (("streams", 0), ("registers", 1)),
         ),
     )
@@ -307,27 +307,27 @@ def _others() -> Iterator[Register]:
     yield made(
         "ERRORS",
         Access.CLEAR,
-        "What went wrong since it was cleared.",
+        "Errors since they were last cleared.",
         Field(
             "access",
             0,
             1,
-            "An access was refused that no waiting would have helped: no such register, wrong "
+            "An access was refused that waiting would not have helped: no such register, wrong "
             "direction, no such weight, MODE while busy.",
         ),
         Field(
             "feature_last",
             1,
             1,
-            "tlast of the feature stream was not on a frame's last feature. Frames are counted "
-            "out all the same; a soft reset begins a new one.",
+            "tlast of the feature stream was not on the last feature of a frame. Frames still end "
+            "by count; a soft reset begins a new one.",
         ),
         Field(
             "overrun",
             2,
             1,
-            "A feature was offered and refused while the machine waited until results were "
-            "taken: the host takes results too slowly. Nothing is lost.",
+            "A feature was offered and refused while the machine waited for results to be taken: "
+            "the host takes results too slowly. Nothing is lost.",
         ),
         volatile=True,
     )
@@ -347,23 +347,23 @@ def _others() -> Iterator[Register]:
     yield made(
         "FRAME_FLAGS",
         Access.READ_WRITE,
-        "Flags of the next frame that is written to FEATURES; both fall to 0 with its first word.",
-        Field("start", 0, 1, "It begins an utterance."),
-        Field("end", 1, 1, "It ends an utterance."),
+        "Flags of the next frame written to FEATURES; both return to 0 with its first word.",
+        Field("start", 0, 1, "The frame starts an utterance."),
+        Field("end", 1, 1, "The frame ends an utterance."),
         volatile=True,
     )
     yield made(
         "FEATURES",
         Access.WRITE,
-        "Four features, lowest byte first; the rest of a frame's last word is ignored. "
-        "Refused if MODE.source is streams or the machine does not take it yet.",
+        "Four features, lowest byte first; unused bytes of a frame's last word are ignored. "
+        "Refused if MODE.source is streams or the machine cannot accept it yet.",
         *(Field(f"feature_{i}", 8 * i, 8, "int8.") for i in range(_FEATURES_PER_WORD)),
     )
     yield made(
         "RESULTS",
         Access.READ,
-        "The next word of results, lowest element first; the rest of a frame's last word is 0. "
-        "Each read takes a word; refused if there is none.",
+        "The next word of results, lowest element first; unused bits of a frame's last word are "
+        "0. Each read takes a word; refused if there is none.",
         Field("word", 0, 32, "Two elements of 16 bits or one of 32: see RESULT_FORMAT."),
         volatile=True,
     )
@@ -399,8 +399,8 @@ def _others() -> Iterator[Register]:
     yield made(
         "WEIGHT_DATA",
         Access.READ_WRITE,
-        "The word at WEIGHT_ADDRESS and WEIGHT_ROW, which then move on to the next word, and "
-        "behind a row's last word to the next row. Refused outside of the region and while "
+        "The word at WEIGHT_ADDRESS and WEIGHT_ROW, which then advance to the next word, and "
+        "after the last word of a row to the next row. Refused outside the region and while "
         "STATUS.weights_ready is 0; then they stay.",
         Field("data", 0, 32, "Eight weights, a threshold or a parameter word."),
         volatile=True,

@@ -259,11 +259,10 @@ def page(results: dict[str, Any]) -> str:
     parts = [
         "<!-- Written by `make results` from docs/results/results.json: do not edit. -->",
         "# Results of the model zoo",
-        f"`make results` trains, measures and writes this page ({tools}, one thread a training): "
-        "hours; `python -m model_zoo.studies.results --draw` only writes it again, from "
-        "[results.json](results/results.json). "
-        "Phone error rates (PER) are over the 39 phones of Lee and Hon (1989), with silence "
-        "counted as a phone and without.",
+        f"`make results` trains, measures and writes this page, which takes hours ({tools}, one "
+        "thread per training). `python -m model_zoo.studies.results --draw` only rewrites it from "
+        "[results.json](results/results.json). Phone error rates (PER) are over the 39 phones of "
+        "Lee and Hon (1989), with silence counted as a phone and without.",
         *_ladder_part(results),
         *_sparsity_part(results),
         *_networks_part(results),
@@ -296,16 +295,15 @@ def _ladder_part(results: dict[str, Any]) -> list[str]:
     return [
         "## The compression ladder",
         f"Cross-validation over the {2 * folds} speakers of NLTK's TIMIT sample: {folds} folds, "
-        "each with one pair of speakers scored (16 sentences) and used for nothing else. The "
-        "decoder's weights are tuned on another pair, with a network that was trained on the ten "
-        "speakers left; the rungs are then trained on twelve. The pre-trained rungs heard no TIMIT "
-        "sentence: they are trained on two ARCTIC speakers, Kathleen and synthetic speech, and "
-        "are the same for all folds. Settings of the recipes were chosen on tuning pairs, which "
-        "other folds score; one gain for the whole corpus, of ten speakers' level, serves all "
-        "folds. Figures are means over folds, with the standard deviation *over folds*, most of "
-        "which is that of speakers: compare rungs by "
-        "the paired difference to the same fold's own float network, whose standard error is "
-        "given.",
+        "each of which scores one pair of speakers (16 sentences) that is used for nothing else. "
+        "The decoder's weights are tuned on another pair, with a network trained on the remaining "
+        "ten speakers; the rungs are then trained on twelve. The pre-trained rungs saw no TIMIT "
+        "sentence: they are trained on two ARCTIC speakers, Kathleen and synthetic speech, and are "
+        "the same in all folds. Recipe settings were chosen on tuning pairs, which other folds "
+        "score. One gain for the whole corpus, from the level of ten speakers, serves all folds. "
+        "Figures are means over folds with the standard deviation *over folds*, most of which "
+        "comes from the speakers. So compare rungs by the paired difference to the same fold's own "
+        "float network, which is given with its standard error.",
         _table(
             (
                 *("T", "rung", "kB", "kB in memories", "MMAC/s", "zero spikes", "PER"),
@@ -313,15 +311,15 @@ def _ladder_part(results: dict[str, Any]) -> list[str]:
             ),
             rows,
         ),
-        "kB: weights at their bits without the pruned ones, as the reference counts its 2.79 MB "
-        "and 0.1 MB (`plosive evaluate` and `networks` leave out weights that four bits rounded to "
-        "zero, too); in memories: all rows of the machine's weight memories at that width, "
-        "padding and pruned weights with them. MMAC/s: accumulations that real spikes and "
-        "set bits of the features ask for, pruned weights left out, as in the reference's "
-        f"13.86 MMAC/s (its baseline of 145.8 is {costs.dense_mmac_per_s(wide):.1f} by our "
-        "count); of a GRU all its multiplications. These networks have 183 outputs, the "
-        "reference has 1920, hence fewer kB and MMAC/s. The 8-bit rung exists in training only: "
-        "the datapath is built for 4 bits.",
+        "kB: the weights at their bit width, without pruned ones, as the reference counts its 2.79 "
+        "MB and 0.1 MB (`plosive evaluate` and `networks` also leave out weights that rounding to "
+        "four bits set to zero). kB in memories: all rows of the machine's weight memories at that "
+        "width, including padding and pruned weights. MMAC/s: the accumulations that the actual "
+        "spikes and set bits of the features require, without pruned weights, as in the "
+        f"reference's 13.86 MMAC/s (its baseline of 145.8 is {costs.dense_mmac_per_s(wide):.1f} by "
+        "our count); for a GRU, all its multiplications. These networks have 183 outputs and the "
+        "reference 1920, hence fewer kB and MMAC/s. The 8-bit rung exists only in training: the "
+        "datapath is built for 4 bits.",
         "![The ladder](results/ladder.svg)",
     ]
 
@@ -341,16 +339,16 @@ def _sparsity_part(results: dict[str, Any]) -> list[str]:
     ]
     return [
         "## What zeros cost",
-        "The recipe `sparsity`: 4-bit networks with a pruned readout, T = 2, trained from one "
-        "pre-trained network at falling limits of the firing rate (density of each layer and time "
-        f"step above which training pays), on {len(rungs[0]['per_folds'])} of the folds. The "
-        "reference has 60 to 71 % zeros.",
+        "The recipe `sparsity` trains 4-bit networks with a pruned readout, T = 2, from one "
+        "pre-trained network at falling limits of the firing rate (the density of a layer and time "
+        f"step above which spikes are penalised), on {len(rungs[0]['per_folds'])} of the folds. "
+        "The reference has 60 to 71 % zeros.",
         _table(
-            ("limit", "zero spikes", "least of a layer", "PER", "PER without silence", "MMAC/s"),
+            ("limit", "zero spikes", "lowest of a layer", "PER", "PER without silence", "MMAC/s"),
             rows,
         ),
         "![Error rate over zero spikes](results/sparsity.svg)",
-        "Bars of the plot: standard error of the mean over folds.",
+        "The bars are the standard error of the mean over folds.",
     ]
 
 
@@ -373,10 +371,11 @@ def _networks_part(results: dict[str, Any]) -> list[str]:
             )
     return [
         "## The shipped networks",
-        "Golden model on the integers of the file. `speech` and `speech-t1` never heard a speaker "
-        "of the TIMIT sample; their own test sentences are of the three speakers that they were "
-        "trained on, against dictionary pronunciations. `timit-sample` and `timit-sample-t1` are "
-        "those networks, trained on with ten of its speakers.",
+        "The golden model runs on the integers of the file. `speech` and `speech-t1` saw no "
+        "speaker of the TIMIT sample in training; their own test sentences are by the three "
+        "speakers they were trained on and are scored against dictionary pronunciations. "
+        "`timit-sample` and `timit-sample-t1` are the same networks, trained further on ten of the "
+        "sample's speakers.",
         _table(
             (
                 *("network", "recordings", "sentences, speakers", "PER", "PER without silence"),
@@ -390,7 +389,7 @@ def _networks_part(results: dict[str, Any]) -> list[str]:
 def _noise_part(results: dict[str, Any]) -> list[str]:
     parts = [
         "## Noise",
-        "All sentences of the TIMIT sample in noise that no training heard, by class.",
+        "All sentences of the TIMIT sample, in noise that no training used, by class of noise.",
     ]
     for name, result in results["noise"].items():
         rows = [
@@ -423,8 +422,8 @@ def _length_part(results: dict[str, Any]) -> list[str]:
     ]
     return [
         "## Length",
-        "The same sentences joined end to end: the network keeps its state, the decoder gives one "
-        "sequence. With silence as a phone, the silences at a joint count once.",
+        "The same sentences, joined end to end: the network keeps its state, and the decoder gives "
+        "one sequence. Where silence counts as a phone, the silences at a joint count once.",
         _table(
             (
                 *("network", "mean length", "recordings", "PER", "PER without silence"),

@@ -225,14 +225,14 @@
 #define PLOSIVE_HIDDEN_15_RECURRENT_SHIFT 31u
 #define PLOSIVE_HIDDEN_15_RECURRENT_MASK 0x80000000u
 
-/* Actions: each 1 that is written does something once. (write-only) */
+/* Actions: writing a 1 to a bit performs its action once. (write-only) */
 #define PLOSIVE_CONTROL 0x80u
 #define PLOSIVE_CONTROL_SOFT_RESET_SHIFT 0u
 #define PLOSIVE_CONTROL_SOFT_RESET_MASK 0x00000001u
 #define PLOSIVE_CONTROL_CLEAR_COUNTERS_SHIFT 1u
 #define PLOSIVE_CONTROL_CLEAR_COUNTERS_MASK 0x00000002u
 
-/* What comes out, and on which way. Refused while STATUS.busy is 1. (read-write) */
+/* What the results are and which way data travels. Refused while STATUS.busy is 1. (read-write) */
 #define PLOSIVE_MODE 0x84u
 #define PLOSIVE_MODE_READOUT_SHIFT 0u
 #define PLOSIVE_MODE_READOUT_MASK 0x00000001u
@@ -262,7 +262,7 @@
 #define PLOSIVE_STATUS_ERROR_SHIFT 7u
 #define PLOSIVE_STATUS_ERROR_MASK 0x00000080u
 
-/* What went wrong since it was cleared. (read, write 1 to clear) */
+/* Errors since they were last cleared. (read, write 1 to clear) */
 #define PLOSIVE_ERRORS 0x8cu
 #define PLOSIVE_ERRORS_ACCESS_SHIFT 0u
 #define PLOSIVE_ERRORS_ACCESS_MASK 0x00000001u
@@ -293,14 +293,14 @@
 #define PLOSIVE_IRQ_STATUS_ERROR_SHIFT 3u
 #define PLOSIVE_IRQ_STATUS_ERROR_MASK 0x00000008u
 
-/* Flags of the next frame that is written to FEATURES; both fall to 0 with its first word. (read-write) */
+/* Flags of the next frame written to FEATURES; both return to 0 with its first word. (read-write) */
 #define PLOSIVE_FRAME_FLAGS 0x98u
 #define PLOSIVE_FRAME_FLAGS_START_SHIFT 0u
 #define PLOSIVE_FRAME_FLAGS_START_MASK 0x00000001u
 #define PLOSIVE_FRAME_FLAGS_END_SHIFT 1u
 #define PLOSIVE_FRAME_FLAGS_END_MASK 0x00000002u
 
-/* Four features, lowest byte first; the rest of a frame's last word is ignored. Refused if MODE.source is streams or the machine does not take it yet. (write-only) */
+/* Four features, lowest byte first; unused bytes of a frame's last word are ignored. Refused if MODE.source is streams or the machine cannot accept it yet. (write-only) */
 #define PLOSIVE_FEATURES 0x9cu
 #define PLOSIVE_FEATURES_FEATURE_0_SHIFT 0u
 #define PLOSIVE_FEATURES_FEATURE_0_MASK 0x000000ffu
@@ -311,7 +311,7 @@
 #define PLOSIVE_FEATURES_FEATURE_3_SHIFT 24u
 #define PLOSIVE_FEATURES_FEATURE_3_MASK 0xff000000u
 
-/* The next word of results, lowest element first; the rest of a frame's last word is 0. Each read takes a word; refused if there is none. (read-only) */
+/* The next word of results, lowest element first; unused bits of a frame's last word are 0. Each read takes a word; refused if there is none. (read-only) */
 #define PLOSIVE_RESULTS 0xa0u
 
 /* Region and word of the next WEIGHT_DATA. (write-only) */
@@ -331,13 +331,13 @@
 /* Row of the next WEIGHT_DATA. (write-only) */
 #define PLOSIVE_WEIGHT_ROW 0xa8u
 
-/* The word at WEIGHT_ADDRESS and WEIGHT_ROW, which then move on to the next word, and behind a row's last word to the next row. Refused outside of the region and while STATUS.weights_ready is 0; then they stay. (read-write) */
+/* The word at WEIGHT_ADDRESS and WEIGHT_ROW, which then advance to the next word, and after the last word of a row to the next row. Refused outside the region and while STATUS.weights_ready is 0; then they stay. (read-write) */
 #define PLOSIVE_WEIGHT_DATA 0xacu
 
-/* Clock cycles in which a frame ran, stalls included. (read-only) */
+/* Clock cycles in which a frame was running, stalls included. (read-only) */
 #define PLOSIVE_COUNTER_CYCLES 0xb0u
 
-/* Of these, cycles in which the machine waited until results were taken. (read-only) */
+/* Of these, cycles in which the machine waited for results to be taken. (read-only) */
 #define PLOSIVE_COUNTER_STALLS 0xb4u
 
 /* Frames finished. (read-only) */
