@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from flows import terminal
+from golden_model import escape
 
 __all__ = ["LEVEL_TOLERANCE_DB", "note_level", "print_json", "print_phones", "say"]
 
@@ -32,7 +33,7 @@ def print_phones(phones: list[dict[str, Any]]) -> None:
 
 def say(line: str) -> None:
     """A line of the program itself, on standard error."""
-    print(f"plosive: {line}", file=sys.stderr)
+    print(f"plosive: {escape.terminal(line)}", file=sys.stderr)
 
 
 def note_level(level_db: float | None, gain_db: float) -> None:
