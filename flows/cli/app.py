@@ -64,4 +64,3 @@ def run(arguments: list[str]) -> int:
     return process.status_of(
         lambda: command.main(args=arguments, prog_name="plosive", standalone_mode=False), arguments
     )
-

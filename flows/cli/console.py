@@ -10,7 +10,7 @@ import typer
 from flows import terminal
 from golden_model import escape
 
-__all__ = ["LEVEL_TOLERANCE_DB", "note_level", "print_json", "print_phones", "say"]
+__all__ = ["LEVEL_TOLERANCE_DB", "note_level", "print_json", "print_phones", "say", "tell"]
 
 LEVEL_TOLERANCE_DB = 6
 """How far a recording may be from a network's training level before a note says so."""
@@ -29,6 +29,11 @@ def print_phones(phones: list[dict[str, Any]]) -> None:
     console = terminal.console()
     console.print(table)
     console.print(" ".join(phone["phone"] for phone in phones))
+
+
+def tell(line: str) -> None:
+    """A line of a command's result, on standard output; what is no glyph is spelled out."""
+    typer.echo(escape.terminal(line))
 
 
 def say(line: str) -> None:

@@ -32,12 +32,8 @@ FAULTS_FOLDER = "PLOSIVE_FAULTS"
 """Environment variable: the folder for the tracebacks of faults, instead of the temporary one."""
 
 
-class _Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end; what waits for Ctrl-C ends the same way."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+_INTERRUPTED = 128 + signal.SIGINT
+_signal = signal.SIGINT  # that has asked this process to end, if one has
 
 
 def prepare() -> None:
@@ -53,13 +49,14 @@ def _open_streams() -> None:
     """Give closed standard streams a descriptor, and let no text break one.
 
     Otherwise the next file that is opened would be standard output to every tool that is started.
-    Writing to a stream that was closed still fails.
+    Writing to standard output still fails if it was closed; messages go nowhere then.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY)  # takes the lowest descriptor, which is this one
+            # This takes the lowest descriptor that is free, which is the closed one.
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
             setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # another kind of stream, of a test
@@ -71,7 +68,9 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     for child in _descendants(os.getpid()):
         with contextlib.suppress(OSError):
             os.kill(child, signal.SIGTERM)
-    raise _Stopped(number)
+    global _signal
+    _signal = signal.Signals(number)
+    raise KeyboardInterrupt
 
 
 def _descendants(process: int) -> Iterator[int]:
@@ -118,16 +117,14 @@ def status_of(action: Callable[[], object], arguments: list[str]) -> int:
     except MemoryError as error:
         _say(_joined(f"out of memory: {error}").rstrip(": "))
         return 1
-    except (typer.Abort, KeyboardInterrupt) as error:
-        stopped = error if isinstance(error, _Stopped) else error.__cause__
-        if isinstance(stopped, _Stopped):
-            _say(f"ended by {signal.Signals(stopped.number).name}")
-            return 128 + stopped.number
-        _say("interrupted")
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        status = _INTERRUPTED
     except Exception as error:
         _say(_fault(error, arguments))
         return FAULT
+    if status == _INTERRUPTED:  # typer makes this number of Ctrl-C
+        _say("interrupted" if _signal == signal.SIGINT else f"ended by {_signal.name}")
+        return 128 + _signal
     return status if isinstance(status, int) else 0
 
 
