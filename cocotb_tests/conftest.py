@@ -68,6 +68,16 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_faults(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+    """Fails a test in which the command line met a fault of the program, in whatever process."""
+    folder = tmp_path_factory.mktemp("faults")
+    monkeypatch.setenv("PLOSIVE_FAULTS", str(folder))
+    yield
+    found = [path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())]
+    assert not found, "\n".join(found)
+
+
 @pytest.fixture
 def one_thread():
     """One thread for torch: the last bits of its sums depend on how many there are."""

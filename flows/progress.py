@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from golden_model.escape import terminal
+
 __all__ = ["Progress", "on_terminal", "silent"]
 
 Progress = Callable[[str], None]
@@ -22,7 +24,7 @@ def silent(_what: str) -> None:
 def on_terminal() -> Iterator[Progress]:
     """Show what is done now, and for how long, on standard error if that is a terminal."""
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = None
 
@@ -30,6 +32,6 @@ def on_terminal() -> Iterator[Progress]:
             nonlocal task
             if task is not None:
                 bar.remove_task(task)
-            task = bar.add_task(what, total=None)
+            task = bar.add_task(terminal(what), total=None)
 
         yield show

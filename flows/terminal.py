@@ -2,17 +2,30 @@
 """How figures are shown on a terminal: the console, tables, and the formats of numbers."""
 
 import sys
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from golden_model import escape
 
 __all__ = ["console", "facts", "number", "percent", "significant", "table"]
 
 
+class _PlainConsole(Console):
+    """Shows texts as they are: no markup, no emoji codes, no control characters of a file's."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(
+            escape.terminal(text), **{**options, "markup": False, "emoji": False}
+        )
+
+
 def console() -> Console:
     """Standard output; a table in a file or pipe is not cut to a terminal's width."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
+    return _PlainConsole() if sys.stdout.isatty() else _PlainConsole(width=140)
 
 
 def table(title: str, *columns: str) -> Table:

@@ -15,6 +15,7 @@ __all__ = [
     "markdown",
     "markdown_code",
     "one_line",
+    "shell_path",
     "shell_word",
     "string",
     "template_word",
@@ -81,6 +82,12 @@ def shell_word(text: object) -> str:
             for c in escaped
         )
     return f"$'{shown}'"
+
+
+def shell_path(path: object) -> str:
+    """A path as one word of a shell that no command takes for an option."""
+    path = str(path)
+    return shell_word(f"./{path}" if path.startswith("-") else path)
 
 
 def markdown(text: object) -> str:

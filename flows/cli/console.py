@@ -8,8 +8,9 @@ from typing import Any
 import typer
 
 from flows import terminal
+from golden_model import escape
 
-__all__ = ["LEVEL_TOLERANCE_DB", "note_level", "print_json", "print_phones", "say"]
+__all__ = ["LEVEL_TOLERANCE_DB", "note_level", "print_json", "print_phones", "say", "tell"]
 
 LEVEL_TOLERANCE_DB = 6
 """How far a recording may be from a network's training level before a note says so."""
@@ -30,9 +31,14 @@ def print_phones(phones: list[dict[str, Any]]) -> None:
     console.print(" ".join(phone["phone"] for phone in phones))
 
 
+def tell(line: str) -> None:
+    """A line of a command's result, on standard output; what is no glyph is spelled out."""
+    typer.echo(escape.terminal(line))
+
+
 def say(line: str) -> None:
     """A line of the program itself, on standard error."""
-    print(f"plosive: {line}", file=sys.stderr)
+    print(f"plosive: {escape.terminal(line)}", file=sys.stderr)
 
 
 def note_level(level_db: float | None, gain_db: float) -> None:

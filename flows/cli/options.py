@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that several commands take, and the choices of their values."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,10 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "BAUD",
     "BUILD",
+    "FRAMES",
+    "SEED",
     "ZOO_BUILD",
     "Audio",
     "Bake",
@@ -34,6 +38,8 @@ __all__ = [
     "Recording",
     "Top",
     "ZooBuild",
+    "decibels",
+    "number",
 ]
 
 BUILD = Path("build")
@@ -71,6 +77,30 @@ class Top(StrEnum):
     core = "core"
     axi = "axi"
     board = "board"
+
+
+def number(least: float, most: float) -> Callable[[str | float], float]:
+    """The parser of an option that is a number of a range: `float` alone also takes nan and inf."""
+
+    def parse(text: str | float) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not a number") from None
+        if not least <= value <= most:  # also for nan, which is neither less nor more
+            raise typer.BadParameter(f"{value!r} is not a number from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+decibels = number(-200, 200)
+"""The parser of gains and of signal-to-noise ratios."""
+
+# What integers may be, as arguments of `typer.Option`.
+FRAMES = {"min": 1, "max": 1_000_000}  # nearly 3 hours of speech; all are in memory at once
+SEED = {"min": 0, "max": 2**32 - 1}
+BAUD = {"min": 1200, "max": 100_000_000}
 
 
 def _network_file(name: Path | None) -> Path | None:
@@ -126,7 +156,7 @@ NetworkFile = Annotated[
 ]
 RandomSeed = Annotated[
     int | None,
-    typer.Option("--random", metavar="SEED", min=0, help="Use a random network with this seed."),
+    typer.Option("--random", metavar="SEED", **SEED, help="Use a random network with this seed."),
 ]
 Audio = Annotated[
     Path | None,
@@ -137,14 +167,15 @@ Recording = Annotated[
 ]
 Frames = Annotated[
     int | None,
-    typer.Option("--frames", metavar="N", min=1, help="Run N frames of random features."),
+    typer.Option("--frames", metavar="N", **FRAMES, help="Run N frames of random features."),
 ]
-FeatureSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random features.")]
+FeatureSeed = Annotated[int, typer.Option("--seed", **SEED, help="Seed of the random features.")]
 Gain = Annotated[
     float,
     typer.Option(
         "--gain",
         metavar="DB",
+        parser=decibels,
         help="Gain applied to the recording; networks are sensitive to its level.",
     ),
 ]

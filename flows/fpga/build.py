@@ -33,7 +33,7 @@ from flows.tools.yosys import run_yosys
 from flows.verilog.contents import contents
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
-from golden_model.escape import shell_word
+from golden_model.escape import shell_path
 from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
@@ -615,7 +615,7 @@ def build(
             "seed": fastest.seed,
             "bytes": len(packed),
             "sha256": hashlib.sha256(packed).hexdigest(),
-            "load": f"openFPGALoader -b {board.loader} {shell_word(bitstream)}",
+            "load": f"openFPGALoader -b {board.loader} {shell_path(bitstream)}",
         },
         "seconds": {
             "synthesis": synthesis.seconds,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from golden_model import Network
+from golden_model.escape import terminal
 from golden_model.files import make_directory
 from hw.errors import PlosiveError
 
@@ -187,7 +188,7 @@ def _noise(wanted: Recordings) -> Any:
 
 
 def _report(line: str) -> None:
-    print(f"plosive: {line}", file=sys.stderr)
+    print(f"plosive: {terminal(line)}", file=sys.stderr)
 
 
 def _ignore(_line: str) -> None:

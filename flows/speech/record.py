@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from golden_model import inputs
-from golden_model.escape import shell_word
+from golden_model.escape import shell_path
 from golden_model.files import atomic_write
 from hw.errors import PlosiveError
 
@@ -72,7 +72,7 @@ def read(folder: Path) -> Record:
     if not path.is_file():
         raise PlosiveError(
             f"{folder}: there is no {_FIGURES}; "
-            f"`plosive demo --build {shell_word(folder)}` leaves one"
+            f"`plosive demo --build {shell_path(folder)}` leaves one"
         )
     figures = read_json(path)
     arrays = folder / _ARRAYS

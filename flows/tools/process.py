@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -56,7 +57,8 @@ def run_child(
         try:
             return process.wait(timeout=timeout_s)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the signal that ends this call reached it, too
+                os.killpg(process.pid, signal.SIGKILL)
             raise
 
 

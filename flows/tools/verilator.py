@@ -26,15 +26,16 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
 from flows.tools import toolchain
-from flows.tools.build_once import build_once
+from flows.tools.build_once import build_once, is_finished
 from flows.tools.process import run_child
-from golden_model.files import atomic_directory, atomic_write, make_directory
+from golden_model.files import atomic_write, make_directory
 from hw.errors import PlosiveError
 
 __all__ = ["RunResult", "SimModel", "build", "build_program", "lint", "wave_format"]
 
 _EXECUTABLE = "simulation"
 _STAMP = "build.json"
+_RUNTIME_STAMP = "verilated.o"
 # Raised when the commands below change in a way that the key of a build does not see.
 _RECIPE = 2
 
@@ -323,7 +324,7 @@ def build(
     sources = [Path(source).resolve() for source in verilog_sources]
     build_dir = Path(build_dir).resolve()
     tools = {name: toolchain.find(name).version for name in ("verilator", "g++", "make", "perl")}
-    _refuse_blanks(build_dir, toolchain.find("verilator").path)
+    _refuse_for_make(build_dir, toolchain.find("verilator").path)
     trace = wave_format() if waves else None
     options = (*_VERILATOR_OPTIONS, *extra_args)
     if random_state:
@@ -394,12 +395,18 @@ def _visibility(contents: Sequence[bytes], top: str) -> str:
     return "\n".join(["`verilator_config", *lines, ""])
 
 
-def _refuse_blanks(*paths: Path) -> None:
+# What make, the shell that it calls, and the compiler's list of dependencies leave alone.
+_MAKE_WORD = re.compile(r"[\w./+,@-]*")
+
+
+def _refuse_for_make(*paths: Path) -> None:
     for path in paths:
-        if len(str(path).split()) != 1:
+        odd = _MAKE_WORD.sub("", str(path))
+        if odd:
+            what = "a blank" if odd[0].isspace() else repr(odd[0])
             raise PlosiveError(
                 f"cannot build below {str(path)!r}: make does not work in folders whose name "
-                "holds a blank; move the project or choose another build folder"
+                f"holds {what}; move the project or choose another build folder"
             )
 
 
@@ -452,13 +459,16 @@ def _compile(
         f"make fails on the model of {top}",
     )
     runtime = runtime_dir / _digest([runtime_flags, _MAKE_OPTIONS, dict(tools)])
-    for compiled in runtime.glob("*.o"):
-        shutil.copy(compiled, objects)
+    if is_finished(runtime, _RUNTIME_STAMP):
+        for compiled in runtime.glob("*.o"):
+            shutil.copy(compiled, objects)
     _run_tool([*make, f"-j{jobs}"], f"the model of {top} does not compile")
-    if not runtime.is_dir():
-        with atomic_directory(runtime) as folder:
-            for compiled in objects.glob("verilated*.o"):
-                shutil.copy(compiled, folder)
+
+    def keep(folder: Path) -> None:
+        for compiled in objects.glob("verilated*.o"):
+            shutil.copy(compiled, folder)
+
+    build_once(runtime, _RUNTIME_STAMP, keep)
     (objects / _EXECUTABLE).rename(work / _EXECUTABLE)
     shutil.rmtree(objects)
 
@@ -475,7 +485,7 @@ def build_program(verilog_sources: Sequence[Path], top: str, folder: Path) -> Pa
     """
     for name in ("g++", "perl"):
         toolchain.find(name)
-    _refuse_blanks(folder, toolchain.find("verilator").path)
+    _refuse_for_make(folder, toolchain.find("verilator").path)
     _run_tool(
         [
             str(toolchain.find("verilator").path),

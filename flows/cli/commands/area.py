@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from flows import terminal
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.given import hashes, mapped
 from flows.cli.options import (
     BUILD,
@@ -97,17 +97,17 @@ def area(
         console.print(memory_table(figures))
     interface = figures["interface"]
     if interface:
-        typer.echo(
+        tell(
             f"around the core: {interface['around']:,.5g} {interface['unit']}, "
             f"{100 * interface['share']:.1f} % of the core's {interface['core']:,.5g}"
         )
     gating = figures["clock_gating"]
     if gating["inserted"]:
-        typer.echo(
+        tell(
             f"{gating['flip_flops_gated']:,} of {gating['flip_flops']:,} flip-flops are behind "
             f"{gating['clock_gates']:,} clock gates"
         )
-    typer.echo(f"netlist: {figures['netlist']}")
+    tell(f"netlist: {figures['netlist']}")
 
 
 def area_table(figures: dict[str, Any]) -> Table:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flows import terminal
 from flows.cli.commands.simulate import simulation_table
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.options import BUILD, Audio, BuildFolder, DataFolder, Json, NetworkFile
 from hw.errors import PlosiveError
 
@@ -65,7 +65,7 @@ def demo(
         console = terminal.console()
         for line in demo_lines(shown.figures):
             console.print(line)
-        typer.echo(f"report: {page}")
+        tell(f"report: {page}")
     if not shown.passed:
         raise PlosiveError(f"the Verilog differs: {shown.messages[0]}")
 

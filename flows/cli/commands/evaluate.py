@@ -11,7 +11,15 @@ from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say
-from flows.cli.options import ZOO_BUILD, Broken, BrokenOption, Json, NetworkFile, ZooBuild
+from flows.cli.options import (
+    ZOO_BUILD,
+    Broken,
+    BrokenOption,
+    Json,
+    NetworkFile,
+    ZooBuild,
+    decibels,
+)
 
 __all__ = ["Format", "Split", "evaluate", "evaluation_table"]
 
@@ -80,7 +88,12 @@ def evaluate(
     ] = None,
     snr: Annotated[
         float | None,
-        typer.Option("--snr", metavar="DB", help="Add noise at this signal-to-noise ratio."),
+        typer.Option(
+            "--snr",
+            metavar="DB",
+            parser=decibels,
+            help="Add noise at this signal-to-noise ratio.",
+        ),
     ] = None,
     noise: Annotated[
         str, typer.Option("--noise", metavar="CLASS|all", help="Class of noise to add.")
@@ -97,6 +110,7 @@ def evaluate(
         typer.Option(
             "--gain",
             metavar="DB",
+            parser=decibels,
             help="Gain applied to all recordings. Default: match the level of the training data.",
         ),
     ] = None,

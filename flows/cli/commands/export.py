@@ -9,8 +9,15 @@ import typer
 from rich.table import Table
 
 from flows import terminal
-from flows.cli.console import print_json
-from flows.cli.options import Changes, ConfigFile, Json, NetworkFile, Preset
+from flows.cli.console import print_json, tell
+from flows.cli.options import (
+    Changes,
+    ConfigFile,
+    Json,
+    NetworkFile,
+    Preset,
+    number,
+)
 from hw.errors import PlosiveError
 
 __all__ = ["Reset", "conversion_table", "export"]
@@ -41,7 +48,10 @@ def export(
     input_scale: Annotated[
         float,
         typer.Option(
-            "--input-scale", metavar="X", help="Value in training of one int8 feature step."
+            "--input-scale",
+            metavar="X",
+            parser=number(1e-9, 1e9),
+            help="Value in training of one int8 feature step.",
         ),
     ] = 1.0,
     dt: Annotated[
@@ -49,6 +59,7 @@ def export(
         typer.Option(
             "--dt",
             metavar="S",
+            parser=number(1e-9, 1e3),
             help="Duration of one time step of the graph, in seconds. Default: 1e-4.",
         ),
     ] = None,
@@ -122,7 +133,7 @@ def export(
     if figures["conversion"]:
         terminal.console().print(conversion_table(figures["conversion"]))
     how = "the same integers" if figures["exact"] else "rounded as shown"
-    typer.echo(f"{output}  {figures['bytes']:,} bytes, {how}")
+    tell(f"{output}  {figures['bytes']:,} bytes, {how}")
 
 
 def conversion_table(conversion: dict[str, Any]) -> Table:

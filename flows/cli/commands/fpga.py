@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from flows import terminal
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.given import hashes
 from flows.cli.options import BUILD, Audio, Changes, ConfigFile, Json, NetworkFile, Preset
 from hw.errors import PlosiveError
@@ -33,7 +33,11 @@ def fpga(
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", metavar="N", min=1, help="Number of placements; the fastest one is used."
+            "--seeds",
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Number of placements; the fastest one is used.",
         ),
     ] = 3,
     core: Annotated[
@@ -110,14 +114,14 @@ def fpga(
         print_json(figures)
         return
     if target.family == "xilinx":
-        typer.echo(f"{figures['folder']}: {', '.join(figures['files'])}")
-        typer.echo(f"not built here; build it with: {'; '.join(figures['run'])}")
+        tell(f"{figures['folder']}: {', '.join(figures['files'])}")
+        tell(f"not built here; build it with: {'; '.join(figures['run'])}")
         return
 
     terminal.console().print(board_table(figures))
     if not figures["network_in_bitstream"]:
-        typer.echo("the host loads the weights")
-    typer.echo(figures["bitstream"]["load"])
+        tell("the host loads the weights")
+    tell(figures["bitstream"]["load"])
 
 
 def board_table(figures: dict[str, Any]) -> Table:

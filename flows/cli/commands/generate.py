@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.given import hashes
 from flows.cli.options import Bake, Changes, ConfigFile, Json, NetworkFile, Preset
+from golden_model.escape import shell_path
 
 __all__ = ["GeneratedTop", "generate"]
 
@@ -101,9 +102,9 @@ def generate(
         return
     for name in made.files:
         size = (made.folder / name).stat().st_size
-        typer.echo(f"{made.folder / name}  {size:,} bytes")
+        tell(f"{made.folder / name}  {size:,} bytes")
     if testbench:
-        typer.echo(
-            f"run the bench: cd {made.folder} && iverilog -g2005 -o tb plosive_tb.v plosive.v "
-            "&& vvp -n tb"
+        tell(
+            f"run the bench: cd {shell_path(made.folder)} "
+            "&& iverilog -g2005 -o tb plosive_tb.v plosive.v && vvp -n tb"
         )

@@ -11,6 +11,7 @@ from flows.cli.console import print_json, say
 from flows.cli.given import features_of, hashes, mapped, network_of
 from flows.cli.options import (
     BUILD,
+    FRAMES,
     Audio,
     BuildFolder,
     Changes,
@@ -26,6 +27,7 @@ from flows.cli.options import (
     Process,
     ProcessName,
     RandomSeed,
+    number,
 )
 from hw.errors import PlosiveError
 
@@ -44,12 +46,19 @@ def power(
         typer.Option(
             "--frames",
             metavar="N",
-            min=1,
+            **FRAMES,
             help="Frames to measure. Default: up to 200 of a recording, or 50 of random features.",
         ),
     ] = None,
     warm_up: Annotated[
-        int, typer.Option("--warm-up", metavar="N", min=0, help="Frames to run before measuring.")
+        int,
+        typer.Option(
+            "--warm-up",
+            metavar="N",
+            min=0,
+            max=1_000_000,
+            help="Frames to run before measuring.",
+        ),
     ] = 10,
     seed: FeatureSeed = 1,
     clock: Annotated[
@@ -57,6 +66,7 @@ def power(
         typer.Option(
             "--clock",
             metavar="HZ",
+            parser=number(1, 1e12),
             help="Also report power with this clock always running. May be repeated. Default: the "
             "slowest clock that keeps up, 100 kHz and 1 MHz.",
         ),

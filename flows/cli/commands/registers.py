@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.console import tell
+
 __all__ = ["MapForm", "registers"]
 
 
@@ -50,4 +52,4 @@ def registers(
         typer.echo(text, nl=False)
         return
     atomic_write(output, text.encode())
-    typer.echo(f"{output}  {len(text.encode()):,} bytes")
+    tell(f"{output}  {len(text.encode()):,} bytes")

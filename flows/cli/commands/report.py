@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.options import BUILD, Json
 
 __all__ = ["report"]
@@ -42,6 +42,6 @@ def report(
     if as_json:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
-        typer.echo(f"report: {path}")
+        tell(f"report: {path}")
     if show:
         typer.launch(str(path))

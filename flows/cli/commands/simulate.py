@@ -9,10 +9,11 @@ from rich.table import Table
 
 from flows import terminal
 from flows.cli.commands.cycles import cycle_table, rows_table
-from flows.cli.console import print_json, say
+from flows.cli.console import print_json, say, tell
 from flows.cli.given import features_of, network_of
 from flows.cli.options import (
     BUILD,
+    SEED,
     Audio,
     BuildFolder,
     Changes,
@@ -61,7 +62,7 @@ def simulate(
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", min=0, help="Seed of the random features and of the power-up state."
+            "--seed", **SEED, help="Seed of the random features and of the power-up state."
         ),
     ] = 1,
     waves: Annotated[
@@ -137,7 +138,7 @@ def simulate(
         where = f" (waveform: {waveform})" if waveform else ""
         raise PlosiveError(f"the Verilog differs: {run.messages[0]}{where}")
     if waves and not as_json:
-        typer.echo(f"waveform: {run.figures['waves']}")
+        tell(f"waveform: {run.figures['waves']}")
 
 
 def simulation_table(figures: dict[str, Any]) -> Table:

@@ -9,8 +9,16 @@ import typer
 from rich.table import Table
 
 from flows import terminal
-from flows.cli.console import print_json, say
-from flows.cli.options import ZOO_BUILD, Broken, BrokenOption, DataFolder, Json, ZooBuild
+from flows.cli.console import print_json, say, tell
+from flows.cli.options import (
+    SEED,
+    ZOO_BUILD,
+    Broken,
+    BrokenOption,
+    DataFolder,
+    Json,
+    ZooBuild,
+)
 
 __all__ = ["stages_table", "train"]
 
@@ -33,10 +41,16 @@ def train(
         ),
     ] = Path("networks"),
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Number of CPU threads; results depend on it.")
+        int,
+        typer.Option(
+            "--threads",
+            min=1,
+            max=1024,
+            help="Number of CPU threads; results depend on it.",
+        ),
     ] = 1,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed to use instead of the recipe's.")
+        int | None, typer.Option("--seed", **SEED, help="Seed to use instead of the recipe's.")
     ] = None,
     broken: BrokenOption = Broken.refuse,
     as_json: Json = False,
@@ -61,7 +75,7 @@ def train(
         if as_json:
             print_json({"recipes": [{"name": n, "description": d} for n, d in shown]})
         for name, description in () if as_json else shown:
-            typer.echo(f"{name:16} {description}")
+            tell(f"{name:16} {description}")
         return
     figures = flow.train(
         recipe,
@@ -78,7 +92,7 @@ def train(
         print_json(figures)
         return
     terminal.console().print(stages_table(figures["stages"]))
-    typer.echo(f"{figures['network']}\n{figures['card']}")
+    tell(f"{figures['network']}\n{figures['card']}")
 
 
 def stages_table(stages: list[dict[str, Any]]) -> Table:

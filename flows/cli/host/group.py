@@ -8,7 +8,12 @@ import typer
 from flows.cli.discovery import add_commands
 from flows.cli.host import commands
 from flows.cli.host.session import HostOptions
-from flows.cli.options import BUILD, BuildFolder
+from flows.cli.options import (
+    BAUD,
+    BUILD,
+    BuildFolder,
+    number,
+)
 
 __all__ = ["host"]
 
@@ -34,7 +39,7 @@ def options(
         typer.Option(
             "--baud",
             metavar="N",
-            min=1200,
+            **BAUD,
             help="Line speed. Default: 1,000,000, or the highest for a simulated board.",
         ),
     ] = None,
@@ -43,7 +48,7 @@ def options(
         typer.Option(
             "--timeout",
             metavar="S",
-            min=0.01,
+            parser=number(0.01, 3600),
             help="How long to wait for an answer. Default: 1 s, or 20 s for a simulated board.",
         ),
     ] = None,

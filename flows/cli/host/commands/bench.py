@@ -9,7 +9,11 @@ from rich.table import Table
 from flows import terminal
 from flows.cli.console import print_json
 from flows.cli.host.session import open_device
-from flows.cli.options import Json
+from flows.cli.options import (
+    BAUD,
+    FRAMES,
+    Json,
+)
 
 __all__ = ["bench", "throughput_table"]
 
@@ -18,7 +22,12 @@ def bench(
     context: typer.Context,
     frames: Annotated[
         int,
-        typer.Option("--frames", metavar="N", min=1, help="Number of frames of random features."),
+        typer.Option(
+            "--frames",
+            metavar="N",
+            **FRAMES,
+            help="Number of frames of random features.",
+        ),
     ] = 48,
     best: Annotated[
         bool | None,
@@ -30,7 +39,7 @@ def bench(
     speeds: Annotated[
         list[int] | None,
         typer.Option(
-            "--speed", metavar="N", min=1200, help="Measure at this speed. May be repeated."
+            "--speed", metavar="N", **BAUD, help="Measure at this speed. May be repeated."
         ),
     ] = None,
     as_json: Json = False,

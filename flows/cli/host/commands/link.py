@@ -7,9 +7,13 @@ import typer
 from rich.table import Table
 
 from flows import terminal
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.host.session import open_connection
-from flows.cli.options import Json
+from flows.cli.options import (
+    BAUD,
+    Json,
+    number,
+)
 
 __all__ = ["link", "link_table"]
 
@@ -18,11 +22,16 @@ def link(
     context: typer.Context,
     seconds: Annotated[
         float,
-        typer.Option("--seconds", metavar="S", min=0, help="Duration of the test at each speed."),
+        typer.Option(
+            "--seconds",
+            metavar="S",
+            parser=number(0, 86_400),
+            help="Duration of the test at each speed.",
+        ),
     ] = 1.0,
     speeds: Annotated[
         list[int] | None,
-        typer.Option("--speed", metavar="N", min=1200, help="Test this speed. May be repeated."),
+        typer.Option("--speed", metavar="N", **BAUD, help="Test this speed. May be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +55,7 @@ def link(
         print_json(figures)
         return
     terminal.console().print(link_table(figures))
-    typer.echo(f"use --baud {best}")
+    tell(f"use --baud {best}")
 
 
 def link_table(figures: dict[str, Any]) -> Table:

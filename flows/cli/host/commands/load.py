@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.host.session import open_device
 from flows.cli.options import Json
 
@@ -50,7 +50,7 @@ def load(
     if as_json:
         print_json(figures)
         return
-    typer.echo(
+    tell(
         f"{figures['bytes']:,} bytes written and read back, all equal, in "
         f"{figures['seconds']:g} s at {figures['baud']:,} baud"
     )

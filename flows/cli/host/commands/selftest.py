@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import print_json
+from flows.cli.console import print_json, tell
 from flows.cli.host.session import open_device
-from flows.cli.options import Json
+from flows.cli.options import (
+    FRAMES,
+    SEED,
+    Json,
+)
 from hw.errors import PlosiveError
 
 __all__ = ["selftest"]
@@ -16,16 +20,23 @@ __all__ = ["selftest"]
 def selftest(
     context: typer.Context,
     networks: Annotated[
-        int, typer.Option("--networks", metavar="N", min=1, help="Number of random networks.")
+        int,
+        typer.Option(
+            "--networks",
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Number of random networks.",
+        ),
     ] = 3,
     frames: Annotated[
         int,
         typer.Option(
-            "--frames", metavar="N", min=1, help="Frames of random features for each network."
+            "--frames", metavar="N", **FRAMES, help="Frames of random features for each network."
         ),
     ] = 16,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Seed of the networks and features.")
+        int, typer.Option("--seed", **SEED, help="Seed of the networks and features.")
     ] = 1,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +55,7 @@ def selftest(
     if as_json:
         print_json(figures)
     elif figures["passed"]:
-        typer.echo(
+        tell(
             f"passed: {figures['networks']} random networks, {figures['frames']} frames, "
             f"{figures['values_compared']:,} values, all equal to the golden model's"
         )

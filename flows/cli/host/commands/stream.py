@@ -9,6 +9,7 @@ import typer
 from flows.cli.console import say
 from flows.cli.host.session import Best, labelled, open_device
 from flows.cli.options import Gain, Json, NetworkFile
+from golden_model import escape
 
 __all__ = ["stream"]
 
@@ -49,7 +50,7 @@ def stream(
         with from_stdin() if stdin else from_microphone() as chunks:
             say("listening; Ctrl-C ends it" if not stdin else "listening")
             for phone in speech.stream(device, held, chunks, gain=gain, best=best, figures=figures):
-                text = json.dumps(phone) if as_json else phone["phone"]
+                text = json.dumps(phone) if as_json else escape.terminal(phone["phone"])
                 print(text, end="\n" if as_json else " ", flush=True)
     if as_json:
         print(json.dumps(figures))

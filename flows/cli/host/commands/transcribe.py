@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import note_level, print_json, print_phones
+from flows.cli.console import note_level, print_json, print_phones, tell
 from flows.cli.host.session import Best, labelled, open_device
 from flows.cli.options import Gain, Json, NetworkFile, Recording
 
@@ -54,7 +54,7 @@ def transcribe(
         return
     print_phones(figures["phones"])
     if check:
-        typer.echo(
+        tell(
             f"{figures['values_compared']:,} values of {figures['frames']} frames, all equal to "
             "the golden model's"
         )

@@ -120,6 +120,11 @@ def test_a_text_in_a_line_to_copy_is_one_word_of_the_shell(texts):
     assert shown == b"".join(word.encode("utf-8", "surrogateescape") + b"\0" for word in words)
 
 
+def test_a_path_in_a_line_to_copy_is_no_option():
+    assert escape.shell_path("-a b") == "'./-a b'"
+    assert escape.shell_path("/-a") == "/-a"
+
+
 # --- Markdown, HTML and the terminal ------------------------------------------------------------
 
 MARKDOWN = MarkdownIt("commonmark", {"linkify": False}).enable(["table", "strikethrough"])
