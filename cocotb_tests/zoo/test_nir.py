@@ -2,6 +2,7 @@
 """NIR out and in: the same integers come back, other tools' graphs are rounded or refused."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from golden_model import Network, NetworkError, random_features
 from golden_model.layer import Layer
 from hw.config import AcceleratorConfig, ConfigError, preset
 from model_zoo.exchange import nir_graph
-from model_zoo.exchange.decay import nearest_decay
-from model_zoo.exchange.errors import ConversionError
+from model_zoo.exchange.decay import Decay, nearest_decay
+from model_zoo.exchange.errors import ConversionError, ConversionWarning
 from model_zoo.exchange.nir_graph import from_nir, to_nir
 from model_zoo.exchange.quantise import RealLayer, quantise
 
@@ -86,10 +87,18 @@ def test_integers_are_found_again_without_the_metadata(number):
     graph.metadata = {}
     shape = ("n_input", "hidden", "recurrent", "n_output")
     fields = {name: value for name, value in config.to_dict().items() if name not in shape}
+    for name in ("membrane_frac", "membrane_bits"):
+        del fields[name]  # random networks have thresholds that leaks round away
     found = from_nir(graph, fields=fields)
     for layer, before in zip(found.layers, network.layers, strict=True):
-        assert (layer.w_in == before.w_in).all()
-        assert layer.w_rec is None or (layer.w_rec == before.w_rec).all()
+        # Each neuron takes the finest step that fits: whole multiples of what it had.
+        shift = 2.0 ** (layer.input_shift - before.input_shift)
+        whole = np.abs(layer.w_in).max(axis=0) / np.maximum(np.abs(before.w_in).max(axis=0), 1)
+        assert (whole[before.w_in.any(axis=0)] > 0).all()
+        assert np.allclose(layer.w_in, before.w_in * whole, rtol=0, atol=1e-6)
+        if layer.w_rec is not None:
+            assert np.allclose(layer.w_rec, before.w_rec * whole / shift, rtol=0, atol=1e-6)
+        assert (layer.decay_shift, layer.decay_form) == (before.decay_shift, before.decay_form)
     assert (found.w_out == network.w_out).all()
     about = found.header["conversion"]
     assert {layer["error_w_in"] + layer["error_w_rec"] for layer in about["layers"]} == {0}
@@ -310,6 +319,7 @@ def test_subgraphs_are_dissolved(rng, tmp_path):
 def test_without_a_readout_the_spikes_are_the_outputs(rng):
     graph = chain(rng)
     del graph.nodes["out"]
+    graph.nodes["output"] = nir.Output(np.array([5]))
     graph.edges = [edge for edge in graph.edges if "out" not in edge] + [("lif1", "output")]
     network = from_nir(graph)
     result = network.run(random_features(network.config, 100, seed=1))
@@ -401,16 +411,23 @@ def _cuba(node):
         ),
         (
             _field("lif0", "tau", 2e-4),
-            "layer 0 ('lif0'): tau is 0.0002 to 0.0004, decays 0.5 to 0.75: it must be the same "
-            "for all neurons of a layer",
+            "layer 0 ('lif0'): decay beta is 0.5 to 0.75, of which 0.75 is farthest from any that "
+            "would do for all: the layer has one decay, a time constant of 4 time steps: the "
+            "hardware has 1 - 2^-a and 2^-a, a = 1 to 15, the nearest 0.75 (4 steps, 1 - beta +0%) "
+            "and 0.875 (8 steps, 1 - beta -50%), and 1 - beta must be within 1%: train with a "
+            "decay of the hardware, or take the nearest with nearest (--nearest); tau is 0.0002 to "
+            "0.0004 s and dt 0.0001 s",
         ),
-        (_field("lif0", "tau", -1), "layer 0 ('lif0'): tau is -1: it must be positive"),
-        (_field("lif0", "r", -1), "layer 0 ('lif0'): r is -1: it must be positive"),
-        (_field("lif0", "r", np.nan), "node 'lif0': r has a value that is not finite"),
+        (_field("lif0", "tau", -1), "layer 0 ('lif0'), neuron 1: tau is -1: it must be positive"),
+        (_field("lif0", "r", -1), "layer 0 ('lif0'), neuron 1: r is -1: it must be positive"),
+        (_field("lif0", "r", np.nan), "node 'lif0': r[1] is nan: it must be a finite number"),
         (
             _node("lif1", lambda n: lif(len(n.tau), beta=0.6)),
-            "layer 1 ('lif1'): decay beta is 0.6: the hardware has 1 - 2^-a and 2^-a, a = 1 to 7, "
-            "and the nearest, 0.5, is more than 5% away: train with it, or accept it (nearest)",
+            "layer 1 ('lif1'): decay beta is 0.6, a time constant of 2.5 time steps: the hardware "
+            "has 1 - 2^-a and 2^-a, a = 1 to 15, the nearest 0.5 (2 steps, 1 - beta +25%) and 0.75 "
+            "(4 steps, 1 - beta -38%), and 1 - beta must be within 1%: train with a decay of the "
+            "hardware, or take the nearest with nearest (--nearest); tau is 0.00025 s and dt "
+            "0.0001 s",
         ),
         (
             _node("rec0", lambda n: nir.Affine(weight=n.weight, bias=np.full(6, 0.25))),
@@ -483,17 +500,24 @@ def test_options_are_checked(rng):
 
 
 def test_nearest_decay():
-    assert nearest_decay(0.5, 7) == (1, "leak", 0.5)
-    assert nearest_decay(0.9, 7) == (3, "leak", 0.875)
-    assert nearest_decay(0.3, 7) == (2, "scale", 0.25)
-    assert nearest_decay(1.0, 7) == (7, "leak", 1 - 2**-7)
+    assert nearest_decay(0.5, 7) == Decay(0.5, 1, "leak")
+    assert nearest_decay(0.9, 7) == Decay(0.875, 3, "leak")
+    assert nearest_decay(0.3, 7) == Decay(0.25, 2, "scale")
+    assert nearest_decay(1.0, 7) == Decay(1 - 2**-7, 7, "leak")
+    assert nearest_decay(0.0, 7) == Decay(2**-7, 7, "scale")
 
 
 def test_a_far_decay_is_taken_when_told(rng):
     graph = chain(rng, lif1=lif(5, beta=0.6))
-    network = from_nir(graph, nearest=True)
+    with pytest.warns(
+        ConversionWarning,
+        match=r"^layer 1 \('lif1'\): decay, a time constant of 2\.5 time steps as 2, 1 - beta by "
+        r"\+25 %: the nearest that the hardware has was asked for, and it is another network: ",
+    ):
+        network = from_nir(graph, nearest=True)
     about = network.header["conversion"]["layers"][1]
-    assert (about["beta"], about["beta_taken"]) == (0.6, 0.5)
+    assert (about["beta"], about["beta_taken"]) == (pytest.approx([0.6, 0.6]), 0.5)
+    assert (about["steps"], about["steps_taken"]) == (pytest.approx([2.5, 2.5]), 2)
     assert (network.layers[1].decay_shift, network.layers[1].decay_form) == (1, "leak")
 
 
@@ -504,12 +528,14 @@ def real(w_in, w_rec=None, threshold=1.0, **changes) -> RealLayer:
 
 def test_threshold_compares_as_the_real_one_does():
     # Above the threshold: the least integer above. At or above: the threshold itself.
-    weights = np.array([[7.0, 1.0]])
-    for strict, wanted in ((True, 3 * 16 + 1), (False, 3 * 16)):
-        network = quantise([real(weights, threshold=3.0, strict=strict)], None)
+    weights = np.array([[7.0, 1.0]])  # the second neuron's step is finer by 7
+    fields = {"membrane_frac": 6}
+    for strict, more in ((True, 1), (False, 0)):
+        layer = real(weights, threshold=3.0, strict=strict)
+        network = quantise([layer], None, fields=fields)
         assert network.layers[0].input_shift == 0
-        assert (network.layers[0].w_in == [[7, 1]]).all()
-        assert (network.layers[0].threshold == wanted).all()
+        assert (network.layers[0].w_in == [[7, 7]]).all()
+        assert (network.layers[0].threshold == [3 * 64 + more, 7 * 3 * 64 + more]).all()
 
 
 def test_narrow_accumulators_coarsen_the_weights_and_then_refuse(rng):
@@ -523,10 +549,10 @@ def test_narrow_accumulators_coarsen_the_weights_and_then_refuse(rng):
     assert not about[1]["least_error_taken"]
     with pytest.raises(ConversionError) as caught:
         quantise([real(weights, threshold=500.0)], None, fields={"acc_bits": 8, "lanes": 8})
-    assert str(caught.value).startswith("it: at its best scale, ")
+    assert re.match(r"it, neuron \d: at its best scale, ", str(caught.value))
     assert " a weight step, its sums need acc_bits " in str(caught.value)
     assert " and the configuration has 8; of the " in str(caught.value)
-    needed = int(str(caught.value).split("needs least, ")[1].split(":")[0])
+    needed = int(str(caught.value).split("least need is ")[1].split(":")[0])
     quantise([real(weights, threshold=500.0)], None, fields={"acc_bits": needed, "lanes": 8})
 
 
@@ -536,9 +562,24 @@ def test_a_readout_that_is_too_wide_is_refused(rng):
         quantise([layer], np.ones((300, 2)), fields={"acc_bits": 8})
 
 
-def test_a_threshold_out_of_reach_is_refused():
-    with pytest.raises(ConversionError, match=r"^it, neuron 0: threshold is 1e\+06, \d+ in membr"):
-        quantise([real(np.ones((2, 3)), np.ones((3, 3)), threshold=1e6)], None)
+def test_a_threshold_that_no_membrane_holds_is_refused():
+    narrow = {"membrane_bits": 8}
+    with pytest.raises(ConversionError) as caught:
+        quantise([real(np.ones((2, 3)), np.ones((3, 3)), threshold=16.0)], None, fields=narrow)
+    assert str(caught.value) == (
+        "it, neuron 0: threshold is 16 and its largest weight 1: no weight step keeps half of the "
+        "weights' squares and the threshold at 7.875 weight steps or less, which the membrane "
+        "holds (membrane_bits, membrane_frac)"
+    )
+
+
+def test_a_threshold_that_no_input_reaches_is_never_reached(seed):
+    # Tiny weights, whose squares underflow, and large thresholds: the neuron never spikes.
+    for size in (1e-200, 1e-9, 1.0):
+        layer = real(np.full((2, 3), size), np.full((3, 3), size), threshold=1e6)
+        network = quantise([layer], None)
+        assert not network.run(random_features(network.config, 200, seed=seed)).spikes[0].any()
+        assert network.header["conversion"]["exact"][-2].startswith("it: 3 neurons that no input")
 
 
 def test_layers_without_weights_are_no_special_case():

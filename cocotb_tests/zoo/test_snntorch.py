@@ -110,16 +110,19 @@ def integer_parts(rng, neurons, sizes=(4, 24, 24)) -> list[nn.Module]:
     return [*parts, readout]
 
 
-def run_parts(parts, features, *, rounded: bool) -> list[np.ndarray]:
+def run_parts(parts, features, *, rounded=None) -> list[np.ndarray]:
     """Spikes [frames, n] of the neurons, as snnTorch computes them.
 
-    With `rounded`, membranes are rounded up to sixteenths (the hardware's "leak") and the input
-    sum to whole steps (its input shift), so that only the meaning of the settings is compared.
+    With `rounded`, the network, membranes are rounded up to its membrane steps (the hardware's
+    "leak") and the input sum to its weight steps (its input shift), so that only the meaning of
+    the settings is compared.
     """
     neurons = parts[1::2]
-    if rounded:
-        for neuron in neurons:
-            neuron.state_quant = lambda v: torch.ceil(v * 16) / 16
+    if rounded is not None:
+        steps = [torch.tensor(values).float() for values in rounded.header["scales"]["layers"]]
+        for neuron, step in zip(neurons, steps, strict=True):
+            neuron.state_quant = lambda v, step=step: torch.ceil(v / step - 0.01) * step
+        whole = steps[0] * 2.0**rounded.config.membrane_frac
     states = [neuron.reset_mem() for neuron in neurons]
     record = [[] for _ in neurons]
     with torch.no_grad():
@@ -127,8 +130,8 @@ def run_parts(parts, features, *, rounded: bool) -> list[np.ndarray]:
             spikes = x[np.newaxis]
             for number, neuron in enumerate(neurons):
                 current = parts[2 * number](spikes)
-                if number == 0 and rounded:
-                    current = torch.floor(current + 0.5)
+                if number == 0 and rounded is not None and rounded.layers[0].input_shift:
+                    current = torch.floor(current / whole + 0.51) * whole
                 state = states[number]
                 state = state if isinstance(state, tuple) else (state,)
                 state = neuron(current, *(part for part in state if part.numel()))
@@ -176,13 +179,16 @@ def test_settings_mean_the_hardwares_equations(make, folded, rng):
     about = network.header["conversion"]["layers"]
     assert [layer["late_subtract_folded"] for layer in about] == [folded, folded]
     assert {layer["error_w_in"] + layer["error_w_rec"] for layer in about} == {0}
-    assert [layer["scale"] for layer in about] == [1, 1]
+    # Each neuron's step divides the 1 that its weights are multiples of.
+    for layer in network.header["scales"]["layers"]:
+        inverse = 1 / (np.array(layer) * 2.0**network.config.membrane_frac)
+        assert np.allclose(inverse, np.rint(inverse))
     if folded:
         assert (network.layers[0].w_rec.diagonal() <= -1).all()  # -16 / 8, and -1 to 1
     features = random_features(network.config, 300, seed=1)
     result = network.run(features)
     for found, expected in zip(
-        run_parts(parts, features, rounded=True), result.spikes, strict=True
+        run_parts(parts, features, rounded=network), result.spikes, strict=True
     ):
         assert 0.02 < expected.mean() < 0.98
         assert np.array_equal(found, expected[:, 0])
@@ -196,7 +202,7 @@ def test_one_to_one_recurrence_is_a_diagonal(rng):
     features = random_features(network.config, 100, seed=1)
     parts[3] = rleaky(linear_features=None, all_to_all=False, V=-3.0, **ZERO)  # states of its own
     for found, expected in zip(
-        run_parts(parts, features, rounded=False), network.run(features).spikes, strict=True
+        run_parts(parts, features, rounded=None), network.run(features).spikes, strict=True
     ):
         assert (found == expected[:, 0]).mean() > 0.9
 
@@ -210,7 +216,7 @@ def test_immediate_subtraction_is_equal_up_to_twice_the_threshold():
         linear.weight.data.fill_(1.0)
         network = from_snntorch([linear, neuron], fields={"max_input_shift": 0})
         features = np.array([[first], [0], [0]], np.int8)
-        theirs = run_parts([linear, neuron], features, rounded=False)[0]
+        theirs = run_parts([linear, neuron], features, rounded=None)[0]
         return theirs[:, 0].tolist(), network.run(features).spikes[0][:, 0, 0].tolist()
 
     assert spikes(2) == ([1, 0, 0], [1, 0, 0])
@@ -290,12 +296,15 @@ def _switched():
         ),
         (
             lambda: parts_with(leaky(beta=torch.tensor([0.5, 0.5, 0.75, 0.5]))),
-            "layer 0 ('1'): beta is 0.5 to 0.75: it must be the same for all neurons of a layer",
+            "layer 0 ('1'): decay beta is 0.5 to 0.75, of which 0.75 is farthest from any that "
+            "would do for all: the layer has one decay, a time constant of 4 time steps: ",
         ),
         (
             lambda: parts_with(leaky(beta=0.65)),
-            "layer 0 ('1'): decay beta is 0.65: the hardware has 1 - 2^-a and 2^-a, a = 1 to 7, "
-            "and the nearest, 0.75, is more than 5% away: train with it, or accept it (nearest)",
+            "layer 0 ('1'): decay beta is 0.65, a time constant of 2.85714 time steps: the "
+            "hardware has 1 - 2^-a and 2^-a, a = 1 to 15, the nearest 0.5 (2 steps, 1 - beta +43%) "
+            "and 0.75 (4 steps, 1 - beta -29%), and 1 - beta must be within 1%: train with a decay of the "
+            "hardware, or take the nearest with nearest (--nearest)",
         ),
         (
             lambda: parts_with(leaky(threshold=torch.ones(3))),

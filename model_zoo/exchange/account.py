@@ -57,6 +57,7 @@ def _layer_report(config, part):
         "error_w_in": _relative(off_in[:, keep], real.w_in[:, keep]),
         "error_w_rec": _relative(off_rec[:, keep], w_rec[:, keep]),
         "error_worst_neuron": round(worst, 4) if worst > 1e-6 else 0.0,
+        "least_error_taken": not rounded.coarsened.any(),
         "neurons_coarsened": int(rounded.coarsened.sum()),
         "neurons_silent": int(rounded.silent.sum()),
         "threshold_ratio": ratio if np.isfinite(ratio) else None,

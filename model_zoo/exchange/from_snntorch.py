@@ -101,8 +101,9 @@ def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=
         if waiting is None:
             raise ConversionError(f"{name!r} is {type(module).__name__}: a Linear must come before")
         place = f"layer {len(layers)} ({name!r})"
-        weight = _without_bias(*waiting)
+        weight, bias = _effective(*waiting)
         layers.append(_real_layer(place, weight, module))
+        _refuse_bias(waiting[0], bias)
         waiting = None
     w_out, bias = None, None
     if waiting is not None:
@@ -211,15 +212,12 @@ def _effective(name, linear):
     return weight, bias
 
 
-def _without_bias(name, linear):
-    """Its weight; refused with a bias, which the hardware does not have."""
-    weight, bias = _effective(name, linear)
+def _refuse_bias(name, bias):
     if bias.any():
         raise ConversionError(
             f"{name!r}: bias reaches {np.abs(bias).max():.3g}: it must be 0, the hardware has "
             "none: train after model_zoo.exchange.from_snntorch.freeze_biases(model)"
         )
-    return weight
 
 
 def _real_layer(place, weight, neuron):
@@ -298,7 +296,9 @@ def _recurrent_weights(place, neuron, n):
         raise ConversionError(
             f"{place}: linear_features is {part.out_features}: it must be {n}, as it gets values"
         )
-    return _without_bias(f"{place}.recurrent", part).T
+    weight, bias = _effective(f"{place}.recurrent", part)
+    _refuse_bias(f"{place}.recurrent", bias)
+    return weight.T
 
 
 # ---- integers in snnTorch --------------------------------------------------------------------

@@ -30,7 +30,7 @@ _TRIED = [(step, -_MOST) for step in _STEPS] + [(1 / 8, _LEAST)]
 _TINY = np.finfo(float).tiny
 _FAINT = 1e-4  # of the mean square of a matrix
 _FAR = 2.0**14  # weight steps; a threshold beyond it that cannot be reached needs no membrane
-_MOST_ERROR = 0.25  # squared: of a step that only the threshold asks for
+_MOST_ERROR = 0.5  # squared, over the squared norm: beyond, it is another neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class _Candidates:
         error = self._weighed(number, errors).round(12)
         # -8 only where nothing is lost by it.
         error[(self.leasts == _LEAST)[:, np.newaxis] & (error > 0)] = np.inf
-        error[0, error[0] > _MOST_ERROR] = np.inf
+        error[error > _MOST_ERROR] = np.inf
         error[(self.scales < floor) | (self.scales == 0)] = np.inf
         if layer.late_subtract:
             steps = np.diagonal(layer.w_rec) / np.maximum(self.scales, _TINY)
@@ -217,9 +217,10 @@ class _Candidates:
             )
         else:
             text = (
-                f"threshold is {layer.threshold[neuron]:.6g} and its largest weight "
-                f"{top:.6g}: the ratio must be at most {self.most_threshold * _MOST:.6g}, which "
-                f"the membrane holds (membrane_bits, membrane_frac)"
+                f"threshold is {layer.threshold[neuron]:.6g} and its largest weight {top:.6g}: no "
+                "weight step keeps half of the weights' squares and the threshold at "
+                f"{self.most_threshold:.6g} weight steps or less, which the membrane holds "
+                "(membrane_bits, membrane_frac)"
             )
         error = ConversionError(f"{layer.name}, neuron {neuron}: {text}")
         error.bits = 98
