@@ -173,7 +173,9 @@ def test_a_time_limit_ends_yosys_and_what_it_started(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc to look at")
 def test_ctrl_c_ends_yosys_and_what_it_started(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from flows.tools.yosys import run_yosys; "
+        "import signal, sys; from pathlib import Path; from flows.tools.yosys import run_yosys; "
+        # Where the tests run in the background, a shell may have switched Ctrl-C off for them.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         "run_yosys(Path(sys.argv[1]), failing='yosys fails')"
     )
     process = subprocess.Popen(
@@ -186,6 +188,7 @@ def test_ctrl_c_ends_yosys_and_what_it_started(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.communicate()
     assert b"KeyboardInterrupt" in errors
     assert gone()
 
