@@ -30,7 +30,8 @@ from model_zoo.speech.features import FRAME_SECONDS
 from model_zoo.studies import command
 from model_zoo.training import recipe
 from model_zoo.training.materials import Material
-from model_zoo.training.train import Session, repeatable
+from model_zoo.training.stages import Rung
+from model_zoo.training.train import Scored, Session, repeatable
 
 __all__ = [
     "FOLDS",
@@ -154,22 +155,7 @@ def run_fold(session: Session, number: int, folder: str | os.PathLike[str]) -> d
     rungs = []
     for rung, header in session.run(training):
         scored = session.scored(rung, {**header, "decoder": decoder}, {"test": test})
-        rungs.append(
-            {
-                "name": rung.stage.name,
-                "model": rung.stage.model,
-                "precision": rung.stage.precision,
-                "hidden": list(rung.stage.hidden),
-                "pruned": rung.stage.pruned,
-                "time_steps": recipe.network.time_steps,
-                "rate_limit": rung.stage.training.rate_limit,
-                "bytes": size(rung.model),
-                "memory_bytes": memory_size(rung.model),
-                "mmac_per_s": round(accumulations(rung.model, scored.outputs["test"]), 3),
-                "loss": rung.losses[-1],
-                **scored.scores["test"],
-            }
-        )
+        rungs.append(_rung(rung, scored, recipe.network.time_steps))
         per = 100 * scored.scores["test"]["per"]
         session.report(f"{recipe.name} fold {number} {rung.stage.name}: PER {per:.1f} %")
     result = {
@@ -184,6 +170,25 @@ def run_fold(session: Session, number: int, folder: str | os.PathLike[str]) -> d
     path = Path(folder) / f"{recipe.name}-{number}.json"
     atomic_write(path, json.dumps(result, indent=1).encode())
     return result
+
+
+def _rung(rung: Rung, scored: Scored, time_steps: int) -> dict[str, Any]:
+    """What `run_fold` gives of a network."""
+    stage, model = rung.stage, rung.model
+    return {
+        "name": stage.name,
+        "model": stage.model,
+        "precision": stage.precision,
+        "hidden": list(stage.hidden),
+        "pruned": stage.pruned,
+        "time_steps": time_steps,
+        "rate_limit": stage.training.rate_limit,
+        "bytes": size(model),
+        "memory_bytes": memory_size(model),
+        "mmac_per_s": round(accumulations(model, scored.outputs["test"]), 3),
+        "loss": rung.losses[-1],
+        **scored.scores["test"],
+    }
 
 
 def cross_validate(

@@ -144,18 +144,7 @@ class Session:
             broken,
             recipe.corpora,
         )
-        trained = [name for stage in recipe.stages for name, _ in stage.data]
-        for key, names, split in (
-            ("data", trained, "train"),
-            ("tune", recipe.tune, "dev"),
-            ("test", recipe.test, "test"),
-        ):
-            for name in names:
-                if not made[name].split(split):
-                    raise TrainError(
-                        f"{key} names corpus {name!r}, which has no recordings that are {split!r}: "
-                        "splits are by speaker, of three or more"
-                    )
+        _check_splits(recipe, made)
         self.gains = {
             name: recipe.level - mean_level(material.split("train").log_mels)
             for name, material in made.items()
@@ -197,19 +186,7 @@ class Session:
             A network, and a header with all that decoding needs but tuned weights.
         """
         recipe = self.recipe if until is None else needed(self.recipe, until)
-        tied = None
-        if recipe.tied_states:
-            from model_zoo.training.tie import TiedStates
-
-            tied = TiedStates.grow(
-                [m for name, _ in recipe.stages[0].data for m in [training[name]]],
-                recipe.tied_states,
-            )
-        labels = tied.labels if tied else phones.LABELS
-        outputs = {
-            name: [tied.outputs(known) for known in m.states] if tied else m.states
-            for name, m in training.items()
-        }
+        labels, outputs = _outputs(recipe, training)
         parts = {name: (m.log_mels, outputs[name]) for name, m in training.items()}
         rungs = run_stages(
             recipe,
@@ -270,6 +247,37 @@ class Session:
             for name, part in parts.items()
         }
         return Scored(rung, header, scores, given)
+
+
+def _check_splits(recipe: Recipe, materials: Mapping[str, Material]) -> None:
+    """Refuse a recipe that wants recordings that its corpora lack."""
+    trained = [name for stage in recipe.stages for name, _ in stage.data]
+    for key, names, split in (
+        ("data", trained, "train"),
+        ("tune", recipe.tune, "dev"),
+        ("test", recipe.test, "test"),
+    ):
+        for name in names:
+            if not materials[name].split(split):
+                raise TrainError(
+                    f"{key} names corpus {name!r}, which has no recordings that are {split!r}: "
+                    "splits are by speaker, of three or more"
+                )
+
+
+def _outputs(
+    recipe: Recipe, training: Mapping[str, Material]
+) -> tuple[Sequence[str], dict[str, list[np.ndarray]]]:
+    """Names of the network's outputs, and by corpus the output wanted of each frame."""
+    if not recipe.tied_states:
+        return phones.LABELS, {name: m.states for name, m in training.items()}
+    from model_zoo.training.tie import TiedStates
+
+    grown_on = [training[name] for name, _ in recipe.stages[0].data]
+    tied = TiedStates.grow(grown_on, recipe.tied_states)
+    return tied.labels, {
+        name: [tied.outputs(known) for known in m.states] for name, m in training.items()
+    }
 
 
 def _start(recipe: Recipe) -> tuple[SpikingNetwork, Normalisation]:
