@@ -258,6 +258,14 @@ def test_standard_input_is_a_recording(monkeypatch, form):
     np.testing.assert_array_equal(audio.load("-"), audio.decode(content))
 
 
+def test_silence_on_standard_input_is_called_so(monkeypatch):
+    content = encoded(FORMS["WAV"], np.zeros(16_000))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    refused(
+        "standard input: the recording is silent: all 16,000 samples are 0.0", speech_samples, "-"
+    )
+
+
 def test_standard_input_is_bounded_and_no_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal())
     refused("standard input: is a terminal; a recording must be piped into it", audio.load, "-")
