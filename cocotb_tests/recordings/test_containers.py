@@ -96,6 +96,16 @@ def test_a_recording_of_half_its_length_says_how_much_there_is(tmp_path):
     refused(message.removeprefix(f"{path}: "), audio.length, path.read_bytes())
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_that_ends_with_a_whole_page_may_be_cut(subtype):
+    whole = encoded({"format": "OGG", "subtype": subtype})
+    refused(
+        "the file is cut: its last Ogg page is missing",
+        audio.decode,
+        whole[: whole.rindex(b"OggS")],
+    )
+
+
 def test_chunks_behind_the_sound_are_no_sound(tmp_path):
     whole = encoded(FORMS["WAV"])
     extra = b"LIST" + struct.pack("<I", 5) + b"INFO!" + b"\0"
