@@ -191,7 +191,7 @@ def speech_samples(
     samples = audio.load(path, note)
     silence = audio.silence(samples)
     if silence is not None:
-        raise audio.AudioError(f"{path}: {silence}")
+        raise audio.AudioError(f"{audio.name_of(path)}: {silence}")
     return samples
 
 

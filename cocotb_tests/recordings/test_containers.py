@@ -96,6 +96,16 @@ def test_a_recording_of_half_its_length_says_how_much_there_is(tmp_path):
     refused(message.removeprefix(f"{path}: "), audio.length, path.read_bytes())
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_that_ends_with_a_whole_page_may_be_cut(subtype):
+    whole = encoded({"format": "OGG", "subtype": subtype})
+    refused(
+        "the file is cut: its last Ogg page is missing",
+        audio.decode,
+        whole[: whole.rindex(b"OggS")],
+    )
+
+
 def test_chunks_behind_the_sound_are_no_sound(tmp_path):
     whole = encoded(FORMS["WAV"])
     extra = b"LIST" + struct.pack("<I", 5) + b"INFO!" + b"\0"
@@ -256,6 +266,14 @@ def test_standard_input_is_a_recording(monkeypatch, form):
     content = encoded(FORMS[form])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     np.testing.assert_array_equal(audio.load("-"), audio.decode(content))
+
+
+def test_silence_on_standard_input_is_called_so(monkeypatch):
+    content = encoded(FORMS["WAV"], np.zeros(16_000))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    refused(
+        "standard input: the recording is silent: all 16,000 samples are 0.0", speech_samples, "-"
+    )
 
 
 def test_standard_input_is_bounded_and_no_terminal(monkeypatch):

@@ -208,6 +208,16 @@ def test_a_message_quotes_at_most_a_line(own, tmp_path, name, content):
     assert "'..." in str(caught.value) or name == "a.TextGrid"
 
 
+def test_words_that_the_dictionary_lacks_are_named_in_a_line():
+    assert data.missing_words(["b", "a", "b"]) == (
+        "3 sentences left out, with words that the dictionary lacks: a, b"
+    )
+    line = data.missing_words([f"{n:02}{'x' * 5000}" for n in range(15)])
+    assert line.endswith(" and 5 more")
+    assert len(line) < 450
+    assert len(str(phones.UnknownWordError("x" * 5000))) < 100
+
+
 def test_a_tier_s_long_names_and_labels_are_cut(own, tmp_path):
     pytest.importorskip("praatio", reason="TextGrids need the extra: pip install -e .[train]")
     long = [(0, 0.5, "z" * 100_000)]

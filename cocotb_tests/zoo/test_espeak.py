@@ -16,7 +16,7 @@ from model_zoo.speech.audio import SAMPLE_RATE
 
 pytest.importorskip("soxr", reason="resampling needs soxr: pip install plosive[train]")
 
-from model_zoo.data import DataError, espeak
+from model_zoo.data import DataError, espeak, espeak_labels
 from model_zoo.data.timit import read as read_timit
 
 try:
@@ -141,7 +141,7 @@ def test_labels_lie_where_the_sound_is(folder):
 def test_voiced_stops_have_low_closures_and_a_burst(folder):
     rises = []
     for _, samples, labels in recordings(folder):
-        high = np.convolve(samples, espeak._high_pass(), mode="same")
+        high = np.convolve(samples, espeak_labels._high_pass(), mode="same")
         for before, (begin, _, phone) in pairwise(labels):
             if phone in {"b", "d", "g", "jh"} and before[2].endswith("cl"):
                 rises.append(
@@ -202,7 +202,9 @@ def test_a_corpus_is_made_once(tmp_path, monkeypatch):
 def test_an_unknown_phoneme_is_named(tmp_path):
     (speaker, *_) = espeak.draw_speakers(SENTENCES, 3, seed=1, per_speaker=1)
     with pytest.raises(DataError) as caught:
-        espeak._label([(0.0, "s", (0, 2)), (9.0, "x2", None)], espeak._Sound.of(np.ones(900)), "Xa")
+        espeak_labels.label(
+            [(0.0, "s", (0, 2)), (9.0, "x2", None)], espeak_labels.Sound.of(np.ones(900)), "Xa"
+        )
     assert str(caught.value) == (
         "espeak-ng says 'x2' in 'Xa'; PHONES_OF has no phone of TIMIT's for it"
     )

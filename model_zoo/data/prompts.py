@@ -20,8 +20,9 @@ from model_zoo.data.corpus import Broken, DataError, Options, Utterance, audio_l
 from model_zoo.speech import phones
 from model_zoo.speech.files import FileError, quoted, read_text
 
-__all__ = ["read", "with_pronunciation"]
+__all__ = ["missing_words", "read", "with_pronunciation"]
 
+_NAMED_WORDS = 10
 _EXTENSIONS = (".flac", ".wav", ".FLAC", ".WAV")
 _SPLITS = {0: "test", 10: "dev"}
 _WHOLE = Options()
@@ -113,3 +114,15 @@ def with_pronunciation(utterances: Sequence[Utterance]) -> tuple[list[Utterance]
         else:
             kept.append(utterance)
     return kept, missing
+
+
+def missing_words(missing: Sequence[str]) -> str:
+    """A line on sentences that `with_pronunciation` left out, with the first of their words."""
+    words = sorted(set(missing))
+    shown = [word if len(word) <= 30 else f"{word[:30]}..." for word in words[:_NAMED_WORDS]]
+    more = len(words) - len(shown)
+    rest = f" and {more} more" * bool(more)
+    return (
+        f"{len(missing)} sentences left out, with words that the dictionary lacks: "
+        f"{', '.join(shown)}{rest}"
+    )

@@ -20,6 +20,8 @@ sample early), with 84 % of the high bytes right again and 3 % of those that had
 wrongly changed.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 __all__ = ["REPAIRS", "carriage_returns", "lost_bytes"]
@@ -33,12 +35,12 @@ _MARGIN = 8  # bytes between two bytes put back, and between them and either end
 _FULL_SCALE = 32768
 
 
-def carriage_returns(samples):
+def carriage_returns(samples: np.ndarray) -> np.ndarray:
     """Undo a newline translation, if there was one.
 
     Parameters
     ----------
-    samples : numpy.ndarray
+    samples
         float32 `[samples]` of a 16-bit recording, full scale 1.0.
 
     Returns
@@ -57,16 +59,16 @@ def carriage_returns(samples):
     return (_with_high_bytes(steps) / np.float32(_FULL_SCALE)).astype(np.float32)
 
 
-def _bits(difference):
+def _bits(difference: np.ndarray) -> np.ndarray:
     return np.log2(1 + np.abs(difference))
 
 
-def lost_bytes(payload):
+def lost_bytes(payload: np.ndarray) -> list[int]:
     """Where a newline translation lost bytes.
 
     Parameters
     ----------
-    payload : numpy.ndarray
+    payload
         uint8 `[2 * samples]`, low byte first; the first sample is whole.
 
     Returns
@@ -110,7 +112,7 @@ def lost_bytes(payload):
     return positions[::-1]
 
 
-def _with_high_bytes(steps):
+def _with_high_bytes(steps: np.ndarray) -> np.ndarray:
     """The samples, int32 `[samples]`, with high bytes 13 where 10 is clearly rougher."""
     restored = steps.copy()
     doubtful = np.flatnonzero(steps >> 8 == _LF)
@@ -122,7 +124,7 @@ def _with_high_bytes(steps):
     return restored
 
 
-def _restore_group(steps, group):
+def _restore_group(steps: np.ndarray, group: np.ndarray) -> None:
     first, end = int(group[0]), int(group[-1]) + 3
     doubtful = set(group.tolist())
     # Keyed by the last two samples: cost, and which samples were changed.
@@ -139,5 +141,8 @@ def _restore_group(steps, group):
     steps[list(min(best.values())[1])] += _STEP
 
 
-REPAIRS = {"": lambda samples: samples, "carriage-returns": carriage_returns}
+REPAIRS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "": lambda samples: samples,
+    "carriage-returns": carriage_returns,
+}
 """Repairs by the name that an `Utterance` has."""

@@ -113,10 +113,7 @@ def sentences(
     timed = [u for u in utterances if u.phones]
     prompted, missing = data.with_pronunciation([u for u in utterances if not u.phones])
     if missing:
-        report(
-            f"{len(missing)} sentences left out, with words that the dictionary lacks: "
-            f"{', '.join(sorted(set(missing)))}"
-        )
+        report(data.missing_words(missing))
     kept = timed + prompted
     if not kept:
         raise data.DataError("no sentence is left to score: the dictionary lacks words of each")

@@ -30,6 +30,7 @@ __all__ = [
     "decode",
     "length",
     "load",
+    "name_of",
     "read_sound",
     "silence",
 ]
@@ -169,13 +170,17 @@ def load(path: str | os.PathLike[str], note: Callable[[str], None] | None = None
         The file is missing, empty, not regular, too large, cut, unreadable, at another sample
         rate, has several channels, or fails `check_samples`.
     """
-    standard = os.fspath(path) == STANDARD_INPUT
-    name = "standard input" if standard else str(path)
+    standard, name = os.fspath(path) == STANDARD_INPUT, name_of(path)
     try:
         content = _standard_input() if standard else read_sound(path)
         return decode(content, note)
     except FileError as error:
         raise AudioError(f"{name}: {error}") from error
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """What a message calls a recording."""
+    return "standard input" if os.fspath(path) == STANDARD_INPUT else str(path)
 
 
 def read_sound(path: str | os.PathLike[str]) -> bytes:

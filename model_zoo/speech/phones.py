@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from hw.errors import PlosiveError
+from model_zoo.speech.files import quoted
 
 __all__ = [
     "LABELS",
@@ -78,7 +79,7 @@ class UnknownWordError(PlosiveError):
 
     def __init__(self, word: str) -> None:
         self.word = word
-        super().__init__(f"{word!r} is not in the pronouncing dictionary")
+        super().__init__(f"{quoted(word, 40)} is not in the pronouncing dictionary")
 
 
 def label_index(phone: str, state: int) -> int:

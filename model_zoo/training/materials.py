@@ -224,10 +224,7 @@ def _aligned(
 ) -> Material:
     kept, missing = data.with_pronunciation(utterances)
     if missing:
-        report(
-            f"{len(missing)} sentences left out, with words that the dictionary lacks: "
-            f"{', '.join(sorted(set(missing)))}"
-        )
+        report(data.missing_words(missing))
     log_mels = data.cached_log_mel(kept, build, progress)
     labels = _alignment(kept, log_mels, build, report, progress)
     for utterance, known in zip(kept, labels, strict=True):
