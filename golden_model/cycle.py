@@ -83,9 +83,12 @@ class Drive:
 
     Attributes
     ----------
-    valid, value, start, end : [clocks], the features stream as offered; only where valid.
-    ready : [clocks], of the logits stream.
-    clear_counters : [clocks], or None for never.
+    valid, value, start, end
+        [clocks], the features stream as offered; only where valid.
+    ready
+        [clocks], of the logits stream.
+    clear_counters
+        [clocks], or None for never.
     """
 
     valid: np.ndarray
@@ -184,20 +187,26 @@ class CycleModel:
 
     Parameters
     ----------
-    config : of the machine; it must have the network's shapes and formats.
-    network : the integer network.
+    config
+        Of the machine; it must have the network's shapes and formats.
+    network
+        The integer network.
 
     Attributes
     ----------
-    features_ready : what the core answers to a feature offered at the coming clock edge.
-    logits_valid : whether the core offers a beat of logits at the coming clock edge.
-    counters : name to value, before the coming clock edge.
+    features_ready
+        What the core answers to a feature offered at the coming clock edge.
+    logits_valid
+        Whether the core offers a beat of logits at the coming clock edge.
+    counters
+        Name to value, before the coming clock edge.
 
     Raises
     ------
-    NetworkError : the network is for other shapes or formats, or its shifts are too large.
+    NetworkError
+        The network is for other shapes or formats, or its shifts are too large.
 
-    Source: docs/architecture.md.
+    The source is docs/architecture.md.
     """
 
     def __init__(self, config: AcceleratorConfig, network: Network) -> None:
@@ -303,9 +312,11 @@ class CycleModel:
 
         Parameters
         ----------
-        feature : (value, start, end) offered at this edge, or None. It is accepted if
+        feature
+            (value, start, end) offered at this edge, or None. It is accepted if
             `features_ready`.
-        logits_ready : whether a beat of logits is taken at this edge, if there is one.
+        logits_ready
+            Whether a beat of logits is taken at this edge, if there is one.
         """
         recorder = _Recorder(self._layout, 1)
         self._edge(feature, logits_ready, clear_counters, recorder)
@@ -357,9 +368,12 @@ class CycleModel:
 
         Parameters
         ----------
-        features : [frames, n_input].
-        feature_valid, logits_ready : when; a feature once offered is held until it is accepted.
-        starts, ends : per frame; by default the frames are one utterance.
+        features
+            [frames, n_input].
+        feature_valid, logits_ready
+            When; a feature once offered is held until it is accepted.
+        starts, ends
+            Per frame; by default the frames are one utterance.
         """
         x = checked_features(self.config, features)
         frames, n_input = x.shape

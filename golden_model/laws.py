@@ -42,15 +42,23 @@ class FrameCycles:
 
     Attributes
     ----------
-    input, lif, readout : cycles of these phases; `readout` is 0 on frames without one.
-    hidden_matrices : (matrix, layer), for example ("w_rec", 0), to cycles; `hidden` is their sum.
-    overhead : LOAD and WAIT cycles.
-    stalls : cycles that captures waited for the output buffer while a frame was under way. Those
+    input, lif, readout
+        Cycles of these phases; `readout` is 0 on frames without one.
+    hidden_matrices
+        (matrix, layer), for example ("w_rec", 0), to cycles; `hidden` is their sum.
+    overhead
+        LOAD and WAIT cycles.
+    stalls
+        Cycles that captures waited for the output buffer while a frame was under way. Those
         that the last group of a frame causes after its last slot count for the next frame.
-    input_rows, hidden_rows, readout_rows : row reads, both banks together.
-    pe_operations : enabled PE sets, in units of `lanes` PE operations.
-    skipped_rows : rows that a machine without skipping would have read in addition.
-    hidden_rows_if : hidden row reads of other ways to work: "parallel" (one fetch serves all time
+    input_rows, hidden_rows, readout_rows
+        Row reads, both banks together.
+    pe_operations
+        Enabled PE sets, in units of `lanes` PE operations.
+    skipped_rows
+        Rows that a machine without skipping would have read in addition.
+    hidden_rows_if
+        Hidden row reads of other ways to work: "parallel" (one fetch serves all time
         steps, nothing skipped), "serial" (a time step after the other, nothing skipped),
         "serial_skipping" (only inputs that spike), "union_skipping" (one fetch for the inputs that
         spike in any time step). For one time step the last two are the same.
@@ -87,12 +95,15 @@ def cycle_laws(
 
     Parameters
     ----------
-    features : [frames, n_input] or [batch, frames, n_input], int8.
-    spikes : of each layer [..., frames, T, n], as `Network.run` returns them.
+    features
+        [frames, n_input] or [batch, frames, n_input], int8.
+    spikes
+        Of each layer [..., frames, T, n], as `Network.run` returns them.
 
     Raises
     ------
-    ValueError : features or spikes have another shape than the configuration's.
+    ValueError
+        Features or spikes have another shape than the configuration's.
     """
     x = checked_features(config, features)
     frames = x.shape[-2]
@@ -240,9 +251,12 @@ def _stalls(
 
     Parameters
     ----------
-    total_slots : slots of each frame [..., frames].
-    after_input : slots until the last INPUT slot, inclusive.
-    slots : of a pair of tiles, and of the odd last tile.
+    total_slots
+        Slots of each frame [..., frames].
+    after_input
+        Slots until the last INPUT slot, inclusive.
+    slots
+        Of a pair of tiles, and of the odd last tile.
     """
     last = Fetch.SPLIT if schedule.odd_tile else Fetch.PAIR
     pair_slots = slots.get(Fetch.PAIR, np.zeros_like(total_slots))
@@ -316,10 +330,15 @@ class Densities:
 
     Attributes
     ----------
-    input_bits : that a bit of a feature is 1.
-    spikes : that a neuron spikes in a time step (one time step: hidden matrices and readout).
-    steps : d0 + d1, both time steps' spikes together, for a readout without merging.
-    union : that a neuron spikes in any of two time steps, for a readout with merging.
+    input_bits
+        That a bit of a feature is 1.
+    spikes
+        That a neuron spikes in a time step (one time step: hidden matrices and readout).
+    steps
+        The sum of the probabilities that a neuron spikes in time step 0 and in time step 1, for a
+        readout without merging.
+    union
+        That a neuron spikes in any of two time steps, for a readout with merging.
     """
 
     input_bits: float = 0.43
@@ -456,7 +475,8 @@ def latency(
 
     Parameters
     ----------
-    features : [frames, n_input], one utterance.
+    features
+        [frames, n_input], one utterance.
     """
     model = CycleModel(config, network)
     x = checked_features(config, features).tolist()

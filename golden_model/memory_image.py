@@ -40,13 +40,16 @@ def memory_image(config: AcceleratorConfig, network: Network) -> dict[str, Any]:
 
     Returns
     -------
-    "input", "hidden", "readout" : per bank, lane values [rows, lanes] int8; missing lanes and
+    "input", "hidden", "readout"
+        Per bank, lane values [rows, lanes] int8; missing lanes and
         unused rows are 0.
-    "thresholds" : [tiles of all layers, lanes] int32, layer 0's tiles first.
+    "thresholds"
+        [tiles of all layers, lanes] int32, layer 0's tiles first.
 
     Raises
     ------
-    NetworkError : the network is for other shapes or formats, or its shifts are too large.
+    NetworkError
+        The network is for other shapes or formats, or its shifts are too large.
     """
     network = network.on(config)
     schedule = Schedule(config)

@@ -29,9 +29,12 @@ class Result:
 
     Attributes
     ----------
-    logits : [..., readouts, n_output] int32; readout r is that of frame r * readout_every.
-    spikes : per layer [..., frames, T, n] uint8, 0 or 1.
-    membranes : per layer [..., frames, T, n] int32 or int64, after the time step.
+    logits
+        [..., readouts, n_output] int32; readout r is that of frame r * readout_every.
+    spikes
+        Per layer [..., frames, T, n] uint8, 0 or 1.
+    membranes
+        Per layer [..., frames, T, n] int32 or int64, after the time step.
     """
 
     logits: np.ndarray
@@ -45,9 +48,12 @@ class SumBound:
 
     Attributes
     ----------
-    place, unit : what it belongs to: "layer 0" and "neuron", or "readout" and "output".
-    name : which sum.
-    least, most : per neuron or output [n], int64; both are reached by some input.
+    place, unit
+        What it belongs to: "layer 0" and "neuron", or "readout" and "output".
+    name
+        Which sum.
+    least, most
+        Per neuron or output [n], int64; both are reached by some input.
     """
 
     place: str
@@ -62,14 +68,19 @@ class Network:
 
     Parameters
     ----------
-    config : shapes and number formats.
-    layers : one `Layer` each; arrays are copied, thresholds broadcast.
-    w_out : [n of the last layer, n_output] int4 weights of the readout.
-    header : free JSON-able information that travels with the file (scales, labels, licence ...).
+    config
+        Shapes and number formats.
+    layers
+        One `Layer` each; arrays are copied, thresholds broadcast.
+    w_out
+        [n of the last layer, n_output] int4 weights of the readout.
+    header
+        Free JSON-able information that travels with the file (scales, labels, licence ...).
 
     Raises
     ------
-    NetworkError : a shape, a type, a weight, a threshold, a shift or a word is wrong, or a sum
+    NetworkError
+        A shape, a type, a weight, a threshold, a shift or a word is wrong, or a sum
         does not fit acc_bits; the message names layer, neuron, value, rule and what would do.
     """
 
@@ -157,7 +168,8 @@ class Network:
 
         Raises
         ------
-        NetworkFileError : the file is missing or wrong, or is for another network hash than
+        NetworkFileError
+            The file is missing or wrong, or is for another network hash than
             `expect`'s (the message names the fields that differ). The message has the path.
         """
         config, parameters, tensors, header = network_file.read(path, expect)
@@ -180,7 +192,8 @@ class Network:
 
         Raises
         ------
-        NetworkFileError : the header is not JSON-able, or the file cannot be written.
+        NetworkFileError
+            The header is not JSON-able, or the file cannot be written.
         """
         tensors = {"w_out": self.w_out}
         parameters = []
@@ -205,7 +218,8 @@ class Network:
 
         Raises
         ------
-        NetworkError : the machine is for other shapes or formats, or its shifts are too small.
+        NetworkError
+            The machine is for other shapes or formats, or its shifts are too small.
         """
         if differences := network_file.differing_fields(self.config, config):
             raise NetworkError(f"the network is for another machine: {differences}")
@@ -218,11 +232,13 @@ class Network:
 
         Parameters
         ----------
-        features : [frames, n_input] or [batch, frames, n_input], int8 or integers of its range.
+        features
+            [frames, n_input] or [batch, frames, n_input], int8 or integers of its range.
 
         Raises
         ------
-        ValueError : the features have another shape, type or range.
+        ValueError
+            The features have another shape, type or range.
         """
         x = checked_features(self.config, features)
         batched = x.ndim == 3

@@ -70,14 +70,19 @@ def write(
 
     Parameters
     ----------
-    path : where; an existing file is replaced in one step.
-    layers : `LAYER_PARAMETERS` of each layer.
-    tensors : as `tensor_shapes` lists them.
-    header : free, JSON-able.
+    path
+        Where; an existing file is replaced in one step.
+    layers
+        `LAYER_PARAMETERS` of each layer.
+    tensors
+        As `tensor_shapes` lists them.
+    header
+        Free, JSON-able.
 
     Raises
     ------
-    NetworkFileError : the header is not JSON-able or one that `read` would refuse, or the file
+    NetworkFileError
+        The header is not JSON-able or one that `read` would refuse, or the file
         cannot be written.
     """
     path = Path(path)
@@ -118,7 +123,8 @@ def read(
 
     Raises
     ------
-    NetworkFileError : one line with the path and what is wrong.
+    NetworkFileError
+        One line with the path and what is wrong.
     """
     path = Path(path)
     try:

@@ -32,8 +32,14 @@ __all__ = ["Contents", "Core"]
 class Contents:
     """What a network puts into the machine: rows per memory bank, thresholds and parameters.
 
-    rows : {"input": [bank 0], "hidden": [bank 0, bank 1], "readout": [...]}, rows as integers.
-    thresholds : [tiles of all layers][lanes]. parameters : one per layer.
+    Attributes
+    ----------
+    rows
+        {"input": [bank 0], "hidden": [bank 0, bank 1], "readout": [...]}, rows as integers.
+    thresholds
+        [tiles of all layers][lanes].
+    parameters
+        One for each layer.
     """
 
     rows: dict[str, Sequence[Sequence[int]]] = field(default_factory=dict)
@@ -46,19 +52,31 @@ class Core(wiring.Component):
 
     Parameters
     ----------
-    config : its shape.
-    contents : initial contents of memories, thresholds and parameters; None: the host loads them.
-    bake : make the contents constants: ROMs, no weight port. Needs `contents`.
+    config
+        Its shape.
+    contents
+        Initial contents of memories, thresholds and parameters; None: the host loads them.
+    bake
+        Make the contents constants: ROMs, no weight port. Needs `contents`.
 
     Attributes
     ----------
-    features : In, stream of `feature_beat`.
-    logits : Out, stream of `logit_beat`.
-    weights, weight_data : the weight port (not with `bake`): requests in, read words out.
-    clear_counters : In; counters : Out.
-    busy : Out, a frame is buffered or runs, or logits wait. While it is low the counters are exact.
-    trace_state : Out (config.trace): snapshot of all state at the last clock edge.
-    trace_fields : its fields (a list, empty without `trace`).
+    features
+        In, stream of `feature_beat`.
+    logits
+        Out, stream of `logit_beat`.
+    weights, weight_data
+        The weight port (not with `bake`): requests in, read words out.
+    clear_counters
+        In, set all counters to 0.
+    counters
+        Out, of `counters_layout`.
+    busy
+        Out, a frame is buffered or runs, or logits wait. While it is low the counters are exact.
+    trace_state
+        Out (config.trace): snapshot of all state at the last clock edge.
+    trace_fields
+        Its fields (a list, empty without `trace`).
     """
 
     def __init__(

@@ -34,12 +34,18 @@ class Counters(wiring.Component):
 
     Attributes
     ----------
-    clear : In.
-    running, stall, frame_last, phase_last : In, as in docs/architecture.md, "Counters".
-    input_rows (1 bit), hidden_rows, readout_rows, pe_operations (2 bits): In, one bit an event.
-    dense_rows : In, rows of the phase without skipping, valid with `phase_last`.
-    values : Out.
-    counting : Out, what happened in the cycle before is not in `values` yet.
+    clear
+        In.
+    running, stall, frame_last, phase_last
+        In, as in docs/architecture.md, "Counters".
+    input_rows (1 bit), hidden_rows, readout_rows, pe_operations (2 bits)
+        In, one bit an event.
+    dense_rows
+        In, rows of the phase without skipping, valid with `phase_last`.
+    values
+        Out.
+    counting
+        Out, what happened in the cycle before is not in `values` yet.
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:

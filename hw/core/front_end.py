@@ -24,15 +24,24 @@ class FeatureFrontEnd(wiring.Component):
 
     Attributes
     ----------
-    features : In, int8 [n_input].
-    pointer : In, features below it are done.
-    taken : In, 4 bits [2]: bits of the current feature's low and high nibble already issued.
-    index : Out, the current feature; 0 if none is left.
-    read : Out, whether the feature's row is to be read (first slot of the feature).
-    enable, shift : Out [2]: per nibble, whether a bit is issued and which; 0 if none.
-    negate : Out, the high nibble's bit is the sign (weighs -8).
-    last : Out, no work after this slot.
-    pointer_next, taken_next : Out, position after this slot.
+    features
+        In, int8 [n_input].
+    pointer
+        In, features below it are done.
+    taken
+        In, 4 bits [2]: bits of the current feature's low and high nibble already issued.
+    index
+        Out, the current feature; 0 if none is left.
+    read
+        Out, whether the feature's row is to be read (first slot of the feature).
+    enable, shift
+        Out [2]: per nibble, whether a bit is issued and which; 0 if none.
+    negate
+        Out, the high nibble's bit is the sign (weighs -8).
+    last
+        Out, no work after this slot.
+    pointer_next, taken_next
+        Out, position after this slot.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -107,23 +116,36 @@ class SpikeFrontEnd(wiring.Component):
 
     Parameters
     ----------
-    neurons : inputs of the largest source layer.
-    works : the kinds of work that the schedule asks for.
-    serial_neurons : inputs of the layer that Work.SERIAL reads.
+    neurons
+        Inputs of the largest source layer.
+    works
+        The kinds of work that the schedule asks for.
+    serial_neurons
+        Inputs of the layer that Work.SERIAL reads.
 
     Attributes
     ----------
-    spikes : In, [time_steps][neurons], 0 in missing inputs.
-    exists : In, [neurons], the inputs that the phase has (for Work.ALL).
-    work : In, index into `works`.
-    joint : In, one slot serves one half (the lowest position) rather than both.
-    pointer : In [2], positions below it are done.
-    serve : Out, 2 bits: the halves that this slot serves.
-    index : Out [2], position / input pair j of each half's candidate, 0 if none.
-    spike : Out [2], per half: the candidate's spikes, one bit a time step; without meaning for
+    spikes
+        In, [time_steps][neurons], 0 in missing inputs.
+    exists
+        In, [neurons], the inputs that the phase has (for Work.ALL).
+    work
+        In, index into `works`.
+    joint
+        In, one slot serves one half (the lowest position) rather than both.
+    pointer
+        In [2], positions below it are done.
+    serve
+        Out, 2 bits: the halves that this slot serves.
+    index
+        Out [2], position / input pair j of each half's candidate, 0 if none.
+    spike
+        Out [2], per half: the candidate's spikes, one bit a time step; without meaning for
         Work.SERIAL.
-    last : Out, no work after this slot.
-    pointer_next : Out [2].
+    last
+        Out, no work after this slot.
+    pointer_next
+        Out [2].
     """
 
     def __init__(

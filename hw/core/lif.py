@@ -47,16 +47,26 @@ class LIFLane(wiring.Component):
 
     Attributes
     ----------
-    load : In, which of the two.
-    low, high : In, signed, acc_bits: the sums of PE sets 0 and 1.
-    step : In, the time step, whose set has the stimulus (T = 2; for T = 1 it is the sets' sum).
-    membrane : In, signed, membrane_bits: after the time step before. 0 in a load.
-    threshold : In, unsigned, membrane_bits - 1.
-    parameters : In, decay and reset of the layer.
-    shift : In, of the decay or of the load.
-    membrane_next : Out, signed, membrane_bits.
-    spike : Out, 1 bit.
-    load_value, load_round : Out, the load is their sum.
+    load
+        In, which of the two.
+    low, high
+        In, signed, acc_bits: the sums of PE sets 0 and 1.
+    step
+        In, the time step, whose set has the stimulus (T = 2; for T = 1 it is the sets' sum).
+    membrane
+        In, signed, membrane_bits: after the time step before. 0 in a load.
+    threshold
+        In, unsigned, membrane_bits - 1.
+    parameters
+        In, decay and reset of the layer.
+    shift
+        In, of the decay or of the load.
+    membrane_next
+        Out, signed, membrane_bits.
+    spike
+        Out, 1 bit.
+    load_value, load_round
+        Out, the load is their sum.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

@@ -24,9 +24,18 @@ __all__ = ["LayerParameters", "Neurons", "layer_parameters"]
 
 @dataclass(frozen=True)
 class LayerParameters:
-    """Run-time parameters of a layer, as integers; `input_shift` is used by layer 0 only.
+    """Run-time parameters of a layer, as integers.
 
-    decay_form : 0 leak, 1 scale. reset : 0 zero, 1 subtract.
+    Attributes
+    ----------
+    input_shift
+        Of the input sum; only layer 0 uses it.
+    decay_shift
+        The a of the decay.
+    decay_form
+        0 for leak, 1 for scale.
+    reset
+        0 for zero, 1 for subtract.
     """
 
     input_shift: int = 0
@@ -47,24 +56,39 @@ class Neurons(wiring.Component):
 
     Parameters
     ----------
-    parameters : initial layer parameters, or None.
-    thresholds : initial thresholds [tiles of all layers][lanes], or None.
-    constant : parameters and thresholds are constants; no write ports.
+    parameters
+        Initial layer parameters, or None.
+    thresholds
+        Initial thresholds [tiles of all layers][lanes], or None.
+    constant
+        Parameters and thresholds are constants; no write ports.
 
     Attributes
     ----------
-    slot, execute : In, the slot in X, and whether it is executed at this edge (no stall).
-    start : In, membranes count as 0 (first frame of an utterance).
-    clear : In, clear the spike registers at this edge (wins over a write).
-    acc : In, accumulators of both PE sets.
-    state_row, state_read : In, the tile whose membranes and thresholds the next LIF slot needs.
-    spikes : Out, spike registers.
-    load_value, load_round : Out, of a LOAD slot, each lane of the part: the load is their sum.
-    parameter_layer, parameter_write, parameter_write_data : In, parameter_data : Out; the
-        parameter word of a layer.
-    threshold_row, threshold_read, threshold_write, threshold_write_data, threshold_lane : In,
-        threshold_data : Out; one write enable a lane; data one cycle after the read, of the lane
-        named in that cycle.
+    slot, execute
+        In, the slot in X, and whether it is executed at this edge (no stall).
+    start
+        In, membranes count as 0 (first frame of an utterance).
+    clear
+        In, clear the spike registers at this edge (wins over a write).
+    acc
+        In, accumulators of both PE sets.
+    state_row, state_read
+        In, the tile whose membranes and thresholds the next LIF slot needs.
+    spikes
+        Out, spike registers.
+    load_value, load_round
+        Out, of a LOAD slot, each lane of the part: the load is their sum.
+    parameter_layer, parameter_write, parameter_write_data
+        In, the layer whose parameter word is meant, and a write of it.
+    parameter_data
+        Out, that layer's parameter word.
+    threshold_row, threshold_read, threshold_write, threshold_write_data
+        In, a read or a write of thresholds, with one write enable for each lane.
+    threshold_lane
+        In, the lane whose threshold a read in the clock before asked for.
+    threshold_data
+        Out, that threshold.
     """
 
     def __init__(

@@ -26,13 +26,18 @@ class PESet(wiring.Component):
 
     Attributes
     ----------
-    weights : In, one row, lane j in bits 4j+3..4j.
-    execute : In, the control word below is valid at this clock edge.
+    weights
+        In, one row, lane j in bits 4j+3..4j.
+    execute
+        In, the control word below is valid at this clock edge.
     first, enable, shift (0..3), negate : In.
-    load : In, one bit a part of the tile: overwrite its accumulators. Never together with
+    load
+        In, one bit a part of the tile: overwrite its accumulators. Never together with
         `execute`; `first` and `enable` are 0.
-    load_value, load_round : In, of each lane of a part.
-    acc : Out, the accumulators.
+    load_value, load_round
+        In, of each lane of a part.
+    acc
+        Out, the accumulators.
     """
 
     def __init__(self, config: AcceleratorConfig, *, negates: bool) -> None:

@@ -17,13 +17,21 @@ def lowest_set(
 
     Parameters
     ----------
-    m : module that the tree is added to.
-    flags : the bits to search.
-    payloads : vectors as long as `flags`; their bits at the position found are selected on the way.
+    m
+        Module that the tree is added to.
+    flags
+        The bits to search.
+    payloads
+        Vectors as long as `flags`; their bits at the position found are selected on the way.
 
     Returns
     -------
-    found : 1 bit; index : position, ceil(log2(len)) bits, 0 if none; the payload bits, 0 if none.
+    found
+        1 bit, whether any bit is set.
+    index
+        The position of the lowest, ceil(log2(len)) bits; 0 if there is none.
+    carried
+        The payloads' bits at that position; 0 if there is none.
     """
 
     def named(value: Value) -> Signal:

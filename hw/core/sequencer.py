@@ -80,18 +80,30 @@ class Sequencer(wiring.Component):
 
     Attributes
     ----------
-    stall : In, hold everything.
-    features, spikes : In, the operands.
-    frame_ready, frame_start, frame_end : In, a frame is in the feature buffer, and its flags.
-    features_done : Out, the last feature of the frame has been used (at this edge).
-    launch, launch_start : Out, the next frame is launched at this edge; and starts an utterance.
-    slot : Out, the control word for X.
-    input_read, input_row, hidden_read[2], ... : Out, row reads of this cycle (0 in a stall).
-    state_read, state_row : Out, the membrane and threshold row to fetch (folded machines).
-    idle : Out, between frames.
-    phase_last, frame_last : Out, the slot is the last of its phase, of its frame (0 in a stall).
-    dense_rows : Out, rows that the phase would read without skipping.
-    start, end : Out, flags of the running frame.
+    stall
+        In, hold everything.
+    features, spikes
+        In, the operands.
+    frame_ready, frame_start, frame_end
+        In, a frame is in the feature buffer, and its flags.
+    features_done
+        Out, the last feature of the frame has been used (at this edge).
+    launch, launch_start
+        Out, the next frame is launched at this edge; and starts an utterance.
+    slot
+        Out, the control word for X.
+    input_read, input_row, hidden_read[2], ...
+        Out, row reads of this cycle (0 in a stall).
+    state_read, state_row
+        Out, the membrane and threshold row to fetch (folded machines).
+    idle
+        Out, between frames.
+    phase_last, frame_last
+        Out, the slot is the last of its phase, of its frame (0 in a stall).
+    dense_rows
+        Out, rows that the phase would read without skipping.
+    start, end
+        Out, flags of the running frame.
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:

@@ -18,7 +18,7 @@ __all__ = ["FeatureBuffer", "OutputBuffer", "feature_beat", "logit_beat"]
 def feature_beat(config: AcceleratorConfig) -> data.StructLayout:
     """One feature; the flags of the frame's last beat count.
 
-    value : int8. start : the frame begins an utterance. end : the frame ends one.
+    `value` is int8, `start` says that the frame begins an utterance, `end` that it ends one.
     """
     return data.StructLayout({"value": signed(config.input_bits), "start": 1, "end": 1})
 
@@ -39,10 +39,14 @@ class FeatureBuffer(wiring.Component):
 
     Attributes
     ----------
-    stream : In, beats of `feature_beat`.
-    done : In, the running frame needs the features no more: take the next frame.
-    features : Out, int8 [n_input].
-    count, full, next_start, next_end : Out, the buffered frame's state and flags.
+    stream
+        In, beats of `feature_beat`.
+    done
+        In, the running frame needs the features no more: take the next frame.
+    features
+        Out, int8 [n_input].
+    count, full, next_start, next_end
+        Out, the buffered frame's state and flags.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -87,11 +91,16 @@ class OutputBuffer(wiring.Component):
 
     Attributes
     ----------
-    capture, capture_last, capture_end : In, a group is final in `acc`; the frame's last; flag.
-    acc : In, accumulators of both PE sets.
-    stall : Out, a capture is due and the buffer is not free.
-    stream : Out, beats of `logit_beat`.
-    data, beat, last_group, end : Out, the buffer and its state (trace).
+    capture, capture_last, capture_end
+        In, a group is final in `acc`; the frame's last; flag.
+    acc
+        In, accumulators of both PE sets.
+    stall
+        Out, a capture is due and the buffer is not free.
+    stream
+        Out, beats of `logit_beat`.
+    data, beat, last_group, end
+        Out, the buffer and its state (trace).
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:

@@ -68,13 +68,20 @@ class WeightPort(wiring.Component):
 
     Attributes
     ----------
-    idle : In, requests may be taken.
-    requests : In, stream of `weight_request`.
-    answers : Out, stream of read words; a read two cycles earlier at the soonest.
-    select, write : Out, one bit a region: it is addressed in this cycle; and written.
-    row, word, write_data : Out.
-    read_word : Out, the word of the row that was addressed in the cycle before.
-    data : In, per region in the order of `regions`, that word.
+    idle
+        In, requests may be taken.
+    requests
+        In, stream of `weight_request`.
+    answers
+        Out, stream of read words; a read two cycles earlier at the soonest.
+    select, write
+        Out, one bit a region: it is addressed in this cycle; and written.
+    row, word, write_data
+        Out.
+    read_word
+        Out, the word of the row that was addressed in the cycle before.
+    data
+        In, per region in the order of `regions`, that word.
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule, widths: list[int]) -> None:

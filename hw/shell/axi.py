@@ -55,8 +55,10 @@ class AxiLiteSubordinate(wiring.Component):
 
     Attributes
     ----------
-    axi : In, `AxiLite`.
-    bus : Out, `ControlBus`.
+    axi
+        In, `AxiLite`.
+    bus
+        Out, `ControlBus`.
     """
 
     def __init__(self) -> None:
@@ -137,8 +139,14 @@ class ResultOutput(wiring.Component):
 
     Attributes
     ----------
-    beats : In, stream of `result_beat`. abort : In, the clock in which its source is reset.
-    valid, elements, last, end, aborted : Out; ready : In.
+    beats
+        In, stream of `result_beat`.
+    abort
+        In, the clock in which its source is reset.
+    valid, elements, last, end, aborted
+        Out, the beat as the reader sees it.
+    ready
+        In, the reader takes it.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

@@ -39,12 +39,15 @@ class BestN(wiring.Component):
 
     Parameters
     ----------
-    best : entries of the list, at most the logits of a frame.
+    best
+        Entries of the list, at most the logits of a frame.
 
     Attributes
     ----------
-    elements : In, stream of `logit_element`, outputs in order.
-    result : Out, stream of `best_list`, one a frame.
+    elements
+        In, stream of `logit_element`, outputs in order.
+    result
+        Out, stream of `best_list`, one a frame.
     """
 
     def __init__(self, config: AcceleratorConfig, best: int) -> None:

@@ -23,14 +23,23 @@ class BoardCore(wiring.Component):
 
     Parameters
     ----------
-    config, contents, bake, best, result_depth : of the `Shell`.
-    clock_hz, baud, hold_bits : of the `SerialBridge`; baud is the speed after a reset.
+    config, contents, bake, best, result_depth
+        Of the `Shell`.
+    clock_hz, baud, hold_bits
+        Of the `SerialBridge`; baud is the speed after a reset.
 
     Attributes
     ----------
-    shell, bridge : the parts. memory_instances : memories, each a module of its own.
-    rx : In, tx : Out, the serial line.
-    leds : Out, bit 0: idle, 1: busy, 2: a bit of the register ERRORS is set.
+    shell, bridge
+        The parts.
+    memory_instances
+        The memories, each a module of its own.
+    rx
+        In, the serial line from the host.
+    tx
+        Out, the serial line to it.
+    leds
+        Out, bit 0: idle, 1: busy, 2: a bit of the register ERRORS is set.
     """
 
     def __init__(

@@ -34,7 +34,8 @@ class XilinxPLL:
 
     Raises
     ------
-    ValueError : it is not.
+    ValueError
+        It is not.
     """
 
     input_hz: int
@@ -58,17 +59,27 @@ class BoardTop(wiring.Component):
 
     Parameters
     ----------
-    core : has `rx` (In), `tx` (Out) and `leds` (Out, 3: idle, busy, error).
-    clock_hz : of the core, for the length of the reset.
-    pll : between the pin and the core, or None.
-    divide : 2 halves the clock, behind the PLL, with a flip-flop; 1 does not.
-    inverted : LED ports that light when low.
+    core
+        Has `rx` (In), `tx` (Out) and `leds` (Out, 3: idle, busy, error).
+    clock_hz
+        Of the core, for the length of the reset.
+    pll
+        Between the pin and the core, or None.
+    divide
+        2 halves the clock, behind the PLL, with a flip-flop; 1 does not.
+    inverted
+        LED ports that light when low.
 
     Attributes
     ----------
-    clk : In, the oscillator.
-    rx : In; tx : Out, the serial line.
-    led_idle, led_busy, led_error : Out.
+    clk
+        In, the oscillator.
+    rx
+        In, the serial line from the host.
+    tx
+        Out, the serial line to it.
+    led_idle, led_busy, led_error
+        Out.
     """
 
     def __init__(

@@ -25,9 +25,12 @@ def bus_response() -> data.StructLayout:
 class ControlBus(wiring.Signature):
     """The bus as its master sees it. One response a request, in order, one under way.
 
-    Members
-    -------
-    request : Out, stream of `bus_request`. response : In, stream of `bus_response`.
+    Attributes
+    ----------
+    request
+        Out, stream of `bus_request`.
+    response
+        In, stream of `bus_response`.
     """
 
     def __init__(self) -> None:

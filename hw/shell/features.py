@@ -24,11 +24,16 @@ class FeatureWords(wiring.Component):
 
     Attributes
     ----------
-    words : In, stream of 32 bits.
-    start, end : In, flags of the frame whose first word is taken.
-    frame_begins : In, the next feature is a frame's first.
-    frame_ends : In, the next feature is a frame's last.
-    features : Out, stream of `feature_beat`.
+    words
+        In, stream of 32 bits.
+    start, end
+        In, flags of the frame whose first word is taken.
+    frame_begins
+        In, the next feature is a frame's first.
+    frame_ends
+        In, the next feature is a frame's last.
+    features
+        Out, stream of `feature_beat`.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

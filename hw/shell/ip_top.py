@@ -27,17 +27,25 @@ class IPTop(wiring.Component):
 
     Parameters
     ----------
-    config, contents, bake, best, result_depth : of the `Shell`.
+    config, contents, bake, best, result_depth
+        Of the `Shell`.
 
     Attributes
     ----------
-    shell, core : what is inside. memory_instances : the core's memories.
-    s_axi_ctrl_* : AXI4-Lite, 32 bits.
-    s_axis_features_* : In, one int8 a beat; tlast: a frame's last; tuser of that beat: bit 0 the
-        frame begins an utterance, bit 1 it ends one.
-    m_axis_logits_* : Out, result elements, lowest first; tlast: a frame's last; tuser: bit 0 of an
+    shell, core
+        What is inside.
+    memory_instances
+        The core's memories.
+    s_axi_ctrl_*
+        AXI4-Lite, 32 bits.
+    s_axis_features_*
+        In, one int8 a beat; tlast: a frame's last; tuser of that beat: bit 0 the frame begins an
+        utterance, bit 1 it ends one.
+    m_axis_logits_*
+        Out, result elements, lowest first; tlast: a frame's last; tuser: bit 0 of an
         utterance's last frame, bit 1 the frame was cut off by a soft reset.
-    irq : Out.
+    irq
+        Out, an enabled state holds.
     """
 
     def __init__(

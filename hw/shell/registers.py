@@ -52,9 +52,12 @@ class Field:
 
     Attributes
     ----------
-    lsb, width : its bits.
-    doc : one sentence.
-    values : names of its values, or empty.
+    lsb, width
+        Its bits.
+    doc
+        One sentence.
+    values
+        Names of its values, or empty.
     """
 
     name: str
@@ -75,10 +78,14 @@ class Register:
 
     Attributes
     ----------
-    offset : byte address.
-    constant : the same for ever in one build.
-    volatile : the hardware changes it.
-    needs : what a build must have, or it answers with an error: "weights" (not baked).
+    offset
+        Byte address.
+    constant
+        The same for ever in one build.
+    volatile
+        The hardware changes it.
+    needs
+        What a build must have, or it answers with an error: "weights" (not baked).
     """
 
     name: str
@@ -111,7 +118,8 @@ class Register:
 
         Raises
         ------
-        ValueError : a value does not fit its field.
+        ValueError
+            A value does not fit its field.
         """
         word = 0
         for name, value in values.items():
@@ -511,7 +519,8 @@ def configuration(words: Mapping[str, int]) -> AcceleratorConfig:
 
     Raises
     ------
-    ConfigError : they tell none.
+    ConfigError
+        They tell none.
     """
     values: dict[str, object] = {}
     for name in ("FRAME", "OUTPUTS", "MACHINE", "FORMATS", "SHIFTS"):

@@ -32,8 +32,10 @@ class LogitSerialiser(wiring.Component):
 
     Attributes
     ----------
-    beats : In, stream of `logit_beat`.
-    elements : Out, stream of `logit_element`.
+    beats
+        In, stream of `logit_beat`.
+    elements
+        Out, stream of `logit_element`.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -75,8 +77,10 @@ class ElementPacker(wiring.Component):
 
     Attributes
     ----------
-    elements : In, stream of `logit_element`.
-    words : Out, stream of `result_word`.
+    elements
+        In, stream of `logit_element`.
+    words
+        Out, stream of `result_word`.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -122,12 +126,15 @@ class Parts(wiring.Component):
 
     Parameters
     ----------
-    bits : of a part, a multiple of the element's.
+    bits
+        Of a part, a multiple of the element's.
 
     Attributes
     ----------
-    lists : In, stream of `best_list`.
-    parts : Out, stream of data [bits], last, end.
+    lists
+        In, stream of `best_list`.
+    parts
+        Out, stream of data [bits], last, end.
     """
 
     def __init__(self, config: AcceleratorConfig, best: int, bits: int) -> None:
@@ -178,11 +185,13 @@ class WordBuffer(wiring.Component):
 
     Parameters
     ----------
-    depth : words of the memory, a power of two.
+    depth
+        Words of the memory, a power of two.
 
     Attributes
     ----------
-    input, output : In, Out, streams of `result_word`.
+    input, output
+        In, Out, streams of `result_word`.
     """
 
     def __init__(self, depth: int) -> None:
@@ -232,18 +241,27 @@ class Results(wiring.Component):
 
     Parameters
     ----------
-    best : entries of the best-N list; 0: none is built.
-    streams : build the way out by beats.
-    depth : words that wait.
+    best
+        Entries of the best-N list; 0: none is built.
+    streams
+        Build the way out by beats.
+    depth
+        Words that wait.
 
     Attributes
     ----------
-    logits : In, stream of `logit_beat`.
-    by_registers, best_mode : In, MODE; change only while `busy` and the core's are low.
-    words : Out, stream of data, last, end: results by registers.
-    beats : Out, stream of `result_beat`: results by the stream (with `streams`).
-    busy : Out, a best-N list is finished and not out yet.
-    blocked : Out, results wait and are not taken.
+    logits
+        In, stream of `logit_beat`.
+    by_registers, best_mode
+        In, MODE; change only while `busy` and the core's are low.
+    words
+        Out, stream of data, last, end: results by registers.
+    beats
+        Out, stream of `result_beat`: results by the stream (with `streams`).
+    busy
+        Out, a best-N list is finished and not out yet.
+    blocked
+        Out, results wait and are not taken.
     """
 
     def __init__(self, config: AcceleratorConfig, best: int, streams: bool, depth: int) -> None:

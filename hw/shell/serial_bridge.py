@@ -146,15 +146,23 @@ class SerialBridge(wiring.Component):
 
     Parameters
     ----------
-    clock_hz : of the clock, reported to the host.
-    baud : speed of the line after a reset, and again when the host has been silent.
-    hold_bits : another speed is left after 2**hold_bits clocks without a valid packet or answer.
-    patience_bits : WRITE_FIXED tries a word that is refused for 2**patience_bits clocks.
+    clock_hz
+        Of the clock, reported to the host.
+    baud
+        Speed of the line after a reset, and again when the host has been silent.
+    hold_bits
+        Another speed is left after 2**hold_bits clocks without a valid packet or answer.
+    patience_bits
+        WRITE_FIXED tries a word that is refused for 2**patience_bits clocks.
 
     Attributes
     ----------
-    rx : In, the line from the host; tx : Out, the line to it.
-    bus : Out, a `ControlBus`.
+    rx
+        In, the line from the host.
+    tx
+        Out, the line to it.
+    bus
+        Out, a `ControlBus`.
     """
 
     def __init__(

@@ -73,24 +73,43 @@ class Shell(wiring.Component):
 
     Parameters
     ----------
-    config, contents, bake : of the core.
-    best : build the best-N list with so many entries; 0: none.
-    streams : build the streams; without them registers carry features and results.
-    result_depth : words of results that wait for the host, a power of two.
+    config, contents, bake
+        Of the core.
+    best
+        Build the best-N list with so many entries; 0: none.
+    streams
+        Build the streams; without them registers carry features and results.
+    result_depth
+        Words of results that wait for the host, a power of two.
 
     Attributes
     ----------
-    config, best : as given. core : the core. memory_instances : its memories.
-    constants : words of the constant registers, by name.
-    bus : In, a `ControlBus`.
-    features : In, stream of `feature_input`; results : Out, stream of `result_beat`. Only with
-        `streams`, and only at work while MODE.source is streams. A soft reset withdraws a beat.
-    irq : Out, an enabled state holds. busy, error : Out, bits of STATUS.
-    soft_reset : Out, one clock.
+    config, best
+        As given.
+    core
+        The core.
+    memory_instances
+        Its memories.
+    constants
+        Words of the constant registers, by name.
+    bus
+        In, a `ControlBus`.
+    features
+        In, stream of `feature_input`. Only with `streams`, and only at work while MODE.source is
+        streams.
+    results
+        Out, stream of `result_beat`, likewise. A soft reset withdraws a beat.
+    irq
+        Out, an enabled state holds.
+    busy, error
+        Out, bits of STATUS.
+    soft_reset
+        Out, one clock.
 
     Raises
     ------
-    ValueError : best or result_depth is out of range.
+    ValueError
+        `best` or `result_depth` is out of range.
     """
 
     def __init__(
@@ -233,10 +252,18 @@ class _Machine(wiring.Component):
 
     Attributes
     ----------
-    access, index, write, data : In, an access to the register at word `index`; held while `wait`.
-    wait : Out, no answer yet. refused, value : Out, the answer.
-    access_error : In, an access was refused elsewhere. clear_counters : In.
-    features, results, irq, busy, error : those of `Shell`.
+    access, index, write, data
+        In, an access to the register at word `index`; held while `wait`.
+    wait
+        Out, no answer yet.
+    refused, value
+        Out, the answer.
+    access_error
+        In, an access was refused elsewhere.
+    clear_counters
+        In, set the core's counters to 0.
+    features, results, irq, busy, error
+        Those of `Shell`.
     """
 
     def __init__(self, core: Core, bake: bool, best: int, streams: bool, result_depth: int) -> None:
@@ -465,9 +492,15 @@ class _WeightWindow:
 
     Attributes
     ----------
-    region, row, word : the place. One bit more than the port's: set by what does not fit, and by
+    region, row, word
+        The place. One bit more than the port's: set by what does not fit, and by
         the row behind the last.
-    inside : the core has it. last_word : the row's last. asked : a read is on its way.
+    inside
+        The core has it.
+    last_word
+        It is the row's last word.
+    asked
+        A read is on its way.
     """
 
     def __init__(self, m: Module, core: Core, write: Value, data: Value) -> None:

@@ -23,7 +23,8 @@ def baud_step(clock_hz: int, baud: int) -> int:
 
     Raises
     ------
-    ValueError : the clock is less than four times the speed, or too fast for it.
+    ValueError
+        The clock is less than four times the speed, or too fast for it.
     """
     if clock_hz < LEAST_CLOCKS_PER_BIT * baud:
         raise ValueError(
@@ -46,11 +47,16 @@ class UartReceiver(wiring.Component):
 
     Attributes
     ----------
-    line : In, idle high, asynchronous.
-    step : In, see the module.
-    data : Out, the byte, valid with `valid` and until the next data bit is sampled.
-    valid : Out, for one clock, a byte.
-    error : Out, for one clock, a byte whose stop bit was low: it is lost.
+    line
+        In, idle high, asynchronous.
+    step
+        In, see the module.
+    data
+        Out, the byte, valid with `valid` and until the next data bit is sampled.
+    valid
+        Out, for one clock, a byte.
+    error
+        Out, for one clock, a byte whose stop bit was low: it is lost.
     """
 
     line: In(1)
@@ -106,9 +112,12 @@ class UartTransmitter(wiring.Component):
 
     Attributes
     ----------
-    stream : In, bytes; taken when the one before has left.
-    step : In, see the module.
-    line : Out, idle high.
+    stream
+        In, bytes; taken when the one before has left.
+    step
+        In, see the module.
+    line
+        Out, idle high.
     """
 
     stream: In(stream.Signature(_DATA_BITS))
