@@ -197,14 +197,13 @@ def test_every_option_that_is_a_number_is_among_these():
         for name, inner in getattr(command, "commands", {}).items():
             commands.append((f"{path} {name}", inner))
         for parameter in command.params:
-            kind = type(parameter.type).__name__
-            assert kind != "FloatParamType", (path, parameter.name)
-            assert kind != "FloatRange", (path, parameter.name)
-            assert kind != "IntParamType", (path, parameter.name)
-            if kind == "IntRange" and parameter.name != "best":
-                assert parameter.type.max is not None, (path, parameter.name)
-            if kind == "FuncParamType" and parameter.type.func.__qualname__.startswith("number."):
+            kind = parameter.type_descriptor.annotation
+            parser = parameter.type_descriptor.parameter_info.parser
+            if kind in (float, list[float]):
+                assert parser is not None, (path, parameter.name)
                 found.add(parameter.opts[0])
+            elif kind in (int, list[int]) and parameter.name != "best":
+                assert parameter.max is not None, (path, parameter.name)
     assert found == set(FLOATS)
 
 
