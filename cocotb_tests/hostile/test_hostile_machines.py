@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines that no tool can build are refused before anything is elaborated."""
 
-import re
-
 import pytest
 from amaranth.hdl import Fragment, Value
 from amaranth.hdl._ir import build_netlist
 from hypothesis import given, settings
 
 from cocotb_tests.configurations import configurations
-from hw.config import MOST_VALUE_BITS, AcceleratorConfig, ConfigError, preset
+from hw.config import MOST_VALUE_BITS, AcceleratorConfig, preset
 from hw.core.core import Core
 from hw.shell.ip_top import IPTop
 
@@ -24,16 +22,15 @@ def widths(top: Core | IPTop) -> dict[str, int]:
 
 
 @settings(max_examples=6)
-@given(configurations(trace=True))
+@given(configurations())
 def test_the_widths_that_the_rule_counts_are_those_of_the_machine(config):
     found = widths(Core(config))
     assert found["spikes"] == config.time_steps * sum(config.hidden)
     assert found["logits__payload"] == config.output_lanes * config.acc_bits + 2
     if not config.folded:
         assert found["membranes"] == config.n_layers * config.lanes * config.membrane_bits
-    assert found["trace_state"] == Core(config)._trace.bits
     element = 16 if config.acc_bits <= 16 else 32
-    found = widths(IPTop(config.replace(trace=False)))
+    found = widths(IPTop(config))
     assert found["results__payload"] == config.output_lanes * element + 2
 
 
@@ -64,16 +61,3 @@ def test_no_other_value_is_wider_than_the_rule_allows_for(changes):
     limits = AcceleratorConfig(n_input=4096, hidden=(1,), recurrent=(False,), n_output=1)
     assert 8 * limits.n_input <= MOST_VALUE_BITS
     assert MOST_VALUE_BITS >= 2 * 1024 * 32
-
-
-def test_a_trace_that_is_too_wide_is_refused_before_it_is_elaborated():
-    wide = preset("paper-t2").replace(
-        trace=True, lanes=1024, hidden=(1024, 1024), membrane_bits=30, acc_bits=16
-    )
-    with pytest.raises(ConfigError) as error:
-        Core(wide)
-    assert re.fullmatch(
-        r"trace is True: a snapshot of this machine's state would be a value of [\d,]+ bits, and "
-        r"the tools take 65,536",
-        str(error.value),
-    )

@@ -119,7 +119,7 @@ def _pairs(rows, columns):
             yield pytest.param(row, column, marks=() if once else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("kind", "taker"), _pairs(FILES, TAKERS))
+@pytest.mark.parametrize(("kind", "taker"), [*_pairs(FILES, TAKERS)])
 def test_a_hostile_file_is_refused_in_one_line_within_its_limits(taker, kind, tmp_path):
     name = next(word for word in TAKERS[taker] if word.startswith("x."))
     FILES[kind](tmp_path / name)
@@ -128,7 +128,7 @@ def test_a_hostile_file_is_refused_in_one_line_within_its_limits(taker, kind, tm
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), _pairs(FILES, ["demo.json", "demo.npz", "area.json", "plosive.json"])
+    ("kind", "name"), [*_pairs(FILES, ["demo.json", "demo.npz", "area.json", "plosive.json"])]
 )
 def test_a_hostile_file_in_a_folder_is_refused(name, kind, tmp_path):
     build = tmp_path / "build"

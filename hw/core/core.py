@@ -13,7 +13,7 @@ from amaranth.hdl import Elaboratable, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.config import MOST_VALUE_BITS, AcceleratorConfig, ConfigError
+from hw.config import AcceleratorConfig
 from hw.core.choose import choose
 from hw.core.counters import COUNTERS, Counters, counters_layout
 from hw.core.memory import MemoryInstance
@@ -86,11 +86,6 @@ class Core(wiring.Component):
         if config.trace:
             self._trace = Trace([*self._traced()])
             self.trace_fields = self._trace.fields
-            if self._trace.bits > MOST_VALUE_BITS:
-                raise ConfigError(
-                    f"trace is True: a snapshot of this machine's state would be a value of "
-                    f"{self._trace.bits:,} bits, and the tools take {MOST_VALUE_BITS:,}"
-                )
             ports["trace_state"] = Out(self._trace.bits)
         super().__init__(ports)
 
