@@ -11,7 +11,14 @@ from typing import Any
 
 from .errors import PlosiveError
 
-__all__ = ["NETWORK_FIELDS", "PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
+__all__ = [
+    "MOST_VALUE_BITS",
+    "NETWORK_FIELDS",
+    "PRESETS",
+    "AcceleratorConfig",
+    "ConfigError",
+    "preset",
+]
 
 
 class ConfigError(PlosiveError, ValueError):
@@ -33,6 +40,9 @@ _RANGES = {
     "max_decay_shift": (1, 15),
     "counter_bits": (4, 32),
 }
+MOST_VALUE_BITS = 65_536
+"""The widest value that Amaranth elaborates and Verilator takes."""
+
 _MAX_LAYERS = 16
 _MAX_NEURONS = 4096
 
@@ -168,6 +178,26 @@ class AcceleratorConfig:
                 f"membrane_frac is {self.membrane_frac!r}: it must be less than "
                 f"membrane_bits - 1 = {self.membrane_bits - 1}"
             )
+        self._check_widths()
+
+    def _check_widths(self) -> None:
+        """Refuse what Amaranth cannot elaborate, after minutes: values of more than 65,536 bits."""
+        # On the AXI top an element of a beat takes 16 or 32 bits; a beat has two flags.
+        element = 16 if self.acc_bits <= 16 else 32
+        for field, what, bits in (
+            ("output_lanes", "a beat of logits", self.output_lanes * element + 2),
+            ("hidden", "the spikes of a frame", self.time_steps * sum(self.hidden)),
+            (
+                "hidden",
+                f"all membranes of {self.lanes} lanes",
+                0 if self.folded else self.n_layers * self.lanes * self.membrane_bits,
+            ),
+        ):
+            if bits > MOST_VALUE_BITS:
+                raise ConfigError(
+                    f"{field} is {getattr(self, field)!r}: {what} would be a value of {bits:,} "
+                    f"bits, and the tools take {MOST_VALUE_BITS:,}"
+                )
 
     # ---- derived sizes -------------------------------------------------------------------
 

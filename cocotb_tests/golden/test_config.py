@@ -104,6 +104,21 @@ def test_integers_outside_their_range_are_refused(field, wrong):
             {"membrane_bits": 8, "membrane_frac": 7},
             "membrane_frac is 7: it must be less than membrane_bits - 1 = 7",
         ),
+        (
+            {"lanes": 1024, "output_lanes": 2048, "acc_bits": 17},
+            "output_lanes is 2048: a beat of logits would be a value of 65,538 bits, and the tools "
+            "take 65,536",
+        ),
+        (
+            {"hidden": [4096] * 9, "recurrent": [True] * 9},
+            f"hidden is {(4096,) * 9}: the spikes of a frame would be a value of 73,728 bits, and "
+            "the tools take 65,536",
+        ),
+        (
+            {"hidden": [8] * 3, "recurrent": [True] * 3, "lanes": 1024, "membrane_bits": 32},
+            f"hidden is {(8,) * 3}: all membranes of 1024 lanes would be a value of 98,304 bits, "
+            "and the tools take 65,536",
+        ),
     ],
 )
 def test_broken_rules_are_named(changes, message):

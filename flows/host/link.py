@@ -269,7 +269,7 @@ class Link:
                 f"version {PROTOCOL_VERSION}"
             )
         form, clock, counts = answer.words
-        return Hello(
+        hello = Hello(
             version=form & 0xFF,
             max_words=min(form >> 8 & 0xFF, _MOST_WORDS),
             phase_bits=form >> 16 & 0xFF,
@@ -277,6 +277,13 @@ class Link:
             clock_hz=clock,
             dropped=counts & 0xFFFF,
         )
+        if not (hello.max_words and hello.phase_bits and clock and hello.hold_bits <= 64):
+            raise LinkError(
+                f"{self.name}: the board says that its clock has {clock} Hz, its packets "
+                f"{hello.max_words} words, and its counters of speed {hello.phase_bits} and "
+                f"{hello.hold_bits} bits: no board has"
+            )
+        return hello
 
     def greet(self) -> Hello:
         """The board's present count of dropped packets, within the session.
