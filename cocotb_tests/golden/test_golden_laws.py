@@ -71,7 +71,8 @@ def test_laws_of_the_reference_equal_the_counters(name, seed):
     gains = counted_by_frame(config, network, features)
     assert laws.total.tolist() == gains["cycles"]
     assert laws.skipped_rows.tolist() == gains["skipped_rows"]
-    assert (laws.overhead + laws.lif + laws.stalls <= 20).all()
+    # Stalls are no overhead: a pair with few spikes waits for the logits of the pair before it.
+    assert (laws.overhead + laws.lif <= 20).all()
 
 
 def test_a_drain_longer_than_the_frame_reaches_into_the_next(seed):
