@@ -27,7 +27,7 @@ from hw.shell.registers import (
     IRQ_SOURCES,
     MAGIC,
     REGISTERS,
-    configuration,
+    config_of_constants,
     feature_words,
     register,
     result_words,
@@ -281,7 +281,7 @@ async def life(dut) -> None:
 async def _probe(plan: Plan, host: AxiHost) -> None:
     words = {entry.name: await host.read(entry.name) for entry in CONSTANTS}
     assert words["ID"] == MAGIC == int.from_bytes(b"PLSV", "little")
-    assert configuration(words) == plan.config
+    assert config_of_constants(words) == plan.config
     digest = f"{words['CONFIG_HASH_0']:08x}{words['CONFIG_HASH_1']:08x}"
     assert digest == plan.config.config_hash
     digest = f"{words['NETWORK_HASH_0']:08x}{words['NETWORK_HASH_1']:08x}"

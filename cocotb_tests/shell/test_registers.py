@@ -26,7 +26,7 @@ from hw.shell.registers import (
     COUNTER_REGISTERS,
     REGISTERS,
     Access,
-    configuration,
+    config_of_constants,
     constant_values,
     feature_words,
     register,
@@ -173,14 +173,14 @@ def test_page_names_every_field():
 def test_constants_tell_the_configuration(config):
     options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}
     words = constant_values(config, **options)
-    assert configuration(words) == config
+    assert config_of_constants(words) == config
     assert all(0 <= word < 1 << 32 for word in words.values())
 
 
 def test_constants_of_something_else_are_refused():
     words = {entry.name: 0xFFFFFFFF for entry in CONSTANTS}
     with pytest.raises(ConfigError):
-        configuration(words)
+        config_of_constants(words)
 
 
 def test_fields_that_do_not_fit_are_refused():

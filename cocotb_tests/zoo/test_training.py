@@ -306,7 +306,7 @@ def test_a_stage_is_trained_anew_when_anything_that_it_depends_on_changed(
         "noise": torch.zeros(2, TRAINING.chunk, features.N_MELS),
     }
     if changed == "start":
-        given["start"] = network(None, stages.configuration(plan, plan.stages[0], 183))
+        given["start"] = network(None, stages.stage_configuration(plan, plan.stages[0], 183))
 
     def run():
         list(stages.run_stages(plan, **given, folder=tmp_path, progress=False))
@@ -506,7 +506,7 @@ def test_a_start_of_another_configuration_is_refused(tmp_path, changes, message)
 
 
 def test_a_start_that_was_not_trained_here_is_refused(tmp_path):
-    config = stages.configuration(started(), started().stages[0], len(phones.LABELS))
+    config = stages.stage_configuration(started(), started().stages[0], len(phones.LABELS))
     path = tmp_path / "random.safetensors"
     Network.random(config, 1).save(path)
     with pytest.raises(train.TrainError, match=r"its outputs are not the states of phones"):

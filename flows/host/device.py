@@ -26,7 +26,7 @@ from hw.shell.registers import (
     COUNTER_REGISTERS,
     MAGIC,
     MAP_VERSION,
-    configuration,
+    config_of_constants,
     element_bits,
     register,
     result_words,
@@ -153,7 +153,7 @@ class Device:
                 "program that it was built with"
             )
         try:
-            config = configuration(words)
+            config = config_of_constants(words)
         except ConfigError as error:
             raise DeviceError(
                 f"{self.link.name}: the bitstream's configuration is wrong: {error}"

@@ -23,7 +23,7 @@ __all__ = [
     "Access",
     "Field",
     "Register",
-    "configuration",
+    "config_of_constants",
     "constant_values",
     "element_bits",
     "feature_words",
@@ -514,7 +514,7 @@ def constant_values(
     }
 
 
-def configuration(words: Mapping[str, int]) -> AcceleratorConfig:
+def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
     """The configuration that the words of CONSTANTS tell, by name.
 
     Raises

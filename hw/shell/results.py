@@ -13,7 +13,14 @@ from hw.shell.best import BestN, best_list, logit_element
 from hw.shell.bus import BUS_WORD_BITS
 from hw.shell.registers import element_bits
 
-__all__ = ["ElementPacker", "LogitSerialiser", "Parts", "Results", "WordBuffer", "result_beat"]
+__all__ = [
+    "ElementPacker",
+    "ListSplitter",
+    "LogitSerialiser",
+    "Results",
+    "WordBuffer",
+    "result_beat",
+]
 
 
 def result_beat(config: AcceleratorConfig) -> data.StructLayout:
@@ -119,15 +126,15 @@ class ElementPacker(wiring.Component):
         return m
 
 
-class Parts(wiring.Component):
-    """A best-N list in parts of equal width: words of the register window, or beats.
+class ListSplitter(wiring.Component):
+    """Splits best-N lists into pieces of equal width: words of the register window, or beats.
 
-    Elements are class, score, class, score, ..., best first; what fills the last part up is 0.
+    Elements are class, score, class, score, ..., best first; the last piece is filled up with 0.
 
     Parameters
     ----------
     bits
-        Of a part, a multiple of the element's.
+        Width of a piece, a multiple of the width of an element.
 
     Attributes
     ----------
@@ -300,7 +307,7 @@ class Results(wiring.Component):
         ]
         if self._best:
             m.submodules.best = best = BestN(config, self._best)
-            m.submodules.list_words = list_words = Parts(config, self._best, BUS_WORD_BITS)
+            m.submodules.list_words = list_words = ListSplitter(config, self._best, BUS_WORD_BITS)
             m.d.comb += [
                 self.busy.eq(best.result.valid),
                 best.elements.payload.eq(elements.payload),
@@ -350,7 +357,7 @@ class Results(wiring.Component):
         ]
         if self._best:
             bits = config.output_lanes * element_bits(config)
-            m.submodules.list_beats = list_beats = Parts(config, self._best, bits)
+            m.submodules.list_beats = list_beats = ListSplitter(config, self._best, bits)
             m.d.comb += [
                 list_beats.lists.payload.eq(best.result.payload),
                 list_beats.lists.valid.eq(best.result.valid & ~self.by_registers),

@@ -27,7 +27,7 @@ from model_zoo.training.fit import Run, build, fit
 from model_zoo.training.gru import GatedNetwork
 from model_zoo.training.recipe import Recipe, Stage
 
-__all__ = ["REVISION", "Rung", "configuration", "needed", "run_stages"]
+__all__ = ["REVISION", "Rung", "needed", "run_stages", "stage_configuration"]
 
 REVISION = 2
 """Part of the names of kept stages: raised when training computes something else."""
@@ -55,7 +55,7 @@ class Rung:
     losses: list[float]
 
 
-def configuration(recipe: Recipe, stage: Stage, n_output: int) -> AcceleratorConfig:
+def stage_configuration(recipe: Recipe, stage: Stage, n_output: int) -> AcceleratorConfig:
     """The hardware configuration of a stage's network."""
     return preset(recipe.network.preset).replace(
         time_steps=recipe.network.time_steps, hidden=list(stage.hidden), n_output=n_output
@@ -126,7 +126,7 @@ def run_stages(
         run = Run(
             corpora, normalisation, stage.training, recipe.network.label_delay, recipe.seed, noise
         )
-        config = configuration(recipe, stage, n_output)
+        config = stage_configuration(recipe, stage, n_output)
         before, model = done[stage.start] if stage.start else last
         key = _key(REVISION, _machine(device), before, config, recipe.network, stage, run.key)
         path = Path(folder) / "stages" / f"{stage.name}-{key}.pt"

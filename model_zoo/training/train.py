@@ -35,7 +35,7 @@ from model_zoo.training.fit import measure_normalisation, run_torch
 from model_zoo.training.materials import Material, gather
 from model_zoo.training.network import SpikingNetwork
 from model_zoo.training.recipe import Recipe, RecipeError
-from model_zoo.training.stages import Rung, configuration, needed, run_stages
+from model_zoo.training.stages import Rung, needed, run_stages, stage_configuration
 from model_zoo.training.statistics import statistics
 
 __all__ = ["Scored", "Session", "noise_bank", "repeatable", "train"]
@@ -289,7 +289,7 @@ def _start(recipe: Recipe) -> tuple[SpikingNetwork, Normalisation]:
             f"{where} and tied_states is {recipe.tied_states}: a network to start from has the "
             "states of phones as outputs; leave tied_states out"
         )
-    wanted = configuration(recipe, recipe.stages[0], len(phones.LABELS))
+    wanted = stage_configuration(recipe, recipe.stages[0], len(phones.LABELS))
     for name in NETWORK_FIELDS:
         has, needs = getattr(network.config, name), getattr(wanted, name)
         wider = name == "hidden" and len(has) == len(needs)
