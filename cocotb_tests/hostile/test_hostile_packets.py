@@ -139,7 +139,7 @@ def check_session(answers: list) -> None:
     clock = Clock()
     try:
         link = Link(Device(clock, answers), clock=clock)
-        link.connect(115_200)
+        link.connect(1_000_000)
         link.greet()
     except (LinkError, SpeedError) as error:
         assert "\n" not in str(error)  # noqa: PT017

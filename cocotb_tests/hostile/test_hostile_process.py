@@ -142,7 +142,7 @@ def test_a_hostile_file_in_a_folder_is_refused(name, kind, tmp_path):
         assert "which this command did not make" in line
     else:
         line = refused("report", "build", folder=tmp_path)
-        assert "build/demo." in line
+        assert "demo." in line
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_hostile_file_in_a_folder_is_refused(name, kind, tmp_path):
 def test_a_hostile_header_is_refused(entry, value, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     network_with(tmp_path / "x.safetensors", **{entry: value})
-    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(16_000) / 10), 16_000)
     assert cli.run(["transcribe", "a.wav", "--network", "x.safetensors"]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
