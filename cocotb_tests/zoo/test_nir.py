@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NIR out and in: the same integers come back, other tools' graphs are rounded or refused."""
 
+import itertools
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from golden_model import Network, NetworkError, random_features
 from golden_model.layer import Layer
 from hw.config import AcceleratorConfig, ConfigError, preset
 from model_zoo.exchange import nir_graph
+from model_zoo.exchange.beta_sweep import sweep
 from model_zoo.exchange.decay import Decay, nearest_decay
 from model_zoo.exchange.errors import ConversionError, ConversionWarning
 from model_zoo.exchange.nir_graph import from_nir, to_nir
@@ -60,7 +62,8 @@ def drawn(config: AcceleratorConfig, seed: int) -> Network:
         values["w_in"] = layer.w_in.copy()
         values["w_in"][0, 0] = -8
         layers.append(Layer(**values))
-    header = {"labels": ["a", "ä"], "scales": {"input": 0.05}, "label_delay": 3, "none": None}
+    labels = [f"ä{number}" for number in range(config.n_output)]
+    header = {"labels": labels, "scales": {"input": 0.05}, "label_delay": 3, "none": None}
     return Network(config, layers, network.w_out, header)
 
 
@@ -496,6 +499,294 @@ def test_options_are_checked(rng):
         assert str(caught.value) == message
 
 
+# --- kinds of faults: another network in silence, or a refusal for an untrue reason -------------
+
+
+def constant_drive(beta: float, drive: float, frames: int, **options) -> tuple[int, int]:
+    """Spikes of one neuron under a constant drive: in real numbers, and of its conversion."""
+    layer = RealLayer("it", np.array([[drive]]), None, np.ones(1), beta)
+    network = quantise([layer], None, **options)
+    v, spikes = 0.0, 0
+    for _ in range(frames):
+        v = beta * v + drive
+        if v > 1:
+            v, spikes = 0.0, spikes + 1
+    return spikes, int(network.run(np.ones((frames, 1), np.int8)).spikes[0].sum())
+
+
+@pytest.mark.parametrize(
+    ("beta", "drive", "steps", "choices"),
+    [
+        (0.95, 0.055, "20", "0.9375 (16 steps, 1 - beta +25%) and 0.96875 (32 steps, "),
+        (0.9, 0.11, "10", "0.875 (8 steps, 1 - beta +25%) and 0.9375 (16 steps, "),
+        (0.99, 0.0085, "100", "0.984375 (64 steps, 1 - beta +56%) and 0.992188 (128 steps, "),
+        (1.0, 0.001, "infinitely many", "0.999969 (32,768 steps, "),
+    ],
+)
+def test_decay_tolerance(beta, drive, steps, choices):
+    """5 % of beta was 25 % of 1 - beta: of the gain, and of the time constant."""
+    with pytest.raises(ConversionError) as caught:
+        constant_drive(beta, drive, 100)
+    text = str(caught.value)
+    assert text.startswith(f"it: decay beta is {beta:g}, a time constant of {steps} time steps: ")
+    assert choices in text
+    assert text.endswith("or take the nearest with nearest (--nearest)")
+
+
+@pytest.mark.parametrize("tau", [1e6, 1e3])
+def test_no_leak_is_refused_as_an_integrator_is(tau, rng):
+    with pytest.raises(ConversionError, match=r"^layer 1 \('lif1'\): decay beta is 1 - 1e-\d+, a "):
+        from_nir(chain(rng, lif1=nir.LIF(*np.full((4, 5), [[tau], [1], [0], [1]]), np.zeros(5))))
+
+
+def test_spikes_under_constant_drive_are_right_or_refused():
+    taken = 0
+    betas = [*np.linspace(0.5, 0.999, 41), *(1 - 2.0 ** -np.arange(1, 10)), 0.9376, 0.0, 0.25]
+    for one in itertools.chain(*sweep(betas)):
+        assert one.spikes > 30
+        if one.refused is not None:
+            assert "1 - beta must be within 1%" in one.refused
+            continue
+        taken += 1
+        assert abs(one.hardware - one.spikes) <= 0.1 * one.spikes, (one.beta, one.above)
+    assert taken >= 3 * 12
+
+
+def test_every_decay_of_the_hardware_is_taken():
+    for shift in range(1, 16):
+        layer = RealLayer("it", np.ones((1, 1)), None, np.ones(1), 1 - 2.0**-shift)
+        network = quantise([layer], None)
+        assert (network.layers[0].decay_shift, network.layers[0].decay_form) == (shift, "leak")
+        assert network.config.max_decay_shift == max(7, shift)
+
+
+def test_beta_zero_within_the_noise_of_float32(rng):
+    # snnTorch writes Leaky(beta=0) as tau = dt in float32, which gave a beta of -2.5e-08.
+    tau = np.full(5, 1e-4, np.float32)
+    assert 1 - 1e-4 / tau.astype(float)[0] < 0
+    other = nir.LIF(tau=tau, r=np.ones(5), v_leak=np.zeros(5), v_threshold=np.full(5, 20.0))
+    graph = chain(rng, lif1=other)
+    graph.nodes["fc1"].weight = rng.integers(-7, 8, (5, 6)) * 4.0
+    network = from_nir(graph)
+    features = random_features(network.config, 500, seed=1)
+    result = network.run(features)
+    # No memory: the spikes of layer 1 are those of its weights alone.
+    alone = result.spikes[0][:, 0] @ graph.nodes["fc1"].weight.T > 20
+    assert 0.02 < alone.mean() < 0.98
+    assert np.array_equal(result.spikes[1][:, 0], alone)
+
+
+def test_tau_in_steps_and_tau_below_dt_name_the_option(rng):
+    steps = {
+        name: nir.LIF(*np.full((4, n), [[20.0], [20], [0], [1]]), np.zeros(n))
+        for name, n in (("lif0", 6), ("lif1", 5))
+    }
+    with pytest.raises(ConversionError) as caught:
+        from_nir(chain(rng, **steps))
+    assert str(caught.value).endswith(
+        "; tau is 20 s and dt 0.0001 s: if tau is in time steps, as sinabs writes it, give dt 1 "
+        "(--dt 1)"
+    )
+    with pytest.raises(
+        ConversionError, match=r"decay beta is 0\.95, a time constant of 20 time st"
+    ):
+        from_nir(chain(rng, **steps), dt=1)
+    with pytest.raises(ConversionError) as caught:
+        from_nir(chain(rng), dt=1e-3)
+    assert str(caught.value) == (
+        "layer 0 ('lif0'), neuron 0: tau is 0.0004 s, 0.4 time steps of dt 0.001 s: it must be at "
+        "least one time step: say how long one was in training with dt (--dt)"
+    )
+    for node in steps.values():
+        node.tau = node.r = np.full_like(node.tau, 16)
+    network = from_nir(chain(rng, **steps), dt=1)
+    assert [layer["steps"] for layer in network.header["conversion"]["layers"]] == [[16, 16]] * 2
+
+
+def test_leak_dead_zone(rng):
+    """A threshold of few membrane steps never leaked: eleven spikes where there are four."""
+    n = 32
+    weights = rng.integers(-1, 2, (n, n)).astype(float)
+    layers = [
+        RealLayer("relay", 2 * np.eye(n) / 64, None, np.ones(n), 0.5),
+        RealLayer("ternary", weights, None, np.full(n, 3.0), 0.9375),
+    ]
+    features = np.where(rng.random((2000, n)) < 0.005, 64, 0).astype(np.int8)
+    network = quantise(layers, None)
+    about = network.header["conversion"]["layers"][1]
+    assert about["error_w_in"] == 0
+    assert about["threshold_ratio"] >= 128
+    assert np.abs(network.layers[1].w_in).max() == 7  # the finest of the steps without error
+    result = network.run(features)
+    v, wanted = np.zeros(n), 0
+    for s in result.spikes[0][:, 0]:
+        v = 0.9375 * v + s @ weights
+        wanted += (v > 3).sum()
+        v[v > 3] = 0
+    assert wanted > 40
+    assert result.spikes[1].sum() == pytest.approx(wanted, rel=0.03)
+    # The fields may be given; then too small a ratio is said.
+    narrow = quantise(layers, None, fields={"membrane_frac": 0})
+    (warning,) = narrow.header["conversion"]["warnings"][-1:]
+    assert warning.startswith("ternary: the least threshold is 1.31 times 2^a, a = 4: a positive ")
+    assert warning.endswith(": leave out or raise membrane_frac")
+
+
+def test_a_gain_per_neuron_costs_no_weight_error(rng):
+    factors = rng.uniform(0.5, 2, 6)
+    weights = rng.integers(-7, 8, (6, 4)) / 64
+    weights[:, 0] = 7 / 64
+    graph = chain(rng, lif0=lif(6, r=4 * factors), fc0=nir.Linear(weight=weights))
+    recurrent = rng.integers(-7, 8, (6, 6)).astype(float)
+    recurrent[:, 0] = 7
+    graph.nodes["rec0"] = nir.Linear(weight=recurrent)
+    layer = from_nir(graph).header["conversion"]["layers"][0]
+    assert (layer["error_w_in"], layer["error_w_rec"]) == (0, 0)
+    assert "layer 0 ('lif0'): weights" in from_nir(graph).header["conversion"]["exact"]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_graph_in_real_numbers_beside_its_network(own, rng):
+    graph = to_nir(drawn(TINY.replace(time_steps=1), 1)) if own else chain(rng)
+    network = from_nir(graph)
+    features = random_features(network.config, 200, seed=1)
+    figures = nir_graph.check_graph(graph, network, features)
+    assert figures["frames"] == 200
+    for layer in figures["layers"]:
+        assert layer["spikes_real"] > 50
+        assert 0.7 < layer["spikes_equal"] < 1
+    if not own:
+        real = simulated(graph, features)
+        assert figures["layers"][1]["spikes_real"] == real.sum()
+        equal = (network.run(features).spikes[1][:, 0] == real).mean()
+        assert figures["layers"][1]["spikes_equal"] == pytest.approx(equal)
+
+
+def rewritten(tmp_path, graph, change) -> Path:
+    """A .nir file with something changed in it that `nir` would not write."""
+    path = tmp_path / "changed.nir"
+    nir.write(path, graph)
+    with h5py.File(path, "r+") as file:
+        change(file["node"])
+    return path
+
+
+def _no_such_end(node):
+    edges = node["edges"][()]
+    del node["edges"]
+    edges[0, 1] = b"nowhere"
+    node.create_dataset("edges", data=edges)
+
+
+def _triples(node):
+    del node["edges"]
+    node.create_dataset("edges", data=np.array([[b"a", b"b", b"c"]]))
+
+
+def _no_threshold(node):
+    del node["nodes/lif0/v_threshold"]
+
+
+def _new_kind(node):
+    del node["nodes/lif0/type"]
+    node["nodes/lif0"]["type"] = "Spike"
+
+
+def _lone(node):
+    for name in list(node):
+        del node[name]
+    node["type"] = "LIF"
+    for field in ("tau", "r", "v_leak", "v_threshold", "v_reset"):
+        node[field] = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_no_such_end, "edge 'input' to 'nowhere': no node 'nowhere'"),
+        (_triples, "edge 0 is [b'a', b'b', b'c']: it must be the names of two nodes"),
+        (_no_threshold, "node 'lif0' is 'LIF', and nir cannot make one of its fields r, tau, v_le"),
+        (_new_kind, "node 'lif0' is 'Spike', and nir cannot make one of its fields "),
+        (
+            _lone,
+            "the file holds one LIF node and no graph: it must hold a graph from Input through "
+            "Linear and LIF nodes to Output (a single module is written like this: export the "
+            "network that it is part of)",
+        ),
+    ],
+)
+def test_a_broken_file_is_refused_for_what_is_broken(change, message, rng, tmp_path):
+    path = rewritten(tmp_path, chain(rng), change)
+    with pytest.raises(ConversionError) as caught:
+        from_nir(nir_graph.read(path))
+    assert str(caught.value).removeprefix(f"{path}: ").startswith(message)
+    assert "not a NIR file" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_flatten_of_a_vector_is_the_vector(rng, tmp_path):
+    wanted = chain(rng)
+    graph = chain(rng)
+    graph.nodes = {**wanted.nodes, "flat": nir.Flatten({"input": np.array([4])}, 0, -1)}
+    graph.edges = [("flat" if e[0] == "input" else e[0], e[1]) for e in wanted.edges]
+    graph.edges.append(("input", "flat"))
+    assert same_bytes(from_nir(graph), from_nir(wanted), tmp_path)
+    graph.nodes["flat"] = nir.Flatten({"input": np.array([2, 2])}, 0, -1)
+    with pytest.raises(ConversionError) as caught:
+        from_nir(graph)
+    assert str(caught.value) == (
+        "node 'flat' is Flatten of shape (2, 2): it must be of one vector, as the hardware's "
+        "features and layers are"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            _node("fc0", lambda n: nir.Linear(weight=n.weight + 0.5j)),
+            "node 'fc0': weight has the type complex128: it must hold real numbers",
+        ),
+        (
+            _node("fc0", lambda n: nir.Linear(weight=np.where(n.weight > 0, np.inf, 0))),
+            "node 'fc0': weight[",
+        ),
+        (
+            _node("output", lambda _: nir.Output(np.array([7]))),
+            "the output has 7 values: it must have 3, as node 'out' has",
+        ),
+        (
+            _node("out", lambda n: nir.Affine(weight=n.weight, bias=np.ones(2))),
+            "node 'out': bias has shape (2,): it must be (3,)",
+        ),
+        (
+            _node("out", lambda n: nir.Affine(weight=n.weight, bias=np.full(3, np.nan))),
+            "node 'out': bias[0] is nan: it must be a finite number",
+        ),
+    ],
+)
+def test_values_that_are_no_real_numbers_are_refused(change, message, rng):
+    graph = chain(rng)
+    change(graph)
+    with pytest.raises(ConversionError) as caught:
+        from_nir(graph)
+    assert str(caught.value).startswith(message)
+
+
+def test_tiny_weights_do_not_underflow(seed):
+    """Everything times 1e-200 is the same network."""
+    wanted = from_nir(chain(np.random.default_rng(seed)))
+    graph = chain(np.random.default_rng(seed))
+    for name in ("fc0", "rec0", "fc1"):
+        graph.nodes[name].weight = graph.nodes[name].weight * 1e-200
+    for name in ("lif0", "lif1"):
+        graph.nodes[name].v_threshold = graph.nodes[name].v_threshold * 1e-200
+    found = from_nir(graph)
+    for a, b in zip(found.layers, wanted.layers, strict=True):
+        assert np.array_equal(a.w_in, b.w_in)
+        assert np.abs(a.threshold - b.threshold).max() <= 1
+
+
 # --- rounding ---------------------------------------------------------------------------------
 
 
@@ -625,6 +916,8 @@ def test_command_there_and_back(tmp_path, capsys):
         "configuration_hash": TINY.config_hash,
         "network_hash": TINY.network_hash,
         "conversion": None,
+        "dt": 1e-4,
+        "fidelity": None,
     }
     assert before.read_bytes() == after.read_bytes()
 
@@ -645,6 +938,56 @@ def test_command_shows_what_was_rounded_and_the_hardware_follows_the_file(rng, t
     assert described["configuration_hash"] == network.config.config_hash
 
 
+def test_command_measures_the_conversion(rng, tmp_path, capsys):
+    graph, target, given = (tmp_path / n for n in ("a.nir", "a.safetensors", "x.npy"))
+    nir.write(graph, chain(rng))
+    np.save(given, random_features(TINY.replace(n_input=4), 60, seed=3))
+    command = ["export", "--nir", str(graph), "-o", str(target)]
+    assert cli.run([*command, "--check", str(given), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    features = np.load(given)
+    assert figures["fidelity"] == nir_graph.check_graph(
+        nir_graph.read(graph), Network.load(target), features
+    )
+    assert cli.run([*command, "--random", "50"]) == 0
+    shown = capsys.readouterr().out
+    assert "Real numbers beside integers, 50 frames" in shown
+    assert "A time step of the graph is dt = 0.0001 s (--dt)." in shown
+    assert "exact: layer 0 ('lif0'): decay, a time constant of 4 time steps" in shown
+    assert "approximated: layer 0 ('lif0'): weights, w_in by " in shown
+
+
+def test_the_nearest_decay_is_loud_and_measured(rng, tmp_path, capsys):
+    graph, target = tmp_path / "a.nir", tmp_path / "a.safetensors"
+    nir.write(graph, chain(rng, lif1=lif(5, beta=0.95)))
+    assert cli.run(["export", "--nir", str(graph), "-o", str(target), "--nearest"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith(
+        "plosive: warning: layer 1 ('lif1'): decay, a time constant of 20 time steps as 16, 1 - "
+        "beta by +25 %: "
+    )
+    assert "Real numbers beside integers, 500 frames" in shown.out
+
+
+def test_features_to_check_with_are_checked(rng, tmp_path, refusal):
+    graph, target, given = (tmp_path / n for n in ("a.nir", "a.safetensors", "x.npy"))
+    nir.write(graph, chain(rng))
+    command = ["--nir", graph, "-o", target, "--check", given]
+    assert refusal(*command) == f"{given}: No such file or directory"
+    given.write_text("no array")
+    assert refusal(*command) == f"{given}: it is not a .npy file of numbers"
+    np.save(given, np.zeros(4, np.int8))
+    assert refusal(*command) == (
+        f"{given}: it must hold one array of features, int8 [frames, n_input], one frame or more"
+    )
+    np.save(given, np.zeros((3, 5), np.int8))
+    assert refusal(*command).startswith(f"{given}: ")
+    assert refusal(*command, "--random", 5) == (
+        "give either --check FEATURES or --random N: one of them is run"
+    )
+    assert not target.exists()
+
+
 def test_command_refuses_in_one_line(rng, tmp_path, refusal, monkeypatch):
     ours, graph, target = (tmp_path / name for name in ("a.safetensors", "a.nir", "b.safetensors"))
     drawn(TINY, 2).save(ours)
@@ -656,8 +999,8 @@ def test_command_refuses_in_one_line(rng, tmp_path, refusal, monkeypatch):
         f"-o {tmp_path}/a.onnx: with --network it is a .nir file, so name it *.nir"
     )
     assert refusal("--network", ours, "--nearest", "-o", graph) == (
-        "--set, --input-scale, --dt, --reset and --nearest are for --nir: a network file is "
-        "written as it is"
+        "--set, --input-scale, --dt, --reset, --nearest, --check and --random are for --nir: a "
+        "network file is written as it is"
     )
     assert refusal("--nir", tmp_path / "none.nir", "-o", target) == (
         f"{tmp_path}/none.nir: there is no such file"

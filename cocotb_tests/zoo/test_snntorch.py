@@ -4,6 +4,7 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,20 @@ import snntorch
 import torch
 from snntorch.export_nir import export_to_nir
 from torch import nn
+from torch.nn.utils import prune
 
 from flows.cli import app as cli
 from golden_model import Network, random_features
 from golden_model.layer import Layer
 from hw.config import AcceleratorConfig, preset
-from model_zoo.exchange.errors import ConversionError
-from model_zoo.exchange.from_snntorch import IntegerTwin, freeze_biases, from_snntorch
+from model_zoo.exchange.errors import ConversionError, ConversionWarning
+from model_zoo.exchange.fidelity import describe, membrane_steps
+from model_zoo.exchange.from_snntorch import (
+    IntegerTwin,
+    check_snntorch,
+    freeze_biases,
+    from_snntorch,
+)
 from model_zoo.exchange.nir_graph import from_nir
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -119,7 +127,7 @@ def run_parts(parts, features, *, rounded=None) -> list[np.ndarray]:
     """
     neurons = parts[1::2]
     if rounded is not None:
-        steps = [torch.tensor(values).float() for values in rounded.header["scales"]["layers"]]
+        steps = [torch.from_numpy(values).float() for values in membrane_steps(rounded)]
         for neuron, step in zip(neurons, steps, strict=True):
             neuron.state_quant = lambda v, step=step: torch.ceil(v / step - 0.01) * step
         whole = steps[0] * 2.0**rounded.config.membrane_frac
@@ -180,8 +188,8 @@ def test_settings_mean_the_hardwares_equations(make, folded, rng):
     assert [layer["late_subtract_folded"] for layer in about] == [folded, folded]
     assert {layer["error_w_in"] + layer["error_w_rec"] for layer in about} == {0}
     # Each neuron's step divides the 1 that its weights are multiples of.
-    for layer in network.header["scales"]["layers"]:
-        inverse = 1 / (np.array(layer) * 2.0**network.config.membrane_frac)
+    for steps in membrane_steps(network):
+        inverse = 1 / (steps * 2.0**network.config.membrane_frac)
         assert np.allclose(inverse, np.rint(inverse))
     if folded:
         assert (network.layers[0].w_rec.diagonal() <= -1).all()  # -16 / 8, and -1 to 1
@@ -303,8 +311,8 @@ def _switched():
             lambda: parts_with(leaky(beta=0.65)),
             "layer 0 ('1'): decay beta is 0.65, a time constant of 2.85714 time steps: the "
             "hardware has 1 - 2^-a and 2^-a, a = 1 to 15, the nearest 0.5 (2 steps, 1 - beta +43%) "
-            "and 0.75 (4 steps, 1 - beta -29%), and 1 - beta must be within 1%: train with a decay of the "
-            "hardware, or take the nearest with nearest (--nearest)",
+            "and 0.75 (4 steps, 1 - beta -29%), and 1 - beta must be within 1%: train with a decay "
+            "of the hardware, or take the nearest with nearest (--nearest)",
         ),
         (
             lambda: parts_with(leaky(threshold=torch.ones(3))),
@@ -369,6 +377,168 @@ def test_a_late_reset_that_no_weight_holds_is_refused():
         "layer 0 ('1'): its reset acts one time step late: with time_steps 2 the hardware has no "
         "equal for that: train with reset_delay=False"
     )
+
+
+# --- models as they run -----------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """Two layers and a readout; `change` makes another network of the same parts."""
+
+    def __init__(self, change=None, *, time_first=False):
+        super().__init__()
+        self.change, self.time_first = change, time_first
+        self.out = nn.Linear(6, 2, bias=False)  # not in the order in which they run
+        self.lif2 = leaky(threshold=0.2, **ZERO)
+        self.fc1 = nn.Linear(4, 6, bias=False)
+        self.lif1 = leaky(threshold=0.5, **ZERO)
+        self.fc2 = nn.Linear(6, 6, bias=False)
+        self.unused = nn.Linear(6, 6)
+
+    def forward(self, x):
+        change = self.change
+        frames = x if self.time_first else x.transpose(0, 1)
+        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
+        outputs = []
+        for frame in frames:
+            frame = frame * 2 if change == "scaled" else frame
+            current = self.fc1(frame)
+            current = torch.relu(current) if change == "activation" else current
+            s1, mem1 = self.lif1(current, mem1)
+            s2, mem2 = self.lif2(self.fc2(s1), mem=mem2)
+            if change == "forgets":
+                mem1 = torch.zeros_like(mem1)
+            if change == "twice":
+                s2, mem2 = self.lif2(self.fc2(s2), mem2)
+            outputs.append(self.out(s2 + s1 if change == "skip" else s2))
+        if change == "extra":
+            self.fc1(x)
+        return torch.stack(outputs)
+
+
+@pytest.mark.parametrize("time_first", [False, True])
+def test_parts_are_taken_as_they_run_and_not_as_they_are_listed(time_first):
+    net = Net(time_first=time_first)
+    wanted = from_snntorch([net.fc1, net.lif1, net.fc2, net.lif2, net.out], input_scale=1 / 16)
+    found = from_snntorch(net, input_scale=1 / 16)
+    assert found.config.hidden == (6, 6)
+    for a, b in zip(found.layers, wanted.layers, strict=True):
+        assert np.array_equal(a.w_in, b.w_in)
+        assert np.array_equal(a.threshold, b.threshold)
+    features = random_features(found.config, 200, seed=1)
+    figures = check_snntorch(net, found, features)
+    # A list is run by us, frame by frame: the same spikes.
+    parts = [net.fc1, net.lif1, net.fc2, net.lif2, net.out]
+    assert figures == check_snntorch(parts, found, features)
+    for layer in figures["layers"]:
+        assert layer["spikes_real"] > 100
+        assert layer["spikes_equal"] > 0.85
+    assert net.training
+    assert describe(figures).startswith("real numbers beside integers, 200 frames\nlayer 0: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("scaled", "'fc1' gets other values than the features of its frame: what the model does "),
+        ("activation", "'lif1' gets other values than 'fc1' gives: what lies between two parts "),
+        ("skip", "'out' gets other values than 'lif2' gives: what lies between two parts must "),
+        ("forgets", "'lif1' gets other membranes than its own of the time step before (0 in "),
+        ("extra", "in 8 frames its parts are called unequally often ('fc1' 9, 'lif1' 8, 'fc2' 8, "),
+        ("twice", "'lif2' gets other membranes than its own of the time step before (0 in "),
+    ],
+)
+def test_what_a_list_of_parts_cannot_tell_is_refused(change, message):
+    with pytest.raises(ConversionError) as caught:
+        from_snntorch(Net(change), input_scale=1 / 16)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_model_that_cannot_be_run_says_what_to_give():
+    net = Net()
+    net.forward = lambda _x, _state: None
+    with pytest.raises(ConversionError) as caught:
+        from_snntorch(net)
+    assert str(caught.value).startswith(
+        "Net cannot be run on features of shape (8, 8, 6) to see in which order its parts run: "
+    )
+    assert str(caught.value).endswith(
+        ": give run, a function that runs it on features [1, frames, n_input], or a list of its "
+        "parts in the order in which they run"
+    )
+    other = Net()
+    run = lambda x: Net.forward(other, x)  # noqa: E731
+    assert from_snntorch(other, run=run).config.hidden == (6, 6)
+
+
+def test_a_shared_neuron_loses_no_layer():
+    shared = leaky(init_hidden=True, **ZERO)
+    first, second = (nn.Linear(8, 8, bias=False) for _ in range(2))
+    with pytest.raises(ConversionError) as caught:
+        from_snntorch(nn.Sequential(first, shared, second, shared))
+    assert str(caught.value) == (
+        "'3' is the same neuron as '1', and with init_hidden both places share one membrane, which "
+        "the hardware's layers do not: make a neuron for each"
+    )
+    # Without a membrane inside it is only its numbers that are shared, and weights always are.
+    shared = leaky(**ZERO)
+    network = from_snntorch(nn.Sequential(first, shared, first, shared))
+    assert network.config.hidden == (8, 8)
+    assert network.config.n_output == 8
+
+
+@pytest.mark.parametrize("how", ["pruned", "weight_norm", "parametrized"])
+def test_stale_weights_are_not_converted(how):
+    def make(seed):
+        torch.manual_seed(seed)
+        parts = [nn.Linear(8, 8, bias=False), leaky(**ZERO), nn.Linear(8, 4, bias=False)]
+        for linear in parts[::2]:
+            if how == "pruned":
+                prune.l1_unstructured(linear, "weight", 0.4)
+            elif how == "weight_norm":
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FutureWarning)
+                    nn.utils.weight_norm(linear)
+            else:
+                nn.utils.parametrizations.weight_norm(linear)
+        return nn.Sequential(*parts)
+
+    trained, again = make(1), make(2)
+    again.load_state_dict(trained.state_dict())
+    wanted, found = from_snntorch(trained), from_snntorch(again)
+    assert np.array_equal(found.layers[0].w_in, wanted.layers[0].w_in)
+    assert np.array_equal(found.w_out, wanted.w_out)
+    if how == "pruned":
+        assert (found.layers[0].w_in == 0).mean() >= 0.4
+
+
+def test_a_linear_that_computes_something_else_is_refused():
+    class Binary(nn.Linear):
+        def forward(self, x):
+            return nn.functional.linear(x, self.weight.sign())
+
+    with pytest.raises(ConversionError) as caught:
+        from_snntorch([Binary(4, 4, bias=False), leaky(**ZERO)])
+    assert str(caught.value) == (
+        "'0' is Binary and does not give its weights times inputs plus its bias: the hardware has "
+        "nothing else"
+    )
+
+
+def test_the_nearest_decay_is_warned_of():
+    parts = [nn.Linear(4, 4, bias=False), leaky(beta=0.95, **ZERO)]
+    with pytest.warns(
+        ConversionWarning, match=r"^layer 0 \('1'\): decay, a time constant of 20 ti"
+    ):
+        from_snntorch(parts, nearest=True)
+
+
+def test_two_time_steps_a_frame_are_measured_as_the_hardware_runs_them(rng):
+    parts = integer_parts(rng, [rleaky(**ZERO), leaky(**ZERO)])
+    network = from_snntorch(parts, fields={"time_steps": 2})
+    figures = check_snntorch(parts, network, random_features(network.config, 200, seed=1))
+    assert [layer["spikes_equal"] > 0.9 for layer in figures["layers"]] == [True, True]
+    assert figures["layers"][0]["spikes_real"] > 500
 
 
 # --- the documented path ----------------------------------------------------------------------

@@ -2,16 +2,22 @@
 """`plosive export`: network files to NIR graphs and the C driver's images, and graphs to ours."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flows.verilog import network_image
-from golden_model import Network, NetworkError
+from golden_model import Network, NetworkError, random_features
 from golden_model.files import atomic_write, make_directory
+from golden_model.network import checked_features
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
 
 __all__ = ["export_graph", "export_image", "import_graph"]
+
+_DOUBTFUL_FRAMES = 500  # run on where a conversion has warnings
 
 
 def _nir_graph() -> Any:
@@ -104,8 +110,11 @@ def import_graph(
     dt: float | None = None,
     reset: str = "zero",
     nearest: bool = False,
+    check: str | os.PathLike[str] | None = None,
+    random_frames: int | None = None,
+    seed: int = 1,
 ) -> dict[str, Any]:
-    """Write a NIR graph as a network file.
+    """Write a NIR graph as a network file, and run both beside each other.
 
     Parameters
     ----------
@@ -115,11 +124,20 @@ def import_graph(
         The .safetensors network file; written whole or not at all.
     fields, input_scale, dt, reset, nearest
         As for `model_zoo.exchange.nir_graph.from_nir`; dt None is its default.
+    check
+        A .npy file of features, int8 `[frames, n_input]`, to run graph and network on.
+    random_frames
+        Run both on that many frames of random features. Without `check` and `random_frames` they
+        run, on 500, only if the conversion has warnings.
+    seed
+        Of the random features.
 
     Returns
     -------
     dict
-        JSON-able summary; `exact` tells whether the graph was ours, `conversion` what was rounded.
+        JSON-able summary; `exact` tells whether the graph was ours, `conversion` what was rounded,
+        `dt` the time step that was used and `fidelity` what both runs have in common, as
+        `model_zoo.exchange.fidelity.compare` returns it, or None.
 
     Raises
     ------
@@ -135,20 +153,45 @@ def import_graph(
         found = module.read(graph)
     except module.ConversionError as error:
         raise PlosiveError(str(error)) from error
+    dt = module.DT if dt is None else dt
+    meaning = {"input_scale": input_scale, "dt": dt, "reset": reset}
     try:
-        held = module.from_nir(
-            found,
-            fields=fields,
-            input_scale=input_scale,
-            dt=module.DT if dt is None else dt,
-            reset=reset,
-            nearest=nearest,
-        )
+        with warnings.catch_warnings():
+            # They are in the header, and the command prints them.
+            warnings.simplefilter("ignore", module.ConversionWarning)
+            held = module.from_nir(found, fields=fields, nearest=nearest, **meaning)
     except (module.ConversionError, NetworkError) as error:
         raise PlosiveError(f"{graph}: {error}") from error
+    exact = module.is_own(found)
+    doubtful = not exact and bool(held.header["conversion"]["warnings"])
+    features = None
+    if check is not None:
+        features = _features(Path(check), held)
+    elif random_frames is not None or doubtful:
+        features = random_features(held.config, random_frames or _DOUBTFUL_FRAMES, seed)
+    fidelity = None
+    if features is not None:
+        fidelity = module.check_graph(found, held, features, **meaning)
     make_directory(output.parent)
     held.save(output)
-    return _summary(held, output, exact=module.is_own(found))
+    return {**_summary(held, output, exact=exact), "dt": dt, "fidelity": fidelity}
+
+
+def _features(path: Path, network: Network) -> np.ndarray:
+    """Features of a .npy file that fit a network."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a .npy file of numbers"
+        raise PlosiveError(f"{path}: {reason}") from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or not len(values):
+        raise PlosiveError(
+            f"{path}: it must hold one array of features, int8 [frames, n_input], one frame or more"
+        )
+    try:
+        return checked_features(network.config, values)
+    except ValueError as error:
+        raise PlosiveError(f"{path}: {error}") from error
 
 
 def _summary(network: Network, output: Path, *, exact: bool) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def _layer_report(config, part):
         "scale": [float(scale[keep].min(initial=np.inf)), float(scale[keep].max(initial=0))]
         if keep.any()
         else None,
+        "membrane_steps": [float(step) / 2**frac for step in scale],
         "input_shift": rounded.input_shift,
         "beta": betas,
         "beta_taken": decay.beta,

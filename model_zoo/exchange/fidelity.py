@@ -34,12 +34,9 @@ class RealRun:
 
 
 def membrane_steps(network):
-    """Per layer `[n]`, the real value of a membrane step: the header's, or that of integers."""
-    scales = network.header.get("scales", {}).get("layers")
-    if "conversion" in network.header and scales is not None:
-        return [np.asarray(steps, float) for steps in scales]
-    step = 2.0**-network.config.membrane_frac
-    return [np.full(len(layer.threshold), step) for layer in network.layers]
+    """Per layer `[n]`, the real value of a membrane step of a converted network."""
+    layers = network.header["conversion"]["layers"]
+    return [np.array(layer["membrane_steps"]) for layer in layers]
 
 
 def compare(network, features, real, steps, readout_step, readout_bias=0.0):

@@ -21,12 +21,23 @@ import numpy as np
 from golden_model import Layer, Network
 from golden_model.files import atomic_write
 from hw.config import AcceleratorConfig, ConfigError
-from model_zoo.exchange.errors import ConversionError
+from model_zoo.exchange.errors import ConversionError, ConversionWarning
 from model_zoo.exchange.fidelity import compare, membrane_steps
 from model_zoo.exchange.interpreter import run_graph
 from model_zoo.exchange.quantise import RealLayer, quantise, warn
 
-__all__ = ["DT", "check_graph", "from_nir", "is_own", "read", "to_bytes", "to_nir", "write"]
+__all__ = [
+    "DT",
+    "ConversionError",
+    "ConversionWarning",
+    "check_graph",
+    "from_nir",
+    "is_own",
+    "read",
+    "to_bytes",
+    "to_nir",
+    "write",
+]
 
 DT = 1e-4
 """Seconds of a time step: NIR has time constants. This is what snnTorch and SpikingJelly assume."""
@@ -323,11 +334,11 @@ def check_graph(graph, network, features, *, input_scale=1.0, dt=DT, reset="zero
         time_steps=config.time_steps,
         readout_every=config.readout_every,
     )
-    steps = membrane_steps(network)
     readout_step, bias = 1.0, 0.0
     if own:
         steps = [np.full(n, 2.0**-config.membrane_frac) for n in config.hidden]
     else:
+        steps = membrane_steps(network)
         readout_step = network.header["scales"]["readout"]
         bias = config.time_steps * np.array(network.header.get("readout_bias", 0.0))
     return compare(network, features, real, steps, readout_step, bias)

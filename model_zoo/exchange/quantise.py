@@ -153,7 +153,6 @@ def quantise(
     found = {
         "scales": {
             "input": float(input_scale),
-            "layers": [[float(step) / 2**frac for step in part.rounded.scale] for part in parts],
             "readout": float(out_scale),
         },
         "conversion": about,

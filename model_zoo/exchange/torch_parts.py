@@ -111,29 +111,30 @@ def parts_of(model, *, run=None, time_steps=1, input_scale=1.0):
     """
     if is_list(model):
         return listed(model)
-    modules = [m for m in _leaves(model) if isinstance(m[1], nn.Linear)]
-    if not modules:
+    linears = [module for _, module in _leaves(model) if isinstance(module, nn.Linear)]
+    if not linears:
         raise ConversionError("the model has no Linear: it must be Linear and neurons in turn")
-    n_input = modules[0][1].in_features
-    generator = torch.Generator().manual_seed(1)
-    # As many utterances as frames, so that models with time first run as well.
-    shape = (_TRACED_FRAMES, _TRACED_FRAMES, n_input)
-    features = torch.randint(-128, 128, shape, generator=generator)
-    x = features.to(modules[0][1].weight.dtype) * input_scale
-    if run is not None:
-        x = x[:1]
-    try:
-        calls = record(model, lambda: (run or model)(x))
-    except ConversionError:
-        raise
-    except Exception as error:  # whatever the user's own code raises
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConversionError(
-            f"{type(model).__name__} cannot be run on features of shape {tuple(x.shape)} to see in "
-            f"which order its parts run: {reason}: give run, a function that runs it on features "
-            "[1, frames, n_input], or a list of its parts in the order in which they run"
-        ) from error
-    return _chain(calls, x, time_steps)
+    failure = None
+    for n_input in dict.fromkeys(linear.in_features for linear in linears):
+        # As many utterances as frames, so that models with time first run as well.
+        shape = (1 if run else _TRACED_FRAMES, _TRACED_FRAMES, n_input)
+        features = torch.randint(-128, 128, shape, generator=torch.Generator().manual_seed(1))
+        x = features.to(linears[0].weight) * input_scale
+        try:
+            calls = record(model, lambda x=x: (run or model)(x))
+        except ConversionError:
+            raise
+        except Exception as error:  # whatever the user's own code raises
+            failure = failure or (error, tuple(shape))
+        else:
+            return _chain(calls, x, time_steps)
+    error, shape = failure
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ConversionError(
+        f"{type(model).__name__} cannot be run on features of shape {shape} to see in which order "
+        f"its parts run: {reason}: give run, a function that runs it on features [1, frames, "
+        "n_input], or a list of its parts in the order in which they run"
+    ) from error
 
 
 def _leaves(model):
@@ -251,7 +252,7 @@ def _check_state(calls, number, each, time_steps):
     """Refuse membranes and recurrent spikes that are not the neuron's own of the step before."""
     call = calls[number]
     recurrent = isinstance(call.module, snntorch.RLeaky)
-    wanted = {len(call.given) - 1: ("membrane", 1)}
+    wanted = {len(call.given) - 1: ("membranes", 1)}
     if recurrent and len(call.given) > 2:
         wanted[1] = ("spikes", time_steps)
     for place, (what, back) in wanted.items():
@@ -262,11 +263,11 @@ def _check_state(calls, number, each, time_steps):
         if earlier < 0:
             expected = torch.zeros_like(given)
         else:
-            expected = calls[earlier].membrane if what == "membrane" else calls[earlier].gave
+            expected = calls[earlier].membrane if what == "membranes" else calls[earlier].gave
         if not _same(given, expected.expand_as(given) if expected.numel() == 1 else expected):
             since = "the frame before, same time step" if back > 1 else "the time step before"
             raise ConversionError(
-                f"{call.name!r} gets {what} that are not its own of {since} (0 in the first frame)"
+                f"{call.name!r} gets other {what} than its own of {since} (0 in the first frame)"
                 ": the hardware keeps them from frame to frame"
             )
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from flows import terminal
-from flows.cli.console import print_json, tell
+from flows.cli.console import print_json, say, tell
 from flows.cli.options import (
     Changes,
     ConfigFile,
@@ -20,7 +20,7 @@ from flows.cli.options import (
 )
 from hw.errors import PlosiveError
 
-__all__ = ["Reset", "conversion_table", "export"]
+__all__ = ["Reset", "conversion_table", "export", "fidelity_table"]
 
 
 class Reset(StrEnum):
@@ -70,17 +70,39 @@ def export(
         ),
     ] = Reset.zero,
     nearest: Annotated[
-        bool, typer.Option("--nearest", help="Accept the nearest decay, however far off.")
+        bool,
+        typer.Option(
+            "--nearest",
+            help="Use the nearest decay, however far off, and measure what that does.",
+        ),
     ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="FEATURES",
+            help="Run the graph in real numbers beside the network, on features of a .npy file "
+            "(int8, frames x inputs).",
+        ),
+    ] = None,
+    random: Annotated[
+        int | None,
+        typer.Option(
+            "--random", metavar="N", min=1, help="The same, on N frames of random features."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Convert a network to a NIR graph or the C driver's image, or a NIR graph to a network.
 
     NIR (neuroir.org) is written by snnTorch, Norse, SpikingJelly and other tools. A graph exported
     with `--network` converts back to the same integers. In any other graph, the weights are rounded
-    to 4 bits with one scale per layer and the decays to the nearest 1 - 2^-a or 2^-a, and the
-    errors are printed. A graph that the hardware cannot run is refused with the node, the field and
-    the rule. See docs/bring-your-own-network.md.
+    to 4 bits with one scale per neuron, and decays must be 1 - 2^-a or 2^-a. What is exact, what is
+    approximated and by how much is printed at the end; `--check` or `--random` measures it: spikes,
+    membranes and outputs of the graph in real numbers beside those of the network. A graph that the
+    hardware cannot run is refused with the node, the field and the rule. See
+    docs/bring-your-own-network.md.
 
     An image (.bin, or .h as a C array) is what the C driver loads. Its layout is for the hardware
     given by `--preset`, `--config` and `--set`, or else by the network file. See
@@ -90,7 +112,8 @@ def export(
 
     - `plosive export --network speech.safetensors -o speech.nir`
     - `plosive export --network speech.safetensors --config out/plosive.json -o speech.h`
-    - `plosive export --nir mine.nir -o mine.safetensors`
+    - `plosive export --nir mine.nir -o mine.safetensors --random 1000`
+    - `plosive export --nir mine.nir -o mine.safetensors --check features.npy --json`
     - `plosive export --nir mine.nir --dt 1e-3 --input-scale 0.05 --set acc_bits=14 -o
       mine.safetensors --json`
 
@@ -107,10 +130,11 @@ def export(
         raise PlosiveError("--preset and --config are for images: name the output *.bin or *.h")
     if network is not None:
         others = dt is not None or input_scale != 1.0 or nearest or reset != Reset.zero
+        others = others or check is not None or random is not None
         if others or (changes and not image):
             raise PlosiveError(
-                "--set, --input-scale, --dt, --reset and --nearest are for --nir: a network file "
-                "is written as it is"
+                "--set, --input-scale, --dt, --reset, --nearest, --check and --random are for "
+                "--nir: a network file is written as it is"
             )
         if image:
             machine = configuration(preset, config, changes or (), network)
@@ -118,6 +142,8 @@ def export(
         else:
             figures = flow.export_graph(network, output)
     else:
+        if check is not None and random is not None:
+            raise PlosiveError("give either --check FEATURES or --random N: one of them is run")
         figures = flow.import_graph(
             nir,
             output,
@@ -126,28 +152,84 @@ def export(
             dt=dt,
             reset=reset.value,
             nearest=nearest,
+            check=check,
+            random_frames=random,
+            seed=seed,
         )
     if as_json:
         print_json(figures)
         return
-    if figures["conversion"]:
-        terminal.console().print(conversion_table(figures["conversion"]))
+    screen = terminal.console()
+    conversion, fidelity = figures["conversion"], figures.get("fidelity")
+    if conversion:
+        screen.print(conversion_table(conversion, figures["dt"]))
+        for kind in ("exact", "approximated"):
+            for line in conversion[kind]:
+                tell(f"{kind}: {line}")
+        for line in conversion["warnings"]:
+            say(f"warning: {line}")
+    if fidelity:
+        screen.print(fidelity_table(fidelity))
+        if not any(layer["spikes_real"] for layer in fidelity["layers"]):
+            say(
+                "note: nothing spikes on these features, which says nothing of the conversion: "
+                "check with features of your own, or set --input-scale"
+            )
     how = "the same integers" if figures["exact"] else "rounded as shown"
     tell(f"{output}  {figures['bytes']:,} bytes, {how}")
 
 
-def conversion_table(conversion: dict[str, Any]) -> Table:
+def conversion_table(conversion: dict[str, Any], dt: float) -> Table:
     """What rounding did to another tool's network; errors are relative to each matrix's norm."""
     table = terminal.table(
         "Rounded to the hardware's numbers",
         *("layer", "weight step", "input shift", "error w_in", "error w_rec", "decay", "used"),
+        *("time constant, steps", "used", "threshold / 2^a"),
     )
     for layer in conversion["layers"]:
+        ratio = layer["threshold_ratio"]
         table.add_row(
-            *(layer["name"], f"{layer['scale']:.4g}", str(layer["input_shift"])),
+            *(layer["name"], _span(layer["scale"]), str(layer["input_shift"])),
             *(f"{layer['error_w_in']:.1%}", f"{layer['error_w_rec']:.1%}"),
-            *(f"{layer['beta']:.4g}", f"{layer['beta_taken']:.4g}"),
+            *(_span(layer["beta"]), f"{layer['beta_taken']:.4g}"),
+            *(_span(layer["steps"]), f"{layer['steps_taken']:.4g}"),
+            "-" if ratio is None else f"{ratio:.0f}",
         )
     readout = conversion["readout"]
-    table.add_row("readout", f"{readout['scale']:.4g}", "", f"{readout['error']:.1%}", "", "", "")
+    table.add_row("readout", f"{readout['scale']:.4g}", "", f"{readout['error']:.1%}")
+    table.caption = f"A time step of the graph is dt = {dt:g} s (--dt)."
+    table.caption_justify = "left"
+    return table
+
+
+def _span(values: list[float | None] | None) -> str:
+    """One number, or the least and the largest of the neurons."""
+    if values is None:
+        return "-"
+    shown = ["infinite" if value is None else f"{value:.4g}" for value in values]
+    return shown[0] if shown[0] == shown[-1] else " to ".join(shown)
+
+
+def fidelity_table(fidelity: dict[str, Any]) -> Table:
+    """The graph in real numbers beside the network in integers."""
+    table = terminal.table(
+        f"Real numbers beside integers, {fidelity['frames']:,} frames",
+        *("layer", "spikes, real", "spikes, hardware", "equal bits", "shared spikes"),
+        *("first difference, frame", "membrane error, thresholds"),
+    )
+    for number, layer in enumerate(fidelity["layers"]):
+        shared, first = layer["spikes_shared"], layer["first_difference"]
+        table.add_row(
+            *(str(number), f"{layer['spikes_real']:,}", f"{layer['spikes_hardware']:,}"),
+            f"{layer['spikes_equal']:.2%}",
+            "-" if shared is None else f"{shared:.1%}",
+            "none" if first is None else f"{first:,}",
+            f"{layer['membrane_error']:.3g}",
+        )
+    readout = fidelity["readout"]
+    table.caption = (
+        f"Outputs: error {readout['error']:.1%} of their size, the same answer in "
+        f"{readout['same_answer']:.1%} of frames."
+    )
+    table.caption_justify = "left"
     return table
