@@ -117,7 +117,7 @@ def describe(figures):
             f"layer {number}: {layer['spikes_real']:,} spikes in real numbers, "
             f"{layer['spikes_hardware']:,} in hardware, {layer['spikes_equal']:.1%} of all bits "
             f"equal, {'no spikes' if shared is None else f'{shared:.0%} of spikes'} shared, "
-            f"membranes within {layer['membrane_error']:.3f} thresholds"
+            f"membranes off by {layer['membrane_error']:.3f} thresholds"
         )
     readout = figures["readout"]
     lines.append(
