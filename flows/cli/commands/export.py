@@ -217,10 +217,10 @@ def fidelity_table(fidelity: dict[str, Any]) -> Table:
         *("layer", "spikes, real", "spikes, hardware", "equal bits", "shared spikes"),
         *("first difference, frame", "membrane error, thresholds"),
     )
-    for index, layer in enumerate(fidelity["layers"]):
+    for place, layer in enumerate(fidelity["layers"]):
         shared, first = layer["spikes_shared"], layer["first_difference"]
         table.add_row(
-            *(str(index), f"{layer['spikes_real']:,}", f"{layer['spikes_hardware']:,}"),
+            *(str(place), f"{layer['spikes_real']:,}", f"{layer['spikes_hardware']:,}"),
             f"{layer['spikes_equal']:.2%}",
             "-" if shared is None else f"{shared:.1%}",
             "none" if first is None else f"{first:,}",
