@@ -96,7 +96,6 @@ def wrong_imports(project: Path) -> list[str]:
 PACKAGES = {name for name, path in modules(PROJECT).items() if path.name == "__init__.py"}
 
 
-@pytest.mark.xfail(reason="walls still move", strict=False)
 def test_imports_run_one_way():
     assert wrong_imports(PROJECT) == []
 
