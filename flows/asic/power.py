@@ -108,29 +108,9 @@ def power_figures(
     activity = measure_activity(
         netlist, gates, network, features, warm_up=warm_up, build_dir=build_dir, progress=progress
     )
-    library = read_liberty(netlist.pdk.liberty)
-    volt = library.number("nom_voltage")
-    progress("asking OpenSTA for the energy of every pin")
-    energies = _cell_energies(netlist, gates, library)
-    progress("adding up")
-    run = _Sums(activity, energies, volt, activity.toggles)
-    idle = _Sums(activity, energies, volt, activity.idle_toggles)
-    clock_j = _clock_load(netlist, gates, library) * volt**2  # both edges
-    idle_j = (sum(idle.internal.values()) + sum(idle.switching.values())) / activity.idle_clocks
-    idle_j += clock_j
+    spent = _spent(netlist, gates, activity, progress)
     clocks = activity.clocks / activity.frames
-    blocks = _blocks(netlist, activity, run)
-    memories = _memories(netlist, activity)
-    energy = FrameEnergy(
-        logic=sum(block.nj for block in blocks) + clock_j * clocks * 1e9,
-        clock_pins=clock_j * clocks * 1e9,
-        memories=sum(memory.nj for memory in memories),
-    )
-    leakage = Leakage(
-        logic=sum(block.leakage_uw for block in blocks),
-        memories=sum(memory.leakage_uw for memory in memories),
-    )
-    real_time = real_time_figures(energy, leakage, clocks, idle_j, clocks_hz)
+    real_time = real_time_figures(spent.energy, spent.leakage, clocks, spent.idle_j, clocks_hz)
     result = network.run(features)
     laws = cycle_laws(netlist.config, features, result.spikes)
     done = float(laws.pe_operations[warm_up:].mean()) * netlist.config.lanes
@@ -144,18 +124,67 @@ def power_figures(
         clocks_per_frame=clocks,
         cycles_per_frame=float(laws.total[warm_up:].mean()),
         sparsity=sparsity(features[warm_up:], [s[warm_up:] for s in result.spikes]),
-        energy_per_frame_nj=energy,
-        idle_pj_per_clock=idle_j * 1e12,
-        blocks=blocks,
-        memories=memories,
-        leakage_uw=leakage,
+        energy_per_frame_nj=spent.energy,
+        idle_pj_per_clock=spent.idle_j * 1e12,
+        blocks=spent.blocks,
+        memories=spent.memories,
+        leakage_uw=spent.leakage,
         real_time=real_time,
-        operations=operation_figures(netlist.config, done, energy, real_time.clock_stopped),
+        operations=operation_figures(netlist.config, done, spent.energy, real_time.clock_stopped),
         reference=REFERENCE,
         constants=_constants(netlist),
         notes=NOTES,
         netlist=str(netlist.verilog),
         versions={**netlist.versions, "sta": toolchain.find("sta").version},
+    )
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """What a run took.
+
+    Attributes
+    ----------
+    blocks, memories
+        By block and memory.
+    energy, leakage
+        Of a frame, and at all times.
+    idle_j
+        Of a clock without work.
+    """
+
+    blocks: list[BlockEnergy]
+    memories: list[MemoryEnergy]
+    energy: FrameEnergy
+    leakage: Leakage
+    idle_j: float
+
+
+def _spent(netlist: Netlist, gates: Gates, activity: Activity, progress: Progress) -> _Spent:
+    library = read_liberty(netlist.pdk.liberty)
+    volt = library.number("nom_voltage")
+    progress("asking OpenSTA for the energy of every pin")
+    energies = _cell_energies(netlist, gates, library)
+    progress("adding up")
+    run = _Sums(activity, energies, volt, activity.toggles)
+    idle = _Sums(activity, energies, volt, activity.idle_toggles)
+    clock_j = _clock_load(netlist, gates, library) * volt**2  # both edges
+    clock_nj = clock_j * (activity.clocks / activity.frames) * 1e9
+    idle_j = (sum(idle.internal.values()) + sum(idle.switching.values())) / activity.idle_clocks
+    blocks, memories = _blocks(netlist, activity, run), _memories(netlist, activity)
+    return _Spent(
+        blocks,
+        memories,
+        FrameEnergy(
+            logic=sum(block.nj for block in blocks) + clock_nj,
+            clock_pins=clock_nj,
+            memories=sum(memory.nj for memory in memories),
+        ),
+        Leakage(
+            logic=sum(block.leakage_uw for block in blocks),
+            memories=sum(memory.leakage_uw for memory in memories),
+        ),
+        idle_j + clock_j,
     )
 
 
