@@ -651,7 +651,7 @@ def test_cycles_of_a_recording(figures, monkeypatch, tmp_path):
     config = ICEBREAKER.folded(network.config)
     counted = measured_figures(config, network.on(config), audio_features(wav, network.header))
     assert made["densities"] == "measured"
-    assert made["cycles_per_frame"] == counted["cycles_per_frame"]["mean"]
+    assert made["cycles_per_frame"] == counted.cycles.cycles_per_frame.mean
     assert made["configuration"] == config.to_dict()
     assert made["network_in_bitstream"] is True  # the small design has no large memories
 
@@ -813,9 +813,9 @@ def projects(tmp_path_factory) -> dict[str, Path]:
     build = tmp_path_factory.mktemp("vivado")
     return {
         name: Path(
-            fpga_vivado.write_project(BOARDS[name], BOARDS[name].folded(TINY), build_dir=build)[
-                "folder"
-            ]
+            fpga_vivado.write_project(
+                BOARDS[name], BOARDS[name].folded(TINY), build_dir=build
+            ).folder
         )
         for name in ("arty-a7-35", "arty-z7-20")
     }

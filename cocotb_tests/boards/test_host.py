@@ -434,11 +434,11 @@ def test_a_stream_gives_the_phones_that_its_results_have(speech_board, speech, v
     network = Network.load(speech)
     samples, _ = soundfile.read(voice, dtype="float32")
     chunks = [samples[:100], samples[100:3000], samples[3000:3001], samples[3001:]]
-    heard: dict = {}
+    ended = []
     with _connected(speech_board) as (link, _):
         device = Device(link)
         device.prepare(network)
-        phones = list(stream(device, network, chunks, best=best, figures=heard))
+        phones = list(stream(device, network, chunks, best=best, done=ended.append))
     logits = network.run(audio_features(voice, network.header)).logits
     if best:
         expected = phones_of_best(best_of(logits, 1), network)
@@ -446,7 +446,8 @@ def test_a_stream_gives_the_phones_that_its_results_have(speech_board, speech, v
         tracker = LogitPhones(network)
         expected = [*tracker.add(logits), *tracker.finish()]
     assert phones == expected
-    assert heard["frames"] == len(logits)
+    (heard,) = ended
+    assert heard.frames == len(logits)
 
 
 def test_raw_samples_of_standard_input_become_phones(speech_board, speech, voice):
@@ -516,8 +517,8 @@ def test_phones_as_they_come_are_those_of_the_whole_recording(voice):
     tracker = LogitPhones(network)
     phones = [phone for row in logits for phone in tracker.add([row])] + tracker.finish()
     whole = phones_of(logits, network)
-    assert [phone["phone"] for phone in phones] == [phone["phone"] for phone in whole]
-    assert [phone["end"] for phone in phones] == pytest.approx([p["end"] for p in whole])
+    assert [phone.phone for phone in phones] == [phone.phone for phone in whole]
+    assert [phone.end for phone in phones] == pytest.approx([phone.end for phone in whole])
 
 
 def test_best_classes_become_phones_when_they_last():
@@ -530,12 +531,12 @@ def test_best_classes_become_phones_when_they_last():
         return np.array([[[c, 0]] for c in [0] * delay + classes])
 
     phones = phones_of_best(frames(("h#", 9), ("s", 2), ("h#", 1), ("iy", 5), ("s", 3)), network)
-    assert [(phone["phone"], round(100 * phone["start"])) for phone in phones] == [
+    assert [(phone.phone, round(100 * phone.start)) for phone in phones] == [
         ("h#", 1),
         ("iy", 13),
         ("s", 18),
     ]
-    assert round(100 * phones[-1]["end"]) == 21
+    assert round(100 * phones[-1].end) == 21
 
 
 def test_classes_keep_up_with_real_time_on_the_slowest_line(build_root, figures, monkeypatch):
@@ -733,7 +734,7 @@ def test_the_cable_is_pulled_and_plugged_in_again(model, refused):
             f"--port is {board.terminal}: no such file or directory"
         )
     with SimulatedBoard(model) as board, _connected(board) as (link, _):
-        assert Device(link).selftest(networks=1, frames=2)["passed"]
+        assert Device(link).selftest(networks=1, frames=2).passed
 
 
 def test_a_board_that_loses_power_says_so():
@@ -761,7 +762,7 @@ def test_a_killed_host_leaves_a_board_that_answers(board):
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     with connect_device(board.terminal, timeout_s=5) as device:
-        assert device.selftest(networks=1, frames=3)["passed"]
+        assert device.selftest(networks=1, frames=3).passed
 
 
 def test_a_board_that_stops_answering_and_comes_back(board):

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from cocotb_tests.conftest import PROJECT
-from flows.asic.area import area_figures
+from flows.asic.area import AreaFigures, ClockGating, Size, area_figures
 from flows.asic.pdk import find_pdk
 from flows.asic.synthesis import synthesize
 from flows.measure import baselines, measurements
-from flows.measure.baselines import Baselines, Delta, compare, delta_table
+from flows.measure.baselines import Baseline, Baselines, Delta, compare, delta_table
 from flows.measure.measurements import Job, Measurement, area_of
 from flows.tools import toolchain
 from hw.config import preset
@@ -55,7 +55,7 @@ def test_a_machine_that_grew_is_a_regression(build_root: Path) -> None:
     """The comparison goes red for real gates, not only for numbers."""
     wider = preset("tiny").replace(acc_bits=14)
     figures = area_of(area_figures(synthesize(wider, find_pdk("generic"), build_dir=build_root)))
-    measured = Measurement("area", "tiny", COMMAND, {**TOOLS, **_yosys()}, "", figures)
+    measured = replace(MEASURED, tools={**TOOLS, **_yosys()}, figures=figures)
     comparison = compare(baselines.load(), measured)
     if comparison.missing:
         pytest.skip(comparison.missing)
@@ -69,13 +69,20 @@ def _yosys() -> dict[str, str]:
 # ---- what a comparison says -------------------------------------------------------------------
 
 HELD = Baselines(
-    {"default": 0.02, "blocks": 0.1, "blocks/neurons": 0.5, "fmax_mhz": 0.05},
-    (
-        {"command": COMMAND, "tools": TOOLS, "figures": {"cells": 1000, "fmax_mhz": 100.0}},
-        {"command": COMMAND, "tools": {"yosys": "0.69"}, "figures": {"cells": 1}},
+    tolerances={"default": 0.02, "blocks": 0.1, "blocks/neurons": 0.5, "fmax_mhz": 0.05},
+    entries=(
+        Baseline(command=COMMAND, tools=TOOLS, figures={"cells": 1000, "fmax_mhz": 100.0}),
+        Baseline(command=COMMAND, tools={"yosys": "0.69"}, figures={"cells": 1}),
     ),
 )
-MEASURED = Measurement("area", "tiny", COMMAND, TOOLS, "", {"cells": 1000, "fmax_mhz": 100.0})
+MEASURED = Measurement(
+    kind="area",
+    subject="tiny",
+    command=COMMAND,
+    tools=TOOLS,
+    inputs="",
+    figures={"cells": 1000, "fmax_mhz": 100.0},
+)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_update_replaces_the_same_versions_only(tmp_path: Path) -> None:
     baselines.update(HELD, [replace(MEASURED, figures={"cells": 900})], path)
     held = baselines.load(path)
     assert held.tolerances == HELD.tolerances
-    assert sorted(entry["figures"]["cells"] for entry in held.entries) == [1, 900]
+    assert sorted(entry.figures["cells"] for entry in held.entries) == [1, 900]
     assert compare(held, replace(MEASURED, figures={"cells": 900})).deltas[0].verdict == "same"
 
 
@@ -152,9 +159,12 @@ def test_update_replaces_the_same_versions_only(tmp_path: Path) -> None:
     [
         ("{", "it is not JSON"),
         ("[]", "it is not a JSON object"),
-        ('{"tolerances": {"default": 1}}', "it holds no baselines: KeyError"),
+        ('{"tolerances": {"default": 1}}', "it holds no baselines: no 'baselines'"),
         ('{"tolerances": {}, "baselines": []}', "tolerances has no 'default'"),
-        ('{"tolerances": {"default": 1}, "baselines": [{"command": "a"}]}', "it holds no base"),
+        (
+            '{"tolerances": {"default": 1}, "baselines": [{"command": "a"}]}',
+            r"baselines\[0\] has no 'tools'",
+        ),
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -184,11 +194,27 @@ def test_the_table_shows_what_moved(capsys) -> None:
 def test_what_is_kept_is_not_measured_again(tmp_path: Path, monkeypatch) -> None:
     job = Job("gates", "tiny", ("area", "--preset", "tiny", "--pdk", "generic"))
     ran: list[Job] = []
-    printed = {"total": {"cells": 7}, "memory_bits": 8, "blocks": []}
-    printed |= {"versions": {"yosys": "0.70"}, "library": "l", "corner": "c"}
+    printed = AreaFigures(
+        pdk="generic",
+        library="l",
+        corner="c",
+        gate_equivalent=None,
+        clock_gating=ClockGating(inserted=False, clock_gates=0, flip_flops=3, flip_flops_gated=0),
+        unit=None,
+        total=Size(cells=7, combinational=4, flip_flops=3, clock_gates=0),
+        interface=None,
+        blocks=[],
+        memories={},
+        memories_without_macros={},
+        memory_bits=8,
+        netlist="netlist.v",
+        cpu_s=1.0,
+        wall_s=1.0,
+        versions={"yosys": "0.70"},
+    ).to_dict()
     monkeypatch.setattr(measurements, "_run", lambda job, *_: ran.append(job) or printed)
     first, _ = measurements.measure([job], build_dir=tmp_path)
-    assert first[0].figures == {"cells": 7, "memory_bits": 8}
+    assert first[0].figures == {"cells": 7, "flip_flops": 3, "memory_bits": 8}
     for kept, folder in (([], tmp_path), (first, tmp_path / "other")):
         assert measurements.measure([job], kept, build_dir=folder)[0] == first
     assert len(ran) == 1

@@ -183,7 +183,7 @@ def test_silent_and_saturated_layers_are_said(models):
     zeros = np.zeros((2, SMALL.n_input), np.int8)
     run = cosimulate(SMALL, silent, zeros, build_dir=models, check="outputs")
     assert run.passed
-    assert run.figures["warnings"] == [
+    assert run.figures.warnings == [
         f"layer {layer}, time step {k}, never spikes: this run proves little about it"
         for layer in range(2)
         for k in range(2)
@@ -299,11 +299,11 @@ def test_expected_row_reads_are_those_of_random_spikes(name):
     features = np.packbits(bits, axis=-1)[..., 0].view(np.int8)
     spikes = [rng.random((frames, config.time_steps, n)) < 0.4 for n in config.hidden]
     laws = cycle_laws(config, features, [s.astype(np.uint8) for s in spikes])
-    expected = expected_figures(config, Densities(0.43, 0.4, 0.8, 1 - 0.6**2))
+    expected = expected_figures(config, Densities(0.43, 0.4, 0.8, 1 - 0.6**2)).cycles
     for memory in ("input", "hidden", "readout"):
         counted = getattr(laws, f"{memory}_rows")[1:].mean()
-        assert expected["row_reads"][memory] == pytest.approx(counted, rel=0.03)
-    for way, rows in expected["hidden_row_reads_if"].items():
+        assert expected.row_reads[memory] == pytest.approx(counted, rel=0.03)
+    for way, rows in expected.hidden_row_reads_if.items():
         assert rows == pytest.approx(laws.hidden_rows_if[way][1:].mean(), rel=0.03)
 
 

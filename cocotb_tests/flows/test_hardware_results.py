@@ -12,6 +12,7 @@ import pytest
 from flows.measure import baselines, hardware_results, measurements
 from flows.measure.hardware_results import BEGIN, END, block, page, with_block
 from flows.measure.measurements import Measurement, board_jobs, preset_jobs
+from flows.simulation.cycles import expected_figures
 from hw.config import PRESETS
 from hw.errors import PlosiveError
 
@@ -44,7 +45,14 @@ def test_what_is_shown_is_no_worse_than_the_baselines(kept: list[Measurement]) -
 def measured(kind: str, figures: dict[str, float], subject: str = "tiny") -> Measurement:
     jobs = (*preset_jobs(), *board_jobs())
     command = next(j.command for j in jobs if (j.kind, j.subject) == (kind, subject))
-    return Measurement(kind, subject, command, {"yosys": "0.70"}, "1", figures)
+    return Measurement(
+        kind=kind,
+        subject=subject,
+        command=command,
+        tools={"yosys": "0.70"},
+        inputs="1",
+        figures=figures,
+    )
 
 
 def test_a_table_shows_each_figure_and_what_is_missing() -> None:
@@ -104,7 +112,8 @@ def test_measurements_of_processes_side_by_side_are_all_kept(tmp_path: Path, mon
         return held
 
     monkeypatch.setattr(measurements, "read", read_slowly)
-    monkeypatch.setattr(measurements, "_run", lambda *_: {"cycles_per_frame": {"mean": 155.0}})
+    printed = expected_figures(PRESETS["tiny"]).to_dict()
+    monkeypatch.setattr(measurements, "_run", lambda *_: printed)
     with ThreadPoolExecutor(len(jobs)) as pool:
         list(pool.map(lambda job: measurements.measure([job], build_dir=tmp_path), jobs))
     kept = {one.command for one in read(tmp_path / "measurements.json")}
@@ -113,7 +122,6 @@ def test_measurements_of_processes_side_by_side_are_all_kept(tmp_path: Path, mon
 
 def test_measuring_writes_and_keeps(tmp_path: Path, monkeypatch, capsys) -> None:
     """The command: new figures come in, what cannot be measured stays, what is unknown goes."""
-    job = preset_jobs(["tiny"])[0]
     stays = measured("timing", {"fmax_mhz": 1.0})
     old = replace(stays, command="plosive time")
     monkeypatch.setattr(hardware_results, "KEPT", tmp_path / "hardware.json")
@@ -121,7 +129,8 @@ def test_measuring_writes_and_keeps(tmp_path: Path, monkeypatch, capsys) -> None
     monkeypatch.setattr(hardware_results, "README", tmp_path / "README.md")
     measurements.write(tmp_path / "hardware.json", [old, stays])
     (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
-    new = Measurement("cycles", "tiny", job.command, {}, "", {"cycles_per_frame": 155.0})
+    new = measured("cycles", {"cycles_per_frame": 155.0})
+    new = replace(new, tools={}, inputs="")
     why = {stays.command: "sta was not found"}
     monkeypatch.setattr(measurements, "measure", lambda *_, **__: ([new], why))
     monkeypatch.setattr("sys.argv", ["hardware_results", "--build", str(tmp_path)])

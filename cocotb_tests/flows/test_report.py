@@ -29,7 +29,7 @@ from flows.cli import app as cli
 from flows.cli.commands.demo import demo_lines
 from flows.inputs import default_network
 from flows.report import drawings, report
-from flows.simulation.figures import cycle_figures, laws_counters, sparsity
+from flows.simulation.figures import SimulationFigures, cycle_figures, laws_counters, sparsity
 from flows.simulation.simulate import Cosimulation
 from flows.speech import demo, record
 from flows.speech.reference import forced_alignment, reference_phones
@@ -56,27 +56,30 @@ def _golden(config, network, features, **_options) -> Cosimulation:
     laws = cycle_laws(config, features, result.spikes)
     counters = laws_counters(laws, config)
     clocks = int(laws.total.sum()) + 40
-    figures = {
-        "passed": True,
-        "check": "trace",
-        "frames": len(features),
-        "clocks": clocks,
-        "compared_clocks": clocks,
-        "compared_bits": 1000 * clocks,
-        "compared_beats": 23 * len(features),
-        "mismatches": 0,
-        "messages": [],
-        **cycle_figures(laws),
-        "counters": counters,
-        "counters_by_laws": dict(counters),
-        "counters_equal": True,
-        "latency": None,
-        "clocks_per_s": 1000,
-        "sparsity": sparsity(features, result.spikes),
-        "seed": 1,
-        "configuration_hash": config.config_hash,
-        "network_hash": config.network_hash,
-    }
+    figures = SimulationFigures(
+        passed=True,
+        check="trace",
+        frames=len(features),
+        clocks=clocks,
+        compared_clocks=clocks,
+        compared_bits=1000 * clocks,
+        compared_beats=23 * len(features),
+        mismatches=0,
+        messages=[],
+        warnings=[],
+        cycles=cycle_figures(laws),
+        counters=counters,
+        counters_by_laws=dict(counters),
+        counters_equal=True,
+        latency={},
+        sparsity=sparsity(features, result.spikes),
+        wall_s=1.0,
+        clocks_per_s=1000,
+        seed=1,
+        configuration_hash=config.config_hash,
+        network_hash=config.network_hash,
+        waves=None,
+    )
     return Cosimulation(True, [], figures, SimpleNamespace(result=result, logits=result.logits))
 
 
@@ -191,10 +194,15 @@ def test_a_data_folder_comes_before_the_shipped_sentence(nothing_beside, monkeyp
 
 
 def _change(folder: Path, change) -> None:
-    """Rewrite the folder's run with figures that `change` has altered in place."""
-    held = record.read(folder)
-    change(held.figures)
-    record.write(folder, held)
+    """Rewrite the folder's figures as `change` alters their JSON in place."""
+    figures = _json(folder)
+    change(figures)
+    (folder / "demo.json").write_text(json.dumps(figures))
+
+
+def _json(folder: Path) -> dict:
+    """The figures of a folder's run as `plosive demo --json` prints them, and a digest."""
+    return json.loads((folder / "demo.json").read_text())
 
 
 # --- reading the page ---------------------------------------------------------------------------
@@ -292,7 +300,7 @@ def _one_decimal(value: float) -> str:
 @pytest.mark.parametrize("build", [1, 2], indirect=True)
 def test_every_figure_is_there_with_caption_and_name(build):
     page = _read(build)
-    steps = record.read(build).figures["configuration"]["time_steps"]
+    steps = record.read(build).figures.configuration.time_steps
     spikes = [f"spikes-{layer}-{step}" for layer in range(2) for step in range(steps)]
     assert sorted(page.figures) == sorted([*FIGURES, *spikes, "reference"])
     for name, figure in page.figures.items():
@@ -340,7 +348,8 @@ def test_spectrogram_is_the_recording(build):
 @pytest.mark.parametrize("build", [1, 2], indirect=True)
 def test_tables_are_the_figures_of_the_run(build):
     page, held = _read(build), record.read(build)
-    figures, run = held.figures, held.figures["simulation"]
+    figures = _json(build)
+    run = figures["simulation"]
     cycles = page.rows("Cycles per frame by phase")
     assert cycles.pop("Phase")[0] == "This recording"
     for phase, value in run["phases"].items():
@@ -403,7 +412,7 @@ def test_tables_are_the_figures_of_the_run(build):
 
 def test_bars_are_as_long_as_their_values(build):
     text = report.write(build).read_text()
-    reads = record.read(build).figures["simulation"]["hidden_row_reads_if"]
+    reads = record.read(build).figures.simulation.cycles.hidden_row_reads_if
     figure = text.split('id="figure-traffic"')[1].split("</figure>")[0]
     widths = [
         float(w) for w in re.findall(r'class="part \w+" x="0%" y="\d+" width="([\d.]+)%', figure)
@@ -450,8 +459,8 @@ def test_forced_alignment_finds_the_phones_and_leaves_out_what_was_not_said():
     sequence = [("h#", False), ("k", False), ("ae", False), ("tcl", False), ("t", True)]
     sequence += [("pau", True), ("s", False), ("h#", False)]
     found = forced_alignment(sequence, _posteriors(said), header)
-    assert [one["phone"] for one in found] == [phone for phone, _ in said]
-    lengths = [round(100 * (one["end"] - one["start"])) for one in found]
+    assert [one.phone for one in found] == [phone for phone, _ in said]
+    lengths = [round(100 * (one.end - one.start)) for one in found]
     assert lengths == [frames for _, frames in said]
     assert forced_alignment(sequence, _posteriors([("h#", 14)]), header) == []
 
@@ -461,28 +470,28 @@ def test_a_recording_without_reference_is_said_to_have_none(build, tmp_path):
     known = reference_phones(
         tmp_path / "no.wav", "xyzzy is not a word", _posteriors([("h#", 90)]), header
     )
-    assert known["phones"] == []
-    assert "xyzzy" in known["source"]
+    assert known.phones == []
+    assert "xyzzy" in known.source
 
     def forget(figures):
         figures["words"] = "xyzzy is not a word"
-        figures["reference_phones"] = known
+        figures["reference_phones"] = known.to_dict()
 
     _change(build, forget)
     page = _read(build)
     assert "reference" not in page.figures
-    assert known["source"] in page.text
+    assert known.source in page.text
     assert "Filled cells" not in page.text
 
 
 def test_labels_beside_the_recording_come_first(build, tmp_path):
-    found = record.read(build).figures["reference_phones"]
-    assert [p["phone"] for p in found["phones"]] == ["h#", "iy", "h#"]
-    assert found["phones"][1] == {"phone": "iy", "start": 0.25, "end": 0.5625}
+    found = record.read(build).figures.reference_phones
+    assert [one.phone for one in found.phones] == ["h#", "iy", "h#"]
+    assert found.phones[1].to_dict() == {"phone": "iy", "start": 0.25, "end": 0.5625}
     (tmp_path / "voice.phn").write_text("0 4000\n")
     broken = reference_phones(tmp_path / "voice.wav", None, _posteriors([("h#", 9)]), {})
-    assert broken["phones"] == []
-    assert "label line 1" in broken["source"]
+    assert broken.phones == []
+    assert "label line 1" in broken.source
 
 
 # --- one file, whatever is in it ----------------------------------------------------------------
@@ -490,8 +499,10 @@ def test_labels_beside_the_recording_come_first(build, tmp_path):
 
 def _part(block: str, level: int, logic: float, macros: float) -> dict:
     return {
-        **{"block": block, "level": level, "cells": round(logic / 10), "flip_flops": 7},
-        **{"logic_um2": logic, "logic_kge": logic / 7257.6, "macros": int(macros > 0)},
+        **{"block": block, "level": level, "cells": round(logic / 10), "combinational": 4},
+        **{"flip_flops": 7, "clock_gates": 0},
+        **{"logic_um2": logic, "logic_kge": logic / 7257.6, "combinational_um2": logic},
+        **{"flip_flops_um2": 0.0, "clock_gates_um2": 0.0, "macros": int(macros > 0)},
         **{"macros_um2": macros, "um2": logic + macros},
     }
 
@@ -500,11 +511,23 @@ def _area() -> dict:
     """As `plosive area --pdk ihp-sg13g2 --json` writes it."""
     return {
         "configuration_hash": "0123456789abcdef",
+        "network_hash": "0123456789abcdef",
         "pdk": "ihp-sg13g2",
         "library": "typ",
+        "corner": "typ_1p20V_25C",
         "gate_equivalent": {"cell": "nand2", "um2": 7.2576},
+        "clock_gating": {
+            **{"inserted": False, "clock_gates": 0, "flip_flops": 7, "flip_flops_gated": 0},
+        },
         "unit": None,
+        "interface": None,
+        "memories": {},
+        "memories_without_macros": {},
         "memory_bits": 4096,
+        "netlist": "netlist.v",
+        "cpu_s": 1.0,
+        "wall_s": 1.0,
+        "versions": {"yosys": "0.70"},
         "total": _part("", 0, 160_000, 240_000),
         "blocks": [
             _part("hidden_memory_0", 1, 100, 240_000),
@@ -552,7 +575,7 @@ def test_hostile_names_are_only_text(build):
     page = _read(build)
     [(attributes, data)] = page.scripts
     assert attributes["type"] == "application/json"
-    assert json.loads(data) == record.read(build).figures
+    assert json.loads(data) == record.read(build).figures.to_dict()
     assert evil in page.text
     assert not any(name.startswith("on") for _, name, _ in page.attributes)
     assert not any(tag == "img" for tag, _, _ in page.attributes)
@@ -644,7 +667,7 @@ def test_area_is_drawn_where_it_was_measured(build):
 
 def test_the_netlist_is_a_rung_where_it_was_compared(build):
     assert "plosive simulate --netlist" in _read(build).text
-    run = record.read(build).figures["simulation"]
+    run = _json(build)["simulation"]
     run |= {"check": "outputs", "netlist": {"pdk": "ihp-sg13g2", "file": "netlist.v"}}
     (build / "netlist.json").write_text(json.dumps(run))
     page = _read(build)
@@ -695,7 +718,7 @@ def test_without_a_pdk_the_demo_counts_gates(monkeypatch, tmp_path, network_file
     assert "figure-area" in page.figures
     assert "figure-power" not in page.figures
     assert "Of another configuration" not in page.text
-    cells = shown.figures["costs"]["area"]["total"]["cells"]
+    cells = shown.figures.costs.area.total.cells
     assert f"{cells:,} generic gates, of no process in particular" in page.text
     lines = demo_lines(shown.figures)
     assert any(f"area       {cells:,} generic gates" in str(line) for line in lines)
@@ -718,7 +741,7 @@ def test_with_a_pdk_the_demo_measures_area_and_power(build_root):
     area, power = (json.loads((build_root / f"{n}.json").read_text()) for n in ("area", "power"))
     assert area["configuration_hash"] == power["configuration_hash"] == network.config.config_hash
     assert (power["warm_up_frames"], power["frames"]) == (3, 3)
-    words = machine_costs.words(found)
+    words = (found.area.line, found.power.line)
     assert words[0].startswith(f"{area['total']['um2'] / 1e6:.2f} mm2 in ihp-sg13g2: ")
     total = power["real_time"]["clock_stopped"]["total_uw"]
     assert words[1].startswith(f"{total:.3g} uW in real time")
@@ -735,7 +758,7 @@ def test_a_demo_whose_costs_fail_says_so(monkeypatch, tmp_path, network_files):
     (folder / "area.json").write_text(json.dumps(_area()))
     shown = _demo(folder, network_files[2], costs=True)
     assert shown.passed
-    assert str(broken) in shown.figures["costs"]["area"]["missing"]
+    assert str(broken) in shown.figures.costs.area.missing
     assert any(
         f"area       not measured: {broken}" in str(line) for line in demo_lines(shown.figures)
     )
@@ -771,11 +794,10 @@ _HASHES = {"configuration_hash": "0123", "network_hash": "4567"}
 
 
 def _power(hashes: dict[str, str]) -> dict:
-    """What `plosive power --json` prints, as far as the page shows it."""
+    """What `plosive power --json` prints; sums are not read."""
     stopped = {"logic_uw": 3.0, "memories_uw": 2.0, "idle_clock_uw": 0.0}
-    stopped |= {"dynamic_uw": 5.0, "leakage_uw": 4.25, "total_uw": 9.25}
+    stopped |= {"logic_leakage_uw": 2.75, "memories_leakage_uw": 1.5}
     running = {**stopped, "clock_hz": 1e6, "idle_clock_uw": 120.0}
-    running |= {"dynamic_uw": 125.0, "total_uw": 129.25}
     operations = {"done_per_frame": 20_000.0, "dense_per_frame": 100_000.0}
     for key, value in (("done", 0.216), ("dense", 1.08)):
         operations[f"tops_per_w_{key}"] = value
@@ -783,36 +805,53 @@ def _power(hashes: dict[str, str]) -> dict:
     return {
         "pdk": "ihp-sg13g2",
         "library": "sg13g2_stdcell_typ_1p20V_25C",
+        "corner": "typ_1p20V_25C",
         "frames": 40,
         "warm_up_frames": 10,
+        "clocks_per_frame": 900.0,
+        "cycles_per_frame": 890.0,
+        "sparsity": {"input_zero_bits": 0.5, "layers": []},
+        "idle_pj_per_clock": 1.0,
         "blocks": [
-            {"block": "own", "nj": 1.0, "leakage_uw": 0.5},
-            {"block": "pe_set_0", "nj": 24.0, "leakage_uw": 2.0},
-            {"block": "readout_memory_0", "nj": 4.0, "leakage_uw": 0.25},
+            {"block": block, "internal_nj": nj, "switching_nj": 0.0, "nj": nj, "leakage_uw": uw}
+            for block, nj, uw in (
+                *(("own", 1.0, 0.5), ("pe_set_0", 24.0, 2.0), ("readout_memory_0", 4.0, 0.25)),
+            )
         ],
-        "memories": [{"memory": "readout_memory_0", "nj": 20.0, "leakage_uw": 1.5}],
-        "energy_per_frame_nj": {"clock_pins": 1.0, "total": 50.0},
+        "memories": [
+            {
+                **{"memory": "readout_memory_0", "reads": 2.0, "writes": 0.0},
+                **{"read_nj": 15.0, "write_nj": 0.0, "pins_nj": 5.0, "leakage_uw": 1.5},
+            }
+        ],
+        "energy_per_frame_nj": {"logic": 30.0, "clock_pins": 1.0, "memories": 20.0},
+        "leakage_uw": {"logic": 2.75, "memories": 1.5},
         "real_time": {
             "frames_per_s": 100,
+            "least_clock_hz": 90e3,
             "clock_stopped": stopped,
             "clock_running": [running],
         },
         "operations": operations,
         "reference": {
+            "source": "arXiv 2503.21337",
             "process": "28 nm",
             "real_time_uw": 71.2,
             "real_time_hz": 100e3,
             "tops_per_w": 28.41,
             "tops_per_w_hz": 500e6,
         },
+        "constants": [{"name": "supply", "value": 1.2, "unit": "V", "source": "the library"}],
         "notes": ["an estimate", "not comparable"],
+        "netlist": "netlist.v",
+        "versions": {"yosys": "0.70"},
         **hashes,
     }
 
 
 def test_power_is_drawn_where_it_was_measured(build):
     assert "plosive power" in _read(build).text
-    run = record.read(build).figures["simulation"]
+    run = _json(build)["simulation"]
     hashes = {name: run[name] for name in ("configuration_hash", "network_hash")}
     (build / "power.json").write_text(json.dumps(_power(hashes)))
     page = _read(build)

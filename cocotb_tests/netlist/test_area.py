@@ -58,7 +58,7 @@ def check_counts(netlist: Netlist) -> None:
 
 def check_sums(netlist: Netlist) -> None:
     """The blocks in a block add up to it."""
-    figures = area_figures(netlist)
+    figures = area_figures(netlist).to_dict()
     rows = {row["block"]: row for row in figures["blocks"]}
     rows[""] = figures["total"]
     inside: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def check_sums(netlist: Netlist) -> None:
 
 def test_generic(generic: Netlist) -> None:
     check_sums(generic)
-    figures = area_figures(generic)
+    figures = area_figures(generic).to_dict()
     assert figures["gate_equivalent"] is None
     assert figures["total"]["flip_flops"] == TINY_REGISTERS
     assert figures["interface"] is None
@@ -90,11 +90,11 @@ def test_what_is_around_the_core(top: str, generic: Netlist, build_root: Path) -
     netlist = synthesize(TINY, generic.pdk, top=top, build_dir=build_root)
     if top == "axi":  # instances of the bridge's buffers have parameters
         check_counts(netlist)
-    figures = area_figures(netlist)
+    figures = area_figures(netlist).to_dict()
     rows = {row["block"]: row for row in figures["blocks"]}
     core = rows["shell/machine/core"]
     # Registers are not merged across the core's edge.
-    assert core["flip_flops"] == area_figures(generic)["total"]["flip_flops"]
+    assert core["flip_flops"] == area_figures(generic).to_dict()["total"]["flip_flops"]
     interface = figures["interface"]
     assert interface["core"] == core["cells"]
     assert interface["around"] == figures["total"]["cells"] - core["cells"] > 0
@@ -108,7 +108,7 @@ def test_what_is_around_the_core(top: str, generic: Netlist, build_root: Path) -
 def test_ihp(ihp: Netlist) -> None:
     check_sums(ihp)
     check_counts(ihp)
-    figures = area_figures(ihp)
+    figures = area_figures(ihp).to_dict()
     assert figures["total"]["flip_flops"] == TINY_REGISTERS
     assert figures["memories_without_macros"] == {}
     macros = sum(memory["area_um2"] for memory in figures["memories"].values())
@@ -135,21 +135,21 @@ def test_every_gated_flip_flop_is_behind_a_gate(ihp: Netlist) -> None:
 def test_clock_gating_saves_area(ihp: Netlist, build_root: Path) -> None:
     plain = synthesize(TINY, ihp.pdk, clock_gating=False, build_dir=build_root)
     check_counts(plain)
-    without = area_figures(plain)
+    without = area_figures(plain).to_dict()
     assert without["clock_gating"] == {
         "inserted": False,
         "clock_gates": 0,
         "flip_flops": TINY_REGISTERS,
         "flip_flops_gated": 0,
     }
-    assert area_figures(ihp)["total"]["logic_um2"] < without["total"]["logic_um2"]
+    assert area_figures(ihp).to_dict()["total"]["logic_um2"] < without["total"]["logic_um2"]
 
 
 def test_sky130_has_no_macros(build_root: Path) -> None:
     netlist = synthesize(TINY, pdk_or_skip("sky130A"), build_dir=build_root)
     check_counts(netlist)
     check_sums(netlist)
-    figures = area_figures(netlist)
+    figures = area_figures(netlist).to_dict()
     assert figures["total"]["macros_um2"] == 0
     assert figures["total"]["flip_flops"] == TINY_REGISTERS  # no memory became flip-flops
     assert len(figures["memories_without_macros"]) == 7
@@ -158,8 +158,8 @@ def test_sky130_has_no_macros(build_root: Path) -> None:
 def test_a_baked_network_is_smaller(ihp: Netlist, build_root: Path) -> None:
     network = Network.random(TINY, 1)
     baked = synthesize(TINY, ihp.pdk, network=network, bake=True, build_dir=build_root)
-    figures = area_figures(baked)
-    assert figures["total"]["logic_um2"] < area_figures(ihp)["total"]["logic_um2"]
+    figures = area_figures(baked).to_dict()
+    assert figures["total"]["logic_um2"] < area_figures(ihp).to_dict()["total"]["logic_um2"]
     assert list(figures["memories"]) == ["plosive_membrane_memory"]  # the others are ROMs
     assert "weight_port" not in [row["block"] for row in figures["blocks"]]
     with pytest.raises(PlosiveError, match=r"^--bake needs a network"):

@@ -53,7 +53,8 @@ def activity(ihp: Netlist, gates: Gates, build_root: Path) -> Activity:
 def figures(ihp: Netlist, build_root: Path) -> dict:
     if shutil.which("sta") is None:
         pytest.skip("sta is missing: install Debian's package opensta")
-    return power_figures(ihp, NETWORK, FEATURES, warm_up=WARM_UP, build_dir=build_root)
+    options = {"warm_up": WARM_UP, "build_dir": build_root}
+    return power_figures(ihp, NETWORK, FEATURES, **options).to_dict()
 
 
 # ---- the netlist, flat -----------------------------------------------------------------------
@@ -380,14 +381,16 @@ def test_clocks(figures: dict) -> None:
 
 def test_clock_gates_save_energy(ihp: Netlist, figures: dict, build_root: Path) -> None:
     plain = synthesize(TINY, ihp.pdk, clock_gating=False, build_dir=build_root)
-    other = power_figures(plain, NETWORK, FEATURES, warm_up=WARM_UP, build_dir=build_root)
+    options = {"warm_up": WARM_UP, "build_dir": build_root}
+    other = power_figures(plain, NETWORK, FEATURES, **options).to_dict()
     gated, ungated = (one["energy_per_frame_nj"]["logic"] for one in (figures, other))
     assert gated < 0.8 * ungated
 
 
 def test_more_switching_is_more_energy(ihp: Netlist, figures: dict, build_root: Path) -> None:
     silence = np.zeros_like(FEATURES)
-    quiet = power_figures(ihp, NETWORK, silence, warm_up=WARM_UP, build_dir=build_root)
+    options = {"warm_up": WARM_UP, "build_dir": build_root}
+    quiet = power_figures(ihp, NETWORK, silence, **options).to_dict()
     assert quiet["energy_per_frame_nj"]["total"] < figures["energy_per_frame_nj"]["total"]
 
 

@@ -688,4 +688,4 @@ def test_rtl_equals_golden_model_on_sentences(time_steps, data_dir, build_root):
             x = features.append_delay(x, network.header)
             run = cosimulate(network.config, network, x, build_dir=build_root, check="outputs")
             assert run.passed, run.messages
-            assert run.figures["frames"] == len(x)
+            assert run.figures.frames == len(x)

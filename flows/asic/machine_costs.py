@@ -13,29 +13,95 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from flows.asic.area import area_figures
+from flows.asic.area import Size, area_figures
 from flows.asic.pdk import find_pdk, is_installed
 from flows.asic.power import check_power, power_figures
 from flows.asic.synthesis import synthesize
+from flows.figures import Figures, Hashes
 from flows.progress import Progress, silent
 from flows.tools import toolchain
 from golden_model import Network
 from golden_model.files import atomic_write, make_directory
 from hw.errors import PlosiveError
 
-__all__ = ["Measuring", "beside", "main", "measure", "words"]
+__all__ = [
+    "AreaCost",
+    "MachineCosts",
+    "Measuring",
+    "NotMeasured",
+    "PowerCost",
+    "beside",
+    "main",
+    "measure",
+]
 
 _PDK = "ihp-sg13g2"  # where it is not installed, gates are counted
 _WARM_UP, _FRAMES = 10, 60  # frames of a power run before those that count, and these
 _PATIENCE_S = 5
 
 
-def measure(network: Network, features: np.ndarray, build_dir: Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class NotMeasured(Figures):
+    """Why there is no figure."""
+
+    missing: str
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        return f"not measured: {self.missing}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaCost(Figures):
+    """What the machine occupies, see `flows.asic.area.AreaFigures`."""
+
+    pdk: str
+    total: Size
+    memory_bits: int
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        total = self.total
+        if total.um2 is None:
+            return f"{total.cells:,} generic gates and {self.memory_bits:,} bits of memory"
+        return (
+            f"{total.um2 / 1e6:.2f} mm2 in {self.pdk}: {total.logic_kge:.0f} kGE of logic and "
+            f"{total.macros} SRAM macros, unrouted"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerCost(Figures):
+    """Power in real time with the clock stopped between frames, and energy of a frame."""
+
+    total_uw: float
+    frame_nj: float
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        return (
+            f"{self.total_uw:.3g} uW in real time with the clock stopped between frames, "
+            f"{self.frame_nj:.3g} nJ a frame, unrouted"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineCosts(Figures):
+    """Area and power of a machine."""
+
+    area: AreaCost | NotMeasured
+    power: PowerCost | NotMeasured
+
+
+def measure(network: Network, features: np.ndarray, build_dir: Path) -> MachineCosts:
     """Leave `area.json` and, where the process has energies and OpenSTA is there, `power.json`.
 
     Parameters
@@ -49,9 +115,8 @@ def measure(network: Network, features: np.ndarray, build_dir: Path) -> dict[str
 
     Returns
     -------
-    dict
-        JSON-able: `area` and `power`, each the figures for a line of text, or `missing`: why
-        there are none.
+    MachineCosts
+        The figures for a line of text each.
 
     Raises
     ------
@@ -61,29 +126,34 @@ def measure(network: Network, features: np.ndarray, build_dir: Path) -> dict[str
     for name in ("area", "power"):
         (build_dir / f"{name}.json").unlink(missing_ok=True)
     config = network.config
-    hashes = {"configuration_hash": config.config_hash, "network_hash": config.network_hash}
+    hashes = Hashes.of(config)
     installed = is_installed(_PDK)
     netlist = synthesize(config, find_pdk(_PDK if installed else "generic"), build_dir=build_dir)
-    area = {**hashes, **area_figures(netlist)}
+    area = area_figures(netlist, of=hashes)
     _keep(build_dir / "area.json", area)
-    shown: dict[str, Any] = {"area": {name: area[name] for name in ("pdk", "total", "memory_bits")}}
+    shown = AreaCost(pdk=area.pdk, total=area.total, memory_bits=area.memory_bits)
     if not installed:
-        return {**shown, "power": {"missing": f"the PDK {_PDK} is not installed"}}
+        missing = NotMeasured(missing=f"the PDK {_PDK} is not installed")
+        return MachineCosts(area=shown, power=missing)
     try:
         check_power(netlist.pdk)
         toolchain.find("sta")
         features = features[: _WARM_UP + _FRAMES]
         warm_up = min(_WARM_UP, len(features) // 2)
-        power = power_figures(netlist, network, features, warm_up=warm_up, build_dir=build_dir)
+        power = power_figures(
+            netlist, network, features, warm_up=warm_up, of=hashes, build_dir=build_dir
+        )
     except PlosiveError as error:
-        return {**shown, "power": {"missing": str(error)}}
-    _keep(build_dir / "power.json", {**hashes, **power})
-    stopped, energy = power["real_time"]["clock_stopped"], power["energy_per_frame_nj"]
-    return {**shown, "power": {"total_uw": stopped["total_uw"], "frame_nj": energy["total"]}}
+        return MachineCosts(area=shown, power=NotMeasured(missing=str(error)))
+    _keep(build_dir / "power.json", power)
+    stopped, energy = power.real_time.clock_stopped, power.energy_per_frame_nj
+    return MachineCosts(
+        area=shown, power=PowerCost(total_uw=stopped.total_uw, frame_nj=energy.total)
+    )
 
 
-def _keep(path: Path, figures: dict[str, Any]) -> None:
-    atomic_write(path, json.dumps(figures, indent=1).encode() + b"\n")
+def _keep(path: Path, figures: Figures) -> None:
+    atomic_write(path, json.dumps(figures.to_dict(), indent=1).encode() + b"\n")
 
 
 class Measuring:
@@ -92,14 +162,15 @@ class Measuring:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def result(self, progress: Progress = silent) -> dict[str, Any]:
-        """Wait for what `measure` returns; all is `missing` where it failed."""
+    def result(self, progress: Progress = silent) -> MachineCosts:
+        """Wait for what `measure` returns; nothing is measured where it failed."""
         progress("measuring the machine's area and power")
         text, problem = self._process.communicate()
         if self._process.returncode != 0:
             reason = (problem.strip().splitlines() or ["it broke off"])[-1]
-            return {name: {"missing": reason} for name in ("area", "power")}
-        return json.loads(text)
+            failed = NotMeasured(missing=reason)
+            return MachineCosts(area=failed, power=failed)
+        return MachineCosts.from_dict(json.loads(text))
 
 
 @contextmanager
@@ -130,29 +201,6 @@ def beside(
                             process.wait(_PATIENCE_S)
 
 
-def words(costs: dict[str, Any]) -> tuple[str, str]:
-    """Area and power in a line each."""
-    area, power = costs["area"], costs["power"]
-    if "missing" in area:
-        said = f"not measured: {area['missing']}"
-    elif "um2" in area["total"]:
-        said = (
-            f"{area['total']['um2'] / 1e6:.2f} mm2 in {area['pdk']}: "
-            f"{area['total']['logic_kge']:.0f} kGE of logic and {area['total']['macros']} SRAM "
-            "macros, unrouted"
-        )
-    else:
-        said = (
-            f"{area['total']['cells']:,} generic gates and {area['memory_bits']:,} bits of memory"
-        )
-    if "missing" in power:
-        return said, f"not measured: {power['missing']}"
-    return said, (
-        f"{power['total_uw']:.3g} uW in real time with the clock stopped between frames, "
-        f"{power['frame_nj']:.3g} nJ a frame, unrouted"
-    )
-
-
 def main() -> int:
     """Print what `measure` finds, for the process that `beside` starts."""
     network, features, build_dir = sys.argv[1:]
@@ -163,7 +211,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(found))
+    print(json.dumps(found.to_dict()))
     return 0
 
 

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,35 +20,30 @@ from flows.asic.activity import MACRO_PINS, Activity, measure_activity
 from flows.asic.gates import Gates, Instance, read_gates
 from flows.asic.liberty import Group, read_liberty, truth_table
 from flows.asic.pdk import Pdk
+from flows.asic.power_figures import (
+    CLOCK_SLEW_NS,
+    NOTES,
+    REFERENCE,
+    BlockEnergy,
+    Constant,
+    FrameEnergy,
+    Leakage,
+    MemoryEnergy,
+    PowerFigures,
+    operation_figures,
+    real_time_figures,
+)
 from flows.asic.synthesis import Netlist
 from flows.asic.timing import run_sta
+from flows.figures import Hashes
 from flows.progress import Progress, silent
+from flows.rates import FRAMES_PER_S
 from flows.simulation.figures import sparsity
 from flows.tools import toolchain
 from golden_model import Network, cycle_laws
 from hw.errors import PlosiveError
-from model_zoo.scoring.costs import dense_mmac_per_s
-from model_zoo.speech.features import FRAME_SECONDS
 
-__all__ = ["CLOCKS_HZ", "CLOCK_SLEW_NS", "REFERENCE", "check_power", "power_figures"]
-
-CLOCKS_HZ = (100e3, 1e6)
-"""The reference's real-time clock, and ten times it."""
-
-CLOCK_SLEW_NS = 0.1
-"""Slew of the clock at flip-flops: what a clock tree is made for, as there is none here."""
-
-REFERENCE = {
-    "source": "arXiv 2503.21337",
-    "process": "28 nm",
-    "real_time_uw": 71.2,
-    "real_time_hz": 100e3,
-    "tops_per_w": 28.41,
-    "tops_per_w_hz": 500e6,
-}
-"""What the reference publishes; another process, library and supply than any open one."""
-
-_FRAMES_PER_S = round(1 / FRAME_SECONDS)
+__all__ = ["check_power", "power_figures"]
 
 
 def check_power(pdk: Pdk) -> None:
@@ -76,10 +70,11 @@ def power_figures(
     *,
     warm_up: int,
     clocks_hz: Sequence[float] | None = None,
+    of: Hashes | None = None,
     build_dir: Path,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """Energy of a frame and power in real time, JSON-able; docs/area-timing-power.md says more.
+) -> PowerFigures:
+    """Energy of a frame and power in real time; docs/area-timing-power.md says more.
 
     Parameters
     ----------
@@ -94,6 +89,8 @@ def power_figures(
     clocks_hz
         Clocks that run all the time; None: the slowest that keeps up, and those of `CLOCKS_HZ`
         that do.
+    of
+        Hashes to keep with the figures.
 
     Raises
     ------
@@ -111,17 +108,83 @@ def power_figures(
     activity = measure_activity(
         netlist, gates, network, features, warm_up=warm_up, build_dir=build_dir, progress=progress
     )
+    spent = _spent(netlist, gates, activity, progress)
+    clocks = activity.clocks / activity.frames
+    real_time = real_time_figures(spent.energy, spent.leakage, clocks, spent.idle_j, clocks_hz)
+    result = network.run(features)
+    laws = cycle_laws(netlist.config, features, result.spikes)
+    done = float(laws.pe_operations[warm_up:].mean()) * netlist.config.lanes
+    return PowerFigures(
+        of=of,
+        pdk=netlist.pdk.name,
+        library=netlist.pdk.library,
+        corner=netlist.pdk.corner,
+        frames=activity.frames,
+        warm_up_frames=warm_up,
+        clocks_per_frame=clocks,
+        cycles_per_frame=float(laws.total[warm_up:].mean()),
+        sparsity=sparsity(features[warm_up:], [s[warm_up:] for s in result.spikes]),
+        energy_per_frame_nj=spent.energy,
+        idle_pj_per_clock=spent.idle_j * 1e12,
+        blocks=spent.blocks,
+        memories=spent.memories,
+        leakage_uw=spent.leakage,
+        real_time=real_time,
+        operations=operation_figures(netlist.config, done, spent.energy, real_time.clock_stopped),
+        reference=REFERENCE,
+        constants=_constants(netlist),
+        notes=NOTES,
+        netlist=str(netlist.verilog),
+        versions={**netlist.versions, "sta": toolchain.find("sta").version},
+    )
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """What a run took.
+
+    Attributes
+    ----------
+    blocks, memories
+        By block and memory.
+    energy, leakage
+        Of a frame, and at all times.
+    idle_j
+        Of a clock without work.
+    """
+
+    blocks: list[BlockEnergy]
+    memories: list[MemoryEnergy]
+    energy: FrameEnergy
+    leakage: Leakage
+    idle_j: float
+
+
+def _spent(netlist: Netlist, gates: Gates, activity: Activity, progress: Progress) -> _Spent:
     library = read_liberty(netlist.pdk.liberty)
     volt = library.number("nom_voltage")
     progress("asking OpenSTA for the energy of every pin")
     energies = _cell_energies(netlist, gates, library)
     progress("adding up")
-    frames = _Sums(activity, energies, volt, activity.toggles)
+    run = _Sums(activity, energies, volt, activity.toggles)
     idle = _Sums(activity, energies, volt, activity.idle_toggles)
-    memories = _memories(netlist, activity)
     clock_j = _clock_load(netlist, gates, library) * volt**2  # both edges
-    return _figures(
-        netlist, network, features, warm_up, clocks_hz, activity, frames, idle, memories, clock_j
+    clock_nj = clock_j * (activity.clocks / activity.frames) * 1e9
+    idle_j = (sum(idle.internal.values()) + sum(idle.switching.values())) / activity.idle_clocks
+    blocks, memories = _blocks(netlist, activity, run), _memories(netlist, activity)
+    return _Spent(
+        blocks,
+        memories,
+        FrameEnergy(
+            logic=sum(block.nj for block in blocks) + clock_nj,
+            clock_pins=clock_nj,
+            memories=sum(memory.nj for memory in memories),
+        ),
+        Leakage(
+            logic=sum(block.leakage_uw for block in blocks),
+            memories=sum(memory.leakage_uw for memory in memories),
+        ),
+        idle_j + clock_j,
     )
 
 
@@ -402,21 +465,17 @@ def _pin_energies(liberty: Path) -> np.ndarray:
     return joules
 
 
-def _memories(netlist: Netlist, activity: Activity) -> list[dict[str, Any]]:
+def _memories(netlist: Netlist, activity: Activity) -> list[MemoryEnergy]:
     """Of each memory: its traffic a frame and what it costs."""
     macros = netlist.macros
     pins = {name: _pin_energies(macro.liberty) for name, macro in macros.items()}
-    rows: dict[str, dict[str, Any]] = {}
+    sums: dict[str, dict[str, float]] = {}
     for index, one in enumerate(activity.macros):
         macro = macros[one.cell]
         name = one.module  # the wrapper
-        row = rows.setdefault(
+        row = sums.setdefault(
             name,
-            {
-                "memory": name.removeprefix("plosive_"),
-                **dict.fromkeys(("reads", "writes"), 0.0),
-                **dict.fromkeys(("read_nj", "write_nj", "pins_nj", "leakage_uw"), 0.0),
-            },
+            dict.fromkeys(("reads", "writes", "read_nj", "write_nj", "pins_nj", "leakage_uw"), 0.0),
         )
         reads, writes = (float(count[index]) for count in (activity.reads, activity.writes))
         columns = len(netlist.tilings[name].columns)
@@ -427,105 +486,24 @@ def _memories(netlist: Netlist, activity: Activity) -> list[dict[str, Any]]:
         pin_joules = float((activity.edges[index] * pins[one.cell]).sum())
         row["pins_nj"] += pin_joules * 1e9 / activity.frames
         row["leakage_uw"] += macro.leakage * 1e6
-    for row in rows.values():
-        row["nj"] = row["read_nj"] + row["write_nj"] + row["pins_nj"]
-    return list(rows.values())
+    return [MemoryEnergy(memory=name.removeprefix("plosive_"), **row) for name, row in sums.items()]
 
 
-# ---- figures ---------------------------------------------------------------------------------
+# ---- blocks and constants ------------------------------------------------------------------
 
 
-def _figures(
-    netlist: Netlist,
-    network: Network,
-    features: np.ndarray,
-    warm_up: int,
-    clocks_hz: Sequence[float] | None,
-    activity: Activity,
-    frames: _Sums,
-    idle: _Sums,
-    memories: list[dict[str, Any]],
-    clock_j: float,
-) -> dict[str, Any]:
-    config, count = netlist.config, activity.frames
-    result = network.run(features)
-    laws = cycle_laws(config, features, result.spikes)
+def _blocks(netlist: Netlist, activity: Activity, run: _Sums) -> list[BlockEnergy]:
     leakage = _leakage(netlist)
-    clocks = activity.clocks / count
-    blocks = [
-        {
-            "block": block or "own",
-            "internal_nj": frames.internal[block] * 1e9 / count,
-            "switching_nj": frames.switching[block] * 1e9 / count,
-            "nj": (frames.internal[block] + frames.switching[block]) * 1e9 / count,
-            "leakage_uw": leakage[block] * 1e6,
-        }
-        for block in sorted(frames.internal)
+    return [
+        BlockEnergy(
+            block=block or "own",
+            internal_nj=run.internal[block] * 1e9 / activity.frames,
+            switching_nj=run.switching[block] * 1e9 / activity.frames,
+            nj=(run.internal[block] + run.switching[block]) * 1e9 / activity.frames,
+            leakage_uw=leakage[block] * 1e6,
+        )
+        for block in sorted(run.internal)
     ]
-    clock_nj = clock_j * clocks * 1e9
-    logic_nj = sum(block["nj"] for block in blocks) + clock_nj
-    memory_nj = sum(memory["nj"] for memory in memories)
-    logic_leakage = sum(block["leakage_uw"] for block in blocks)
-    memory_leakage = sum(memory["leakage_uw"] for memory in memories)
-    for row in (*blocks, *memories):
-        row["real_time_uw"] = row["nj"] * 1e-3 * _FRAMES_PER_S + row["leakage_uw"]
-    idle_j = (sum(idle.internal.values()) + sum(idle.switching.values())) / activity.idle_clocks
-    idle_j += clock_j
-    least_hz = clocks * _FRAMES_PER_S
-    if clocks_hz is None:
-        clocks_hz = [least_hz, *(clock for clock in CLOCKS_HZ if clock > least_hz)]
-    stopped = _power(logic_nj, memory_nj, 0.0, logic_leakage, memory_leakage)
-    running = []
-    for clock in clocks_hz:
-        if clock < least_hz * (1 - 1e-9):
-            raise PlosiveError(
-                f"--clock is {clock:g} Hz: this network needs {least_hz:,.0f} Hz for "
-                f"{_FRAMES_PER_S} frames a second"
-            )
-        spare = max(0.0, clock - least_hz) * idle_j * 1e6
-        power = _power(logic_nj, memory_nj, spare, logic_leakage, memory_leakage)
-        running.append({"clock_hz": clock, **power})
-    done = float(laws.pe_operations[warm_up:].mean()) * config.lanes
-    dense = dense_mmac_per_s(config) * 1e6 * FRAME_SECONDS
-    return {
-        "pdk": netlist.pdk.name,
-        "library": netlist.pdk.library,
-        "corner": netlist.pdk.corner,
-        "frames": count,
-        "warm_up_frames": warm_up,
-        "clocks_per_frame": clocks,
-        "cycles_per_frame": float(laws.total[warm_up:].mean()),
-        "sparsity": sparsity(features[warm_up:], [s[warm_up:] for s in result.spikes]),
-        "energy_per_frame_nj": {
-            "logic": logic_nj,
-            "clock_pins": clock_nj,
-            "memories": memory_nj,
-            "total": logic_nj + memory_nj,
-        },
-        "idle_pj_per_clock": idle_j * 1e12,
-        "blocks": blocks,
-        "memories": memories,
-        "leakage_uw": {"logic": logic_leakage, "memories": memory_leakage},
-        "real_time": {
-            "frames_per_s": _FRAMES_PER_S,
-            "least_clock_hz": least_hz,
-            "clock_stopped": stopped,
-            "clock_running": running,
-        },
-        "operations": {
-            "done_per_frame": done,
-            "dense_per_frame": dense,
-            "tops_per_w_done": _tops_per_w(done, stopped),
-            "tops_per_w_dense": _tops_per_w(dense, stopped),
-            "tops_per_w_done_without_leakage": done / (logic_nj + memory_nj) * 1e-3,
-            "tops_per_w_dense_without_leakage": dense / (logic_nj + memory_nj) * 1e-3,
-        },
-        "reference": REFERENCE,
-        "constants": _constants(netlist),
-        "notes": _NOTES,
-        "netlist": str(netlist.verilog),
-        "versions": {**netlist.versions, "sta": toolchain.find("sta").version},
-    }
 
 
 def _leakage(netlist: Netlist) -> dict[str, float]:
@@ -542,58 +520,34 @@ def _leakage(netlist: Netlist) -> dict[str, float]:
     return leakage
 
 
-def _power(
-    logic_nj: float, memory_nj: float, idle_uw: float, logic_leakage: float, memory_leakage: float
-) -> dict[str, float]:
-    """Power at the frame rate, uW."""
-    dynamic = {
-        "logic_uw": logic_nj * 1e-3 * _FRAMES_PER_S,
-        "memories_uw": memory_nj * 1e-3 * _FRAMES_PER_S,
-        "idle_clock_uw": idle_uw,
-    }
-    leakage = {"logic_leakage_uw": logic_leakage, "memories_leakage_uw": memory_leakage}
-    return {
-        **dynamic,
-        **leakage,
-        "dynamic_uw": sum(dynamic.values()),
-        "leakage_uw": sum(leakage.values()),
-        "total_uw": sum(dynamic.values()) + sum(leakage.values()),
-    }
-
-
-def _tops_per_w(operations: float, power: dict[str, float]) -> float:
-    """Operations of a frame, at the frame rate and power: 1e12 a second and watt."""
-    return operations * _FRAMES_PER_S / (power["total_uw"] * 1e-6) * 1e-12
-
-
-def _constants(netlist: Netlist) -> list[dict[str, Any]]:
+def _constants(netlist: Netlist) -> list[Constant]:
     """Every constant that is no table of the library, with unit and source."""
     library = read_liberty(netlist.pdk.liberty)
     rows = [
-        {
-            "name": "supply",
-            "value": library.number("nom_voltage"),
-            "unit": "V",
-            "source": f"nom_voltage of {netlist.pdk.library}",
-        },
-        {
-            "name": "wires",
-            "value": library.attributes.get("default_wire_load", "none"),
-            "unit": "model of length by fanout",
-            "source": f"default_wire_load of {netlist.pdk.library}, as OpenSTA applies it",
-        },
-        {
-            "name": "clock slew at flip-flops",
-            "value": CLOCK_SLEW_NS,
-            "unit": "ns",
-            "source": "assumed, as a clock tree makes it",
-        },
-        {
-            "name": "frames",
-            "value": _FRAMES_PER_S,
-            "unit": "1/s",
-            "source": "the features' frame step of 10 ms",
-        },
+        Constant(
+            name="supply",
+            value=library.number("nom_voltage"),
+            unit="V",
+            source=f"nom_voltage of {netlist.pdk.library}",
+        ),
+        Constant(
+            name="wires",
+            value=library.attributes.get("default_wire_load", "none"),
+            unit="model of length by fanout",
+            source=f"default_wire_load of {netlist.pdk.library}, as OpenSTA applies it",
+        ),
+        Constant(
+            name="clock slew at flip-flops",
+            value=CLOCK_SLEW_NS,
+            unit="ns",
+            source="assumed, as a clock tree makes it",
+        ),
+        Constant(
+            name="frames",
+            value=FRAMES_PER_S,
+            unit="1/s",
+            source="the features' frame step of 10 ms",
+        ),
     ]
     for name, macro in netlist.macros.items():
         for what, value, unit, source in (
@@ -602,18 +556,11 @@ def _constants(netlist: Netlist) -> list[dict[str, Any]]:
             ("leakage", macro.leakage * 1e6, "uW", "cell_leakage_power"),
         ):
             rows.append(
-                {
-                    "name": f"{name}, {what}",
-                    "value": value,
-                    "unit": unit,
-                    "source": f"{source}, {macro.liberty.name}",
-                }
+                Constant(
+                    name=f"{name}, {what}",
+                    value=value,
+                    unit=unit,
+                    source=f"{source}, {macro.liberty.name}",
+                )
             )
     return rows
-
-
-_NOTES = [
-    "an estimate: typical corner, wires by the library's model, no clock tree; a layout takes more",
-    "an operation is one accumulation; who counts a multiplication beside it has twice as many",
-    "the reference is a 28 nm design with a commercial library: its figures are not comparable",
-]

@@ -3,15 +3,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from flows.asic.pdk import Macro, Port
+from flows.figures import Figures
 from hw.errors import PlosiveError
 from hw.schedule import MemoryShape
 
 __all__ = [
     "Column",
+    "ColumnFigures",
     "Goal",
+    "MemoryFigures",
     "Tiling",
     "macro_model",
     "macro_stub",
@@ -33,6 +36,44 @@ class Column:
     low: int
     bits: int
     levels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFigures(Figures):
+    """A column of macros: the macro's name, the bits of a row in it, macros above each other."""
+
+    macro: str
+    bits: int
+    levels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryFigures(Figures):
+    """What a memory of macros costs.
+
+    Attributes
+    ----------
+    rows, bits
+        Its shape.
+    columns
+        How it is built.
+    macros
+        How many there are.
+    area_um2, unused_bits, leakage_uw
+        Of all of them.
+    read_pj, write_pj
+        Of a row.
+    """
+
+    rows: int
+    bits: int
+    columns: list[ColumnFigures]
+    macros: int
+    area_um2: float
+    unused_bits: int
+    leakage_uw: float
+    read_pj: float
+    write_pj: float
 
 
 @dataclass(frozen=True)
@@ -75,22 +116,22 @@ class Tiling:
         )
         return built - self.memory.rows * self.memory.bits
 
-    def figures(self) -> dict[str, Any]:
-        """JSON-able: shape, arrangement, um2, uW, pJ."""
-        return {
-            "rows": self.memory.rows,
-            "bits": self.memory.bits,
-            "columns": [
-                {"macro": column.macro.name, "bits": column.bits, "levels": column.levels}
+    def figures(self) -> MemoryFigures:
+        """Shape, arrangement and cost."""
+        return MemoryFigures(
+            rows=self.memory.rows,
+            bits=self.memory.bits,
+            columns=[
+                ColumnFigures(macro=column.macro.name, bits=column.bits, levels=column.levels)
                 for column in self.columns
             ],
-            "macros": self.macros,
-            "area_um2": self.area,
-            "unused_bits": self.unused_bits,
-            "leakage_uw": self.leakage * 1e6,
-            "read_pj": self.read_energy * 1e12,
-            "write_pj": self.write_energy * 1e12,
-        }
+            macros=self.macros,
+            area_um2=self.area,
+            unused_bits=self.unused_bits,
+            leakage_uw=self.leakage * 1e6,
+            read_pj=self.read_energy * 1e12,
+            write_pj=self.write_energy * 1e12,
+        )
 
 
 def tile(memory: MemoryShape, macros: Sequence[Macro], goal: Goal = "area") -> Tiling:

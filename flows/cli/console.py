@@ -3,12 +3,15 @@
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from flows import terminal
 from golden_model import escape
+
+if TYPE_CHECKING:
+    from flows.speech.figures import Phone
 
 __all__ = ["LEVEL_TOLERANCE_DB", "note_level", "print_json", "print_phones", "say", "tell"]
 
@@ -21,14 +24,14 @@ def print_json(figures: dict[str, Any]) -> None:
     typer.echo(json.dumps(figures, indent=1))
 
 
-def print_phones(phones: list[dict[str, Any]]) -> None:
+def print_phones(phones: "list[Phone]") -> None:
     """Phones on standard output: a table of when each was heard, and all of them in a line."""
     table = terminal.table("Phones", "phone", "from (s)", "to (s)")
     for phone in phones:
-        table.add_row(phone["phone"], f"{phone['start']:.3f}", f"{phone['end']:.3f}")
+        table.add_row(phone.phone, f"{phone.start:.3f}", f"{phone.end:.3f}")
     console = terminal.console()
     console.print(table)
-    console.print(" ".join(phone["phone"] for phone in phones))
+    console.print(" ".join(phone.phone for phone in phones))
 
 
 def tell(line: str) -> None:

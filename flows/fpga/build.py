@@ -16,8 +16,19 @@ from typing import Any
 import numpy as np
 from amaranth.lib import wiring
 
+from flows.figures import Hashes
 from flows.fpga import boards as fpga_boards
 from flows.fpga.boards import LABELS, Board
+from flows.fpga.figures import (
+    Bitstream,
+    BoardFigures,
+    BuildSeconds,
+    MaximumClock,
+    Rates,
+    Resource,
+    RoutedPath,
+    WithAndAlone,
+)
 from flows.fpga.memory import (
     block_ram_count,
     choose_sprams,
@@ -58,7 +69,6 @@ __all__ = [
 ]
 
 FPGA_TOP = "plosive_fpga"
-_FRAMES_PER_SECOND = 100
 _INTERFACE_BLOCKS = 6  # block RAMs of a small chip that the core leaves to the interface
 
 
@@ -210,7 +220,7 @@ class Placement:
     used, available
         By the names of `LABELS`.
     critical_path
-        Its registers "from" and "to", "logic_ns" and "routing_ns".
+        The slowest.
     seconds
         What it took when it ran.
     """
@@ -220,7 +230,7 @@ class Placement:
     fmax_mhz: float
     used: dict[str, int]
     available: dict[str, int]
-    critical_path: dict[str, Any]
+    critical_path: RoutedPath
     seconds: float
 
 
@@ -425,9 +435,9 @@ def place(board: Board, synthesis: Synthesis, seed: int, progress: Progress = si
         (work / "placement.json").write_text(json.dumps(figures, indent=1) + "\n")
 
     build_once(folder, "placement.json", fill)
-    return Placement(
-        seed=seed, folder=folder, **json.loads((folder / "placement.json").read_text())
-    )
+    kept = json.loads((folder / "placement.json").read_text())
+    kept["critical_path"] = RoutedPath.from_dict(kept["critical_path"])
+    return Placement(seed=seed, folder=folder, **kept)
 
 
 def _placement_figures(tools: _Tools, report: dict[str, Any]) -> dict[str, Any]:
@@ -524,10 +534,11 @@ def build(
     features: np.ndarray | None = None,
     seeds: int = 3,
     with_core: bool = False,
+    of: Hashes | None = None,
     build_dir: Path,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """A bitstream for a board, and what it occupies and how fast it is, JSON-able.
+) -> BoardFigures:
+    """A bitstream for a board, and what it occupies and how fast it is.
 
     Parameters
     ----------
@@ -545,6 +556,8 @@ def build(
         Placements; the bitstream is the fastest one's, the clock reported the median.
     with_core
         Also synthesise the core alone, to see what interface and bridge cost.
+    of
+        Hashes to keep with the figures.
     build_dir
         `fpga/` in it keeps everything; `fpga/BOARD.bit` or `.bin` is the bitstream.
 
@@ -555,7 +568,6 @@ def build(
     NetworkError
         The network is for other shapes or formats than the hardware.
     """
-    tools = _TOOLS[board.family]
     versions = board_tools(board)  # a missing one is seen before minutes of synthesis
     config = config.replace(trace=False)
     if network is not None:
@@ -566,69 +578,90 @@ def build(
     check_fit(board, synthesis.used, "the design")
     placements = [place(board, synthesis, seed, progress) for seed in range(1, seeds + 1)]
     fastest = max(placements, key=lambda placement: placement.fmax_mhz)
+    _check_clock(board, fastest)
+    progress("packing the bitstream")
+    bitstream = _bitstream(board, fastest, build_dir)
+    measured = network is not None and features is not None
+    frame = measured_figures(config, network, features) if measured else expected_figures(config)
+    cycles = frame.cycles.cycles_per_frame.mean
+    clock = board.clock_hz / 1e6
     median = statistics.median(placement.fmax_mhz for placement in placements)
+    frames = Rates.of_frames(clock, median, cycles)
+    # nextpnr does not count the flip-flops of an iCE40, which are in its logic cells.
+    used = synthesis.used | fastest.used
+    return BoardFigures(
+        of=of,
+        board=board.name,
+        title=board.title,
+        part=board.part,
+        configuration=config,
+        network_in_bitstream=network is not None and not design.large,
+        large_memories=list(design.large),
+        resources={
+            name: Resource(used=used[name], available=there) for name, there in board.has.items()
+        },
+        cells=synthesis.cells,
+        clock_mhz=clock,
+        fmax_mhz=MaximumClock(
+            median=median,
+            seeds={str(placement.seed): placement.fmax_mhz for placement in placements},
+        ),
+        meets_clock=median >= clock,
+        critical_path=fastest.critical_path,
+        cycles_per_frame=cycles,
+        densities="measured" if measured else "published",
+        frames_per_second=frames,
+        real_time_factor=frames.times_real_time,
+        bitstream=bitstream,
+        seconds=BuildSeconds(
+            synthesis=synthesis.seconds,
+            place_and_route={str(p.seed): p.seconds for p in placements},
+        ),
+        versions={
+            **versions,
+            **{name: version(name) for name in ("plosive", "amaranth", "amaranth-boards")},
+        },
+        interface=_interface(board, config, network, synthesis, build_dir, progress)
+        if with_core
+        else None,
+    )
+
+
+def _check_clock(board: Board, fastest: Placement) -> None:
     clock = board.clock_hz / 1e6
     if fastest.fmax_mhz < clock:
         path = fastest.critical_path
         raise PlosiveError(
             f"the design does not reach the clock of {board.name}: {fastest.fmax_mhz:.1f} MHz of "
-            f"{clock:g} MHz, on the path from {path['from']} to {path['to']}; fewer lanes "
+            f"{clock:g} MHz, on the path from {path.start} to {path.end}; fewer lanes "
             "(--set lanes=N) are faster"
         )
-    progress("packing the bitstream")
+
+
+def _bitstream(board: Board, fastest: Placement, build_dir: Path) -> Bitstream:
     packed = pack(board, fastest).read_bytes()
-    bitstream = build_dir / "fpga" / f"{board.name}.{tools.suffix}"
-    atomic_write(bitstream, packed)
-    if features is not None and network is not None:
-        cycles = measured_figures(config, network, features)["cycles_per_frame"]["mean"]
-    else:
-        cycles = expected_figures(config)["cycles_per_frame"]["mean"]
-    figures: dict[str, Any] = {
-        "board": board.name,
-        "title": board.title,
-        "part": board.part,
-        "configuration": config.to_dict(),
-        "network_in_bitstream": network is not None and not design.large,
-        "large_memories": list(design.large),
-        "resources": {
-            # nextpnr does not count the flip-flops of an iCE40, which are in its logic cells.
-            name: {"used": (synthesis.used | fastest.used)[name], "available": board.has[name]}
-            for name in board.has
-        },
-        "cells": synthesis.cells,
-        "clock_mhz": clock,
-        "fmax_mhz": {
-            "median": median,
-            "seeds": {str(placement.seed): placement.fmax_mhz for placement in placements},
-        },
-        "meets_clock": median >= clock,
-        "critical_path": fastest.critical_path,
-        "cycles_per_frame": cycles,
-        "densities": "published" if features is None or network is None else "measured",
-        "frames_per_second": {"at_clock": 1e6 * clock / cycles, "at_fmax": 1e6 * median / cycles},
-        "real_time_factor": {
-            "at_clock": 1e6 * clock / cycles / _FRAMES_PER_SECOND,
-            "at_fmax": 1e6 * median / cycles / _FRAMES_PER_SECOND,
-        },
-        "bitstream": {
-            "file": str(bitstream),
-            "seed": fastest.seed,
-            "bytes": len(packed),
-            "sha256": hashlib.sha256(packed).hexdigest(),
-            "load": f"openFPGALoader -b {board.loader} {shell_path(bitstream)}",
-        },
-        "seconds": {
-            "synthesis": synthesis.seconds,
-            "place_and_route": {str(p.seed): p.seconds for p in placements},
-        },
-        "versions": {
-            **versions,
-            **{name: version(name) for name in ("plosive", "amaranth", "amaranth-boards")},
-        },
+    file = build_dir / "fpga" / f"{board.name}.{_TOOLS[board.family].suffix}"
+    atomic_write(file, packed)
+    return Bitstream(
+        file=str(file),
+        seed=fastest.seed,
+        bytes=len(packed),
+        sha256=hashlib.sha256(packed).hexdigest(),
+        load=f"openFPGALoader -b {board.loader} {shell_path(file)}",
+    )
+
+
+def _interface(
+    board: Board,
+    config: AcceleratorConfig,
+    network: Network | None,
+    whole: Synthesis,
+    build_dir: Path,
+    progress: Progress,
+) -> dict[str, WithAndAlone]:
+    """What the whole design uses, beside the core alone."""
+    alone = synthesize(board, core_sources(board, config, network), build_dir, progress).used
+    return {
+        name: WithAndAlone(whole=whole.used[name], core_alone=count)
+        for name, count in alone.items()
     }
-    if with_core:
-        alone = synthesize(board, core_sources(board, config, network), build_dir, progress).used
-        figures["interface"] = {
-            name: {"with": synthesis.used[name], "core_alone": alone[name]} for name in alone
-        }
-    return figures

@@ -7,9 +7,11 @@ from typing import Any
 
 import jinja2
 
+from flows.figures import Hashes
 from flows.fpga import boards as fpga_boards
 from flows.fpga.boards import Board
 from flows.fpga.build import Sources, board_sources, sources
+from flows.fpga.figures import ProjectFigures
 from flows.progress import Progress, silent
 from flows.verilog.contents import contents
 from golden_model import Network
@@ -25,10 +27,11 @@ def write_project(
     config: AcceleratorConfig,
     *,
     network: Network | None = None,
+    of: Hashes | None = None,
     build_dir: Path,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """Write what Vivado needs for a board; what was written, JSON-able.
+) -> ProjectFigures:
+    """Write what Vivado needs for a board; the figures say what was written.
 
     For a board whose serial port is wired to the chip: `build.tcl` makes a bitstream of the same
     top as on every other board. For a Zynq: `package.tcl` makes an IP of the AXI top, and
@@ -40,6 +43,8 @@ def write_project(
         The board, and the hardware.
     network
         Goes into the bitstream; None: the host loads the weights.
+    of
+        Hashes to keep with the figures.
     build_dir
         `fpga/BOARD/` in it is made or replaced.
 
@@ -76,20 +81,21 @@ def write_project(
     with atomic_directory(folder) as work:
         for name, text in files.items():
             (work / name).write_text(text)
-    return {
-        "board": board.name,
-        "title": board.title,
-        "part": names["part"],
-        "configuration": config.to_dict(),
-        "network_in_bitstream": network is not None,
-        "top": design.top,
-        "clock_mhz": board.clock_hz / 1e6,
-        "folder": str(folder),
-        "files": sorted(files),
-        "run": [f"vivado -mode batch -source {script}.tcl" for script in scripts],
-        "built": False,
-        "versions": {name: version(name) for name in ("plosive", "amaranth", "amaranth-boards")},
-    }
+    return ProjectFigures(
+        of=of,
+        board=board.name,
+        title=board.title,
+        part=names["part"],
+        configuration=config,
+        network_in_bitstream=network is not None,
+        top=design.top,
+        clock_mhz=board.clock_hz / 1e6,
+        folder=str(folder),
+        files=sorted(files),
+        run=[f"vivado -mode batch -source {script}.tcl" for script in scripts],
+        built=False,
+        versions={name: version(name) for name in ("plosive", "amaranth", "amaranth-boards")},
+    )
 
 
 def _ip_sources(config: AcceleratorConfig, network: Network | None) -> Sources:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.host.figures import Difference, SelfTest
 from flows.host.link import BusError, Link
 from flows.progress import Progress, silent
 from flows.verilog.contents import contents, window_words
@@ -492,12 +493,12 @@ class Device:
 
     def selftest(
         self, *, networks: int = 3, frames: int = 16, seed: int = 1, progress: Progress = silent
-    ) -> dict[str, Any]:
+    ) -> SelfTest:
         """Random networks and features on the board and in the golden model, bit for bit.
 
         Returns
         -------
-        JSON-able: "networks", "frames", "logits" compared, "passed", and "first_difference".
+        What was compared, and the first difference.
 
         Raises
         ------
@@ -515,41 +516,42 @@ class Device:
             wrong = np.argwhere(actual != expected)
             if len(wrong) and difference is None:
                 readout, output = map(int, wrong[0])
-                difference = {
-                    "network": seed + index,
-                    "readout": readout,
-                    "output": output,
-                    "expected": int(expected[readout, output]),
-                    "actual": int(actual[readout, output]),
-                }
+                difference = Difference(
+                    network=seed + index,
+                    readout=readout,
+                    output=output,
+                    expected=int(expected[readout, output]),
+                    actual=int(actual[readout, output]),
+                )
             if difference is None and self.identity.best:
                 difference = self._compare_best(features, expected, seed + index)
                 compared += 2 * self.identity.best * len(expected)
-        return {
-            "networks": networks,
-            "frames": networks * frames,
-            "values_compared": compared,
-            "passed": difference is None,
-            "first_difference": difference,
-        }
+        return SelfTest(
+            networks=networks,
+            frames=networks * frames,
+            values_compared=compared,
+            passed=difference is None,
+            first_difference=difference,
+            port=self.link.name,
+        )
 
     def _compare_best(
         self, features: np.ndarray, logits: np.ndarray, seed: int
-    ) -> dict[str, Any] | None:
+    ) -> Difference | None:
         expected = best_of(logits, self.identity.best)
         actual = self.best(features)
         wrong = np.argwhere(actual != expected)
         if not len(wrong):
             return None
         readout, place, part = map(int, wrong[0])
-        return {
-            "network": seed,
-            "readout": readout,
-            "place": place,
-            "value": ("class", "score")[part],
-            "expected": int(expected[readout, place, part]),
-            "actual": int(actual[readout, place, part]),
-        }
+        return Difference(
+            network=seed,
+            readout=readout,
+            place=place,
+            value=("class", "score")[part],
+            expected=int(expected[readout, place, part]),
+            actual=int(actual[readout, place, part]),
+        )
 
 
 def best_of(logits: np.ndarray, count: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from flows.figures import Derived, Figures
 from flows.host.link import DEFAULT_BAUD, Link, LinkError, SpeedError
 from flows.progress import Progress, silent
 
@@ -21,8 +21,8 @@ SPEEDS = (DEFAULT_BAUD, 230_400, 460_800, 921_600, 1_000_000, 1_500_000, 2_000_0
 """What is tried if nothing is said."""
 
 
-@dataclass(frozen=True)
-class Quality:
+@dataclass(frozen=True, kw_only=True)
+class Quality(Figures):
     """A link at one speed.
 
     Attributes
@@ -55,23 +55,20 @@ class Quality:
     broken: int = 0
     payload_bytes: int = 0
 
-    @property
+    @Derived
     def bytes_per_s(self) -> float:
         """Payload in each direction."""
         return self.payload_bytes / self.seconds if self.seconds else 0.0
 
-    @property
+    @Derived
     def error_rate(self) -> float:
-        """Errors a bit; without one, a bound is `3 / bits` (with 95 % confidence)."""
+        """Errors per bit."""
         return self.errors / self.bits if self.bits else 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with the rates."""
-        return {
-            **asdict(self),
-            "bytes_per_s": self.bytes_per_s,
-            "error_rate": self.error_rate,
-        }
+    @property
+    def error_bound(self) -> float:
+        """Of the error rate where there was no error, with 95 % confidence."""
+        return 3 / self.bits
 
 
 def measure(
@@ -141,7 +138,7 @@ def best_speed(
             carried = link.set_baud(baud)
         except SpeedError:
             continue
-        qualities.append(measure(link, seconds) if carried else Quality(baud, carried=False))
+        qualities.append(measure(link, seconds) if carried else Quality(baud=baud, carried=False))
     usable = [quality for quality in qualities if quality.carried]
     best = max(usable, key=lambda quality: quality.bytes_per_s, default=qualities[0])
     if not link.set_baud(best.baud):

@@ -6,13 +6,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from flows.host.device import Device, DeviceError, best_of
+from flows.host.figures import BoardTranscription, Streamed
 from flows.inputs import default_network, fitting_features, sample_features, speech_samples
 from flows.progress import Progress, silent
+from flows.rates import FRAMES_PER_S, frames_per_s, speech_seconds
+from flows.speech.figures import Phone
 from flows.speech.transcribe import check_header, level_above, phones_of
 from golden_model import Network
 from hw.errors import PlosiveError
@@ -35,8 +37,8 @@ def transcribe(
     check: bool = False,
     clock: Callable[[], float] | None = None,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """The phones of a recording, JSON-able; the network is loaded unless the board has it.
+) -> BoardTranscription:
+    """The phones of a recording; the network is loaded unless the board has it.
 
     Parameters
     ----------
@@ -67,21 +69,21 @@ def transcribe(
         _compare(device, fitted, features, results, best)
     outputs = network.config.n_output
     phones = phones_of_best(results, network) if best else phones_of(results[:, :outputs], network)
-    return {
-        "recording": str(recording),
-        "readout": "best" if best else "logits",
-        "gain_db": gain,
-        "level_db": level_above(samples, network, gain),
-        "network_loaded": loaded,
-        "baud": device.link.baud,
-        "frames": len(features),
-        "seconds": round(len(features) / 100, 2),
-        "frames_per_s": round(len(features) / seconds, 1),
-        "board_frames_per_s": round(len(features) / (after - before), 1) if clock else None,
-        "values_compared": int(results.size) if check else 0,
-        "counters": device.counters(),
-        "phones": phones,
-    }
+    return BoardTranscription(
+        recording=str(recording),
+        readout="best" if best else "logits",
+        gain_db=gain,
+        level_db=level_above(samples, network, gain),
+        network_loaded=loaded,
+        baud=device.link.baud,
+        frames=len(features),
+        seconds=round(speech_seconds(len(features)), 2),
+        frames_per_s=frames_per_s(len(features), seconds),
+        board_frames_per_s=frames_per_s(len(features), after - before) if clock else None,
+        values_compared=int(results.size) if check else 0,
+        counters=device.counters(),
+        phones=phones,
+    )
 
 
 def _compare(
@@ -99,7 +101,7 @@ def _compare(
         )
 
 
-def phones_of_best(best: np.ndarray, network: Network) -> list[dict[str, Any]]:
+def phones_of_best(best: np.ndarray, network: Network) -> list[Phone]:
     """Phones with their times in seconds from the best classes [readouts, N, 2].
 
     A phone is a run of frames whose best class is one of its states.
@@ -120,7 +122,7 @@ class BestPhones:
         self._run: tuple[str, int] | None = None  # a phone that may still be too short
         self._phone: str | None = None
 
-    def add(self, best: Iterable[np.ndarray]) -> list[dict[str, Any]]:
+    def add(self, best: Iterable[np.ndarray]) -> list[Phone]:
         """Phones that end with these results, each class, score, class, ..."""
         found = []
         for entries in best:
@@ -141,24 +143,24 @@ class BestPhones:
                 self._run = None
         return found
 
-    def finish(self) -> list[dict[str, Any]]:
+    def finish(self) -> list[Phone]:
         """The phone that was still going on."""
         return self._close(max(0, self._frame))
 
-    def _close(self, end: int) -> list[dict[str, Any]]:
+    def _close(self, end: int) -> list[Phone]:
         if self._phone is None or end <= self._start:
             return []
         return [_segment(self._phone, self._start, end)]
 
 
-def _segment(phone: str, start: int, end: int) -> dict[str, Any]:
+def _segment(phone: str, start: int, end: int) -> Phone:
     """Of frames start to end - 1, each of which stands for 10 ms around its window's middle."""
     from model_zoo.speech.audio import FRAME_SAMPLES, SAMPLE_RATE
     from model_zoo.speech.features import FRAME_SECONDS
 
     lead = (FRAME_SAMPLES / SAMPLE_RATE - FRAME_SECONDS) / 2
-    times = (round(frame * FRAME_SECONDS + lead, 4) for frame in (start, end))
-    return dict(zip(("phone", "start", "end"), (phone, *times), strict=True))
+    first, last = (round(frame * FRAME_SECONDS + lead, 4) for frame in (start, end))
+    return Phone(phone=phone, start=first, end=last)
 
 
 class LogitPhones:
@@ -177,7 +179,7 @@ class LogitPhones:
         self._posteriors = np.zeros((0, 0))
         self._said_s = 0.0
 
-    def add(self, rows: Iterable[np.ndarray]) -> list[dict[str, Any]]:
+    def add(self, rows: Iterable[np.ndarray]) -> list[Phone]:
         """Phones that have become final with these logits."""
         from model_zoo.scoring import decode
 
@@ -190,7 +192,7 @@ class LogitPhones:
         self._posteriors = np.concatenate([self._posteriors, new]) if self._count else new
         return self._search(_LAG_S)
 
-    def finish(self) -> list[dict[str, Any]]:
+    def finish(self) -> list[Phone]:
         """All phones that are left."""
         return self._search(0.0) if self._count else []
 
@@ -198,13 +200,13 @@ class LogitPhones:
     def _count(self) -> int:
         return len(self._posteriors)
 
-    def _search(self, lag_s: float) -> list[dict[str, Any]]:
+    def _search(self, lag_s: float) -> list[Phone]:
         from model_zoo.scoring import decode
         from model_zoo.speech import phones
 
         (segments,) = decode.decode_posteriors([self._posteriors], self._header)
-        offset = 0.01 * self._first
-        now_s = offset + 0.01 * self._count
+        offset = speech_seconds(self._first)
+        now_s = offset + speech_seconds(self._count)
         found = []
         cut = None
         for segment in segments:
@@ -212,14 +214,13 @@ class LogitPhones:
             if end > now_s - lag_s and lag_s:
                 break
             if (start + end) / 2 > self._said_s:
-                found.append(
-                    {"phone": segment.phone, "start": round(start, 4), "end": round(end, 4)}
-                )
+                found.append(Phone(phone=segment.phone, start=round(start, 4), end=round(end, 4)))
                 self._said_s = end
             silent = phones.fold([segment.phone]) == [phones.SILENCE]
             silent_long = silent and end - start > _PAUSE_S
-            if silent_long or self._count > 100 * _LONGEST_S:
-                cut = round(100 * ((start + end) / 2 if silent_long else start)) - self._first
+            if silent_long or self._count > FRAMES_PER_S * _LONGEST_S:
+                at = (start + end) / 2 if silent_long else start
+                cut = round(FRAMES_PER_S * at) - self._first
         if cut is not None and 0 < cut < self._count:
             self._posteriors = self._posteriors[cut:]
             self._first += cut
@@ -233,16 +234,16 @@ def stream(
     *,
     gain: float = 0.0,
     best: bool = False,
-    figures: dict[str, Any] | None = None,
-) -> Iterator[dict[str, Any]]:
+    done: Callable[[Streamed], None] | None = None,
+) -> Iterator[Phone]:
     """Phones of samples, as they come; the board must have the network.
 
     Parameters
     ----------
     chunks
         Samples at 16 kHz, full scale 1.0, any number at a time.
-    figures
-        Receives "frames", and "frames_per_s" that board and link carry.
+    done
+        Receives the figures of the stream when it ends.
 
     Raises
     ------
@@ -289,6 +290,5 @@ def stream(
             yield from tracker.add(give(silence, last=True))
             yield from tracker.finish()
     finally:
-        if figures is not None:
-            figures["frames"] = count
-            figures["frames_per_s"] = round(count / busy_s, 1) if busy_s else None
+        if done is not None:
+            done(Streamed(frames=count, frames_per_s=frames_per_s(count, busy_s)))

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames a second through a board."""
+"""Frames per second through a board."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from flows.host.device import Device, DeviceError, best_of
+from flows.host.figures import Throughput
 from flows.progress import Progress, silent
+from flows.rates import frames_per_s
 from golden_model import Network, random_features
 
 __all__ = ["throughput"]
@@ -25,8 +26,8 @@ def throughput(
     seed: int = 1,
     clock: Callable[[], float] | None = None,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """Frames a second: random features to the board and its results back, which are compared.
+) -> Throughput:
+    """Send random features to the board, and compare the results with the golden model.
 
     Parameters
     ----------
@@ -50,11 +51,11 @@ def throughput(
     seconds, after = time.monotonic() - started, clock() if clock else 0.0
     if not np.array_equal(actual, expected):
         raise DeviceError(f"{device.link.name}: the board computes something else: see selftest")
-    return {
-        "readout": "best" if best else "logits",
-        "baud": device.link.baud,
-        "frames": frames,
-        "values_a_frame": int(actual[0].size) if len(actual) else 0,
-        "frames_per_s": round(frames / seconds, 1),
-        "board_frames_per_s": round(frames / (after - before), 1) if clock else None,
-    }
+    return Throughput(
+        readout="best" if best else "logits",
+        baud=device.link.baud,
+        frames=frames,
+        values_a_frame=int(actual[0].size) if len(actual) else 0,
+        frames_per_s=frames_per_s(frames, seconds),
+        board_frames_per_s=frames_per_s(frames, after - before) if clock else None,
+    )

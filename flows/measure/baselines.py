@@ -12,11 +12,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.table import Table
 
 from flows import terminal
+from flows.figures import Figures, FiguresError, named
 from flows.measure import measurements
 from flows.measure.measurements import Job, Measurement
 from flows.progress import Progress, on_terminal, silent
@@ -27,6 +28,7 @@ from hw.errors import PlosiveError
 
 __all__ = [
     "FILE",
+    "Baseline",
     "Baselines",
     "Comparison",
     "Delta",
@@ -50,8 +52,17 @@ _ROUNDING = 1e-9  # of a change that is the tolerance exactly
 Verdict = Literal["same", "better", "much better", "worse", "regression", "came or went"]
 
 
-@dataclass(frozen=True)
-class Baselines:
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Figures):
+    """Figures that a command had with some tools, as in `Measurement`."""
+
+    command: str
+    tools: dict[str, str]
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baselines(Figures):
     """The file.
 
     Attributes
@@ -59,11 +70,11 @@ class Baselines:
     tolerances
         Share by which a figure may get worse, by its name, its group or "default".
     entries
-        Each with "command", "tools" and "figures", as in `Measurement`.
+        Of every command and set of tools.
     """
 
     tolerances: dict[str, float]
-    entries: tuple[dict[str, Any], ...]
+    entries: tuple[Baseline, ...] = named("baselines")
 
     def tolerance(self, figure: str) -> float:
         """That of a figure: of its own name, else of its group, else the default."""
@@ -162,34 +173,25 @@ def load(path: Path | None = None) -> Baselines:
         It cannot be read, or holds something else.
     """
     path = path or FILE
-    held = read_json(path)
     try:
-        tolerances = {name: float(value) for name, value in held["tolerances"].items()}
-        entries = tuple(
-            {
-                "command": entry["command"],
-                "tools": dict(entry["tools"]),
-                "figures": dict(entry["figures"]),
-            }
-            for entry in held["baselines"]
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PlosiveError(f"{path}: it holds no baselines: {error!r}") from error
-    if _DEFAULT not in tolerances:
+        held = Baselines.from_dict(read_json(path))
+    except FiguresError as error:
+        raise PlosiveError(f"{path}: it holds no baselines: {error}") from error
+    if _DEFAULT not in held.tolerances:
         raise PlosiveError(f"{path}: tolerances has no {_DEFAULT!r}")
-    return Baselines(tolerances, entries)
+    return held
 
 
 def compare(baselines: Baselines, measurement: Measurement) -> Comparison:
     """A measurement beside the baseline of the same command and versions."""
     command = measurement.command
-    of_command = [entry for entry in baselines.entries if entry["command"] == command]
-    entry = next((entry for entry in of_command if entry["tools"] == measurement.tools), None)
+    of_command = [entry for entry in baselines.entries if entry.command == command]
+    entry = next((entry for entry in of_command if entry.tools == measurement.tools), None)
     if entry is None:
-        there = "; ".join(_tools(entry["tools"]) for entry in of_command) or "none"
+        there = "; ".join(_tools(entry.tools) for entry in of_command) or "none"
         missing = f"no baseline for {_tools(measurement.tools)} (there are: {there})"
         return Comparison(command, missing=missing)
-    old, new = entry["figures"], measurement.figures
+    old, new = entry.figures, measurement.figures
     deltas = tuple(
         Delta(command, name, old.get(name), new.get(name), baselines.tolerance(name))
         for name in {**old, **new}
@@ -209,16 +211,16 @@ def update(baselines: Baselines, measured: Iterable[Measurement], path: Path | N
     PlosiveError
         The file cannot be written.
     """
-    new = [{"command": one.command, "tools": one.tools, "figures": one.figures} for one in measured]
-    replaced = [(entry["command"], entry["tools"]) for entry in new]
-    old = [e for e in baselines.entries if (e["command"], e["tools"]) not in replaced]
+    new = [Baseline(command=one.command, tools=one.tools, figures=one.figures) for one in measured]
+    replaced = [(entry.command, entry.tools) for entry in new]
+    old = [entry for entry in baselines.entries if (entry.command, entry.tools) not in replaced]
     order = [job.command for job in jobs()]
     entries = sorted(
         [*old, *new],
-        key=lambda e: order.index(e["command"]) if e["command"] in order else -1,
+        key=lambda entry: order.index(entry.command) if entry.command in order else -1,
     )
-    held = {"tolerances": baselines.tolerances, "baselines": entries}
-    atomic_write(path or FILE, (json.dumps(held, indent=1) + "\n").encode())
+    held = Baselines(tolerances=baselines.tolerances, entries=tuple(entries))
+    atomic_write(path or FILE, (json.dumps(held.to_dict(), indent=1) + "\n").encode())
 
 
 def jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:

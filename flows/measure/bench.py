@@ -22,6 +22,7 @@ from flows import terminal
 from flows.measure import baselines
 from flows.measure.baselines import Comparison, delta_table
 from flows.progress import Progress, on_terminal
+from flows.rates import FRAMES_PER_S
 from flows.simulation.simulate import cosimulate
 from flows.tools import toolchain, verilator
 from flows.verilog.writer import tool_versions
@@ -128,7 +129,7 @@ def _features(seconds: float) -> dict[str, int]:
     def extract() -> int:
         return len(log_mel(samples))
 
-    return {"times_real_time": round(_rate(extract, seconds) / 100)}
+    return {"times_real_time": round(_rate(extract, seconds) / FRAMES_PER_S)}
 
 
 def measured(command: list[str]) -> tuple[float, float]:
@@ -166,7 +167,7 @@ def _simulate(
     if not run.passed:
         raise RuntimeError(f"the Verilog differs: {run.messages[0]}")
     kept = ("frames", "clocks", "compared_bits", "mismatches", "wall_s", "clocks_per_s")
-    return {name: run.figures[name] for name in kept}
+    return {name: getattr(run.figures, name) for name in kept}
 
 
 def _build(config: AcceleratorConfig, build_dir: Path) -> dict[str, Any]:

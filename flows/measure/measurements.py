@@ -11,17 +11,25 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from flows.asic.area import AreaFigures
 from flows.asic.pdk import Pdk, find_pdk
+from flows.asic.power_figures import PowerFigures
 from flows.asic.synthesis import netlist_name
+from flows.asic.timing import TimingFigures
+from flows.figures import Figures, FiguresError
 from flows.fpga.boards import BOARDS
 from flows.fpga.build import board_sources, board_tools
+from flows.fpga.figures import BoardFigures
+from flows.host.figures import SelfTest
 from flows.progress import Progress, silent
+from flows.simulation.cycles import FrameFigures
+from flows.simulation.figures import SimulationFigures
 from flows.speech.record import read_json
 from flows.tools import toolchain
 from flows.tools.toolchain import ToolError
@@ -57,8 +65,8 @@ _RECORDING = "arctic/bdl/arctic_a0040.flac"
 """A sentence that the shipped network was not trained on."""
 
 
-@dataclass(frozen=True)
-class Measurement:
+@dataclass(frozen=True, kw_only=True)
+class Measurement(Figures):
     """What one command printed of a preset or a board.
 
     Attributes
@@ -153,75 +161,71 @@ def board_jobs() -> list[Job]:
 # ---- what is kept of each command's JSON ----------------------------------------------------
 
 
-def area_of(printed: dict[str, Any]) -> dict[str, float]:
+def area_of(area: AreaFigures) -> dict[str, float]:
     """Of `plosive area`: cells, areas, kGE of each top block (its cells, without a PDK)."""
-    total = printed["total"]
     names = ("cells", "flip_flops", "logic_kge", "logic_um2", "macros_um2", "um2")
-    of_block = "logic_kge" if "logic_kge" in total else "cells"
+    totals = {name: getattr(area.total, name) for name in names}
+    of_block = "cells" if area.total.um2 is None else "logic_kge"
     return {
-        **{name: total[name] for name in names if name in total},
-        "memory_bits": printed["memory_bits"],
-        **{
-            f"blocks/{block['block']}": block[of_block]
-            for block in printed["blocks"]
-            if block["level"] == 1
-        },
+        **{name: value for name, value in totals.items() if value is not None},
+        "memory_bits": area.memory_bits,
+        **{f"blocks/{one.block}": getattr(one.size, of_block) for one in area.top_blocks},
     }
 
 
-def timing_of(printed: dict[str, Any]) -> dict[str, float]:
+def timing_of(timing: TimingFigures) -> dict[str, float]:
     """Of `plosive timing`: the highest clock."""
-    return {"fmax_mhz": printed["fmax_mhz"]}
+    return {"fmax_mhz": timing.fmax_mhz}
 
 
-def power_of(printed: dict[str, Any]) -> dict[str, float]:
+def power_of(power: PowerFigures) -> dict[str, float]:
     """Of `plosive power`: energy of a frame, and power with the clock stopped between frames."""
-    energy, power = printed["energy_per_frame_nj"], printed["real_time"]["clock_stopped"]
+    energy, stopped = power.energy_per_frame_nj, power.real_time.clock_stopped
     return {
-        "nj_per_frame": energy["total"],
-        "nj/logic": energy["logic"],
-        "nj/memories": energy["memories"],
-        "real_time_uw": power["total_uw"],
-        "leakage_uw": power["leakage_uw"],
-        "cycles_per_frame": printed["cycles_per_frame"],
-        "frames": printed["frames"] + printed["warm_up_frames"],
+        "nj_per_frame": energy.total,
+        "nj/logic": energy.logic,
+        "nj/memories": energy.memories,
+        "real_time_uw": stopped.total_uw,
+        "leakage_uw": stopped.leakage_uw,
+        "cycles_per_frame": power.cycles_per_frame,
+        "frames": power.frames + power.warm_up_frames,
     }
 
 
-def _cycles_of(printed: dict[str, Any]) -> dict[str, float]:
-    return {"cycles_per_frame": printed["cycles_per_frame"]["mean"]}
+def _cycles_of(figures: FrameFigures) -> dict[str, float]:
+    return {"cycles_per_frame": figures.cycles.cycles_per_frame.mean}
 
 
-def _simulation_of(printed: dict[str, Any]) -> dict[str, float]:
+def _simulation_of(figures: SimulationFigures) -> dict[str, float]:
     names = ("frames", "compared_clocks", "compared_bits", "compared_beats", "mismatches")
-    return {name: printed[name] for name in names}
+    return {name: getattr(figures, name) for name in names}
 
 
-def _fpga_of(printed: dict[str, Any]) -> dict[str, float]:
+def _fpga_of(board: BoardFigures) -> dict[str, float]:
     return {
-        "lanes": printed["configuration"]["lanes"],
-        "time_steps": printed["configuration"]["time_steps"],
-        "n_output": printed["configuration"]["n_output"],
-        **{f"used/{name}": entry["used"] for name, entry in printed["resources"].items()},
-        **{f"available/{name}": entry["available"] for name, entry in printed["resources"].items()},
-        "clock_mhz": printed["clock_mhz"],
-        "fmax_mhz": printed["fmax_mhz"]["median"],
-        "seeds": len(printed["fmax_mhz"]["seeds"]),
-        "cycles_per_frame": printed["cycles_per_frame"],
-        "real_time_factor": printed["real_time_factor"]["at_clock"],
-        "bitstream_bytes": printed["bitstream"]["bytes"],
+        "lanes": board.configuration.lanes,
+        "time_steps": board.configuration.time_steps,
+        "n_output": board.configuration.n_output,
+        **{f"used/{name}": resource.used for name, resource in board.resources.items()},
+        **{f"available/{name}": resource.available for name, resource in board.resources.items()},
+        "clock_mhz": board.clock_mhz,
+        "fmax_mhz": board.fmax_mhz.median,
+        "seeds": len(board.fmax_mhz.seeds),
+        "cycles_per_frame": board.cycles_per_frame,
+        "real_time_factor": board.real_time_factor.at_clock,
+        "bitstream_bytes": board.bitstream.bytes,
     }
 
 
-def _selftest_of(printed: dict[str, Any]) -> dict[str, float]:
-    return {name: printed[name] for name in ("networks", "frames", "values_compared")}
+def _selftest_of(test: SelfTest) -> dict[str, float]:
+    return {name: getattr(test, name) for name in ("networks", "frames", "values_compared")}
 
 
-def _process(printed: dict[str, Any]) -> dict[str, str]:
-    return {**printed["versions"], "library": printed["library"], "corner": printed["corner"]}
+def _process(figures: AreaFigures | TimingFigures | PowerFigures) -> dict[str, str]:
+    return {**figures.versions, "library": figures.library, "corner": figures.corner}
 
 
-def _simulator(_printed: dict[str, Any]) -> dict[str, str]:
+def _simulator(_figures: Figures | None = None) -> dict[str, str]:
     return {"verilator": toolchain.find("verilator").version}
 
 
@@ -282,7 +286,7 @@ def _board_inputs(job: Job, _root: Path | None) -> list[str]:
     target = BOARDS[name]
     config = target.config if shape == target.preset else target.folded(preset(shape))
     made = board_sources(target, config.replace(trace=False), None)
-    tools = board_tools(target) if job.kind == "fpga" else _simulator({})
+    tools = board_tools(target) if job.kind == "fpga" else _simulator()
     return [made.verilog, made.memories, json.dumps(tools)]
 
 
@@ -290,21 +294,22 @@ def _board_inputs(job: Job, _root: Path | None) -> list[str]:
 class _Kind:
     """How a command's output is kept, and what it depends on (None: it always runs)."""
 
-    figures: Callable[[dict[str, Any]], dict[str, float]]
-    tools: Callable[[dict[str, Any]], dict[str, str]]
+    printed: type[Figures]
+    figures: Callable[[Any], dict[str, float]]
+    tools: Callable[[Any], dict[str, str]]
     inputs: Callable[[Job, Path | None], list[str]] | None
 
 
 _KINDS = {
-    "cycles": _Kind(_cycles_of, lambda _printed: {}, None),
-    "gates": _Kind(area_of, _process, _area_inputs),
-    "area": _Kind(area_of, _process, _area_inputs),
-    "timing": _Kind(timing_of, _process, _timing_inputs),
-    "state": _Kind(_simulation_of, _simulator, _simulation_inputs),
-    "power": _Kind(power_of, _process, _timing_inputs),
-    "speech": _Kind(power_of, _process, _speech_inputs),
-    "fpga": _Kind(_fpga_of, lambda printed: printed["versions"], _board_inputs),
-    "host": _Kind(_selftest_of, _simulator, _board_inputs),
+    "cycles": _Kind(FrameFigures, _cycles_of, lambda _figures: {}, None),
+    "gates": _Kind(AreaFigures, area_of, _process, _area_inputs),
+    "area": _Kind(AreaFigures, area_of, _process, _area_inputs),
+    "timing": _Kind(TimingFigures, timing_of, _process, _timing_inputs),
+    "state": _Kind(SimulationFigures, _simulation_of, _simulator, _simulation_inputs),
+    "power": _Kind(PowerFigures, power_of, _process, _timing_inputs),
+    "speech": _Kind(PowerFigures, power_of, _process, _speech_inputs),
+    "fpga": _Kind(BoardFigures, _fpga_of, lambda board: board.versions, _board_inputs),
+    "host": _Kind(SelfTest, _selftest_of, _simulator, _board_inputs),
 }
 
 
@@ -361,9 +366,16 @@ def measure(
         if inputs and (job.command, inputs) in known:
             found.append(known[job.command, inputs])
             continue
-        printed = _run(job, build_dir, pdk_root)
+        printed = kind.printed.from_dict(_run(job, build_dir, pdk_root))
         figures = {name: _rounded(value) for name, value in kind.figures(printed).items()}
-        one = Measurement(job.kind, job.subject, job.command, kind.tools(printed), inputs, figures)
+        one = Measurement(
+            kind=job.kind,
+            subject=job.subject,
+            command=job.command,
+            tools=kind.tools(printed),
+            inputs=inputs,
+            figures=figures,
+        )
         found.append(one)
         _add(file, one)
     return found, skipped
@@ -404,6 +416,13 @@ def _run(job: Job, build_dir: Path, pdk_root: Path | None) -> dict[str, Any]:
 # ---- the file -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kept(Figures):
+    """The file."""
+
+    measurements: list[Measurement]
+
+
 def read(path: Path) -> list[Measurement]:
     """The measurements in a file; none if there is no file.
 
@@ -415,8 +434,8 @@ def read(path: Path) -> list[Measurement]:
     if not path.exists():
         return []
     try:
-        return [Measurement(**entry) for entry in read_json(path)["measurements"]]
-    except (KeyError, TypeError) as error:
+        return _Kept.from_dict(read_json(path)).measurements
+    except FiguresError as error:
         raise PlosiveError(f"{path}: it holds no measurements: {error}") from error
 
 
@@ -428,5 +447,5 @@ def write(path: Path, measurements: Iterable[Measurement]) -> None:
     PlosiveError
         The file cannot be written.
     """
-    entries = [asdict(measurement) for measurement in measurements]
-    atomic_write(path, (json.dumps({"measurements": entries}, indent=1) + "\n").encode())
+    kept = _Kept(measurements=list(measurements))
+    atomic_write(path, (json.dumps(kept.to_dict(), indent=1) + "\n").encode())

@@ -7,6 +7,7 @@ The page is drawn from `demo.json` and `demo.npz` in the build folder and, where
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from flows.asic.area import AreaFigures
+from flows.asic.power_figures import Power, PowerFigures, Reference
+from flows.figures import Hashes, inline
+from flows.rates import real_time_uw, speech_seconds
 from flows.report import drawings
 from flows.report.drawings import Bar, Cell, Part
-from flows.simulation.figures import PHASES, ladder
+from flows.simulation.figures import PHASES, SimulatedNetlist, SimulationFigures, Sparsity
 from flows.speech import record
+from flows.speech.figures import DemoFigures, Phone, Rung
 from flows.speech.record import Record
+from flows.terminal import number, percent, significant
 from golden_model.files import atomic_write
 from hw.errors import PlosiveError
 
@@ -31,7 +38,6 @@ PAGE = "report.html"
 _PUBLISHED_INPUT = 0.57
 _PUBLISHED_SPIKES = (0.60, 0.71)
 
-_FRAME_S = 0.01
 _LEAD_S = 0.0075  # from the start of the recording to the 10 ms that frame 0 stands for
 _PHONE_ROWS = 24  # rows of the posteriors at most
 _RASTER = (
@@ -51,17 +57,10 @@ def write(folder: Path, output: Path | None = None) -> Path:
     """
     held = record.read(folder)
     sections = {}
-    for name, section, writer in (
-        ("netlist", _netlist, "plosive simulate --netlist PDK --json"),
-        ("area", _area, "plosive area --json"),
-        ("power", _power, "plosive power --json"),
-    ):
+    for name, kind, writer in _SECTIONS:
         path = folder / f"{name}.json"
         if path.exists():
-            with _complete(path, writer):
-                sections[name] = section(record.read_json(path))
-    if "power" in sections and "netlist" not in sections:
-        sections["netlist"] = _power_rung(sections["power"]["figures"])
+            sections[name] = record.read_figures(path, kind, writer)
     with _complete(folder, "plosive demo"):
         text = page(held, **sections)
     path = output if output is not None else folder / PAGE
@@ -69,9 +68,38 @@ def write(folder: Path, output: Path | None = None) -> Path:
     return path
 
 
+@dataclass(frozen=True, kw_only=True)
+class _NetlistRun(SimulationFigures):
+    """A simulation of a netlist."""
+
+    netlist: SimulatedNetlist
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Area(AreaFigures):
+    """Area with what it is of."""
+
+    of: Hashes = inline()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Power(PowerFigures):
+    """Power with what it is of."""
+
+    of: Hashes = inline()
+
+
+_SECTIONS = (
+    ("netlist", _NetlistRun, "plosive simulate --netlist PDK --json"),
+    ("area", _Area, "plosive area --json"),
+    ("power", _Power, "plosive power --json"),
+)
+"""Files of the build folder that a page shows if they are there: name, figures, command."""
+
+
 @contextmanager
 def _complete(path: Path, writer: str) -> Iterator[None]:
-    """Report a missing or malformed figure as one line that names the file."""
+    """Report a missing or malformed array as one line that names the folder."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, jinja2.UndefinedError) as error:
@@ -84,13 +112,18 @@ def _complete(path: Path, writer: str) -> Iterator[None]:
 
 def page(
     held: Record,
-    netlist: dict[str, Any] | None = None,
-    area: dict[str, Any] | None = None,
-    power: dict[str, Any] | None = None,
+    netlist: _NetlistRun | None = None,
+    area: _Area | None = None,
+    power: _Power | None = None,
 ) -> str:
     """The page as HTML; None for a part that was not measured."""
     figures = held.figures
-    run = figures["simulation"]
+    run = figures.simulation
+    compared = None
+    if netlist is not None:
+        compared = _netlist(netlist)
+    elif power is not None:
+        compared = _power_rung(power)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("flows.report", "."),
         autoescape=True,
@@ -98,42 +131,29 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "percent": _percent, "small": _small}
-    axis = _Axis(run["frames"])
+    environment.filters |= {"number": number, "percent": percent, "small": significant}
+    axis = _Axis(run.frames)
     phones = _phones(figures)
     return environment.get_template("report.html.j2").render(
         figures=figures,
         run=run,
-        recording=Path(figures["recording"]).name,
-        ladder=[*ladder(figures), *([netlist["rung"]] if netlist else [])],
-        netlist=netlist,
+        recording=Path(figures.recording).name,
+        ladder=[*figures.ladder, *([compared["rung"]] if compared else [])],
+        netlist=compared,
         axis=axis,
         lanes=_lanes(held, axis, phones),
         phones=phones,
-        sparsity=_sparsity(run["sparsity"]),
+        sparsity=_sparsity(run.sparsity),
         cycles=_cycles(figures),
         phases=PHASES,
         traffic=_traffic(figures),
-        area=area,
-        power=power,
+        area=_area(area) if area else None,
+        power=_power(power) if power else None,
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.1f}".removesuffix(".0")
-
-
-def _small(value: float) -> str:
-    """Three significant digits, or all the digits of the integer part if it has more."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _frequency(hertz: float) -> str:
     return f"{hertz / 1e6:.4g} MHz" if hertz >= 1e6 else f"{hertz / 1e3:.4g} kHz"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 # --- the sentence on one time axis --------------------------------------------------------------
@@ -144,7 +164,7 @@ class _Axis:
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
-        self.seconds = frames * _FRAME_S
+        self.seconds = speech_seconds(frames)
         step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600) if self.seconds / s <= 12)
         count = int((self.seconds + _LEAD_S) / step)
         marks = [step * n for n in range(1, count + 1)]
@@ -158,7 +178,7 @@ class _Axis:
         return min(max((second - _LEAD_S) / self.seconds, 0.0), 1.0)
 
 
-def _phones(figures: dict[str, Any]) -> dict[str, Any]:
+def _phones(figures: DemoFigures) -> dict[str, Any]:
     """Recognised and reference phones; each recognised one says whether the reference agrees."""
     from model_zoo.speech.phones import fold
 
@@ -168,20 +188,20 @@ def _phones(figures: dict[str, Any]) -> dict[str, Any]:
         except KeyError:
             return phone
 
-    heard, reference = figures["phones"], figures["reference_phones"]["phones"]
+    heard, reference = figures.phones, figures.reference_phones.phones
     same = [
         any(
-            class_of(one["phone"]) == class_of(other["phone"])
-            and min(one["end"], other["end"]) > max(one["start"], other["start"])
+            class_of(one.phone) == class_of(other.phone)
+            and min(one.end, other.end) > max(one.start, other.start)
             for other in reference
         )
         for one in heard
     ]
     return {
-        "heard": [{**one, "same": agrees} for one, agrees in zip(heard, same, strict=True)],
+        "heard": heard,
+        "same": same if reference else None,
         "reference": reference,
-        "source": figures["reference_phones"]["source"],
-        "agree": sum(same),
+        "source": figures.reference_phones.source,
     }
 
 
@@ -191,7 +211,7 @@ def _lanes(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dict[str, 
         _spectrogram(held, axis),
         *_rasters(held, axis),
         _posteriors(held, axis),
-        *_phone_strips(held, axis, phones),
+        *_phone_strips(axis, phones),
     ]
 
 
@@ -211,13 +231,13 @@ def _spectrogram(held: Record, axis: _Axis) -> dict[str, Any]:
 
 def _rasters(held: Record, axis: _Axis) -> list[dict[str, Any]]:
     """A raster of spikes for each layer and time step; the first caption explains them all."""
-    steps = held.figures["configuration"]["time_steps"]
+    steps = held.figures.configuration.time_steps
     found = []
-    for layer, zeros in enumerate(held.figures["simulation"]["sparsity"]["layers"]):
+    for layer, zeros in enumerate(held.figures.simulation.sparsity.layers):
         spikes = held.arrays[f"spikes_{layer}"]
         neurons = spikes.shape[2]
         for step in range(steps):
-            caption = f"No spike in {_percent(zeros['time_steps'][step])} of the places."
+            caption = f"No spike in {percent(zeros.time_steps[step])} of the places."
             found.append(
                 {
                     "id": f"spikes-{layer}-{step}",
@@ -254,19 +274,23 @@ def _posteriors(held: Record, axis: _Axis) -> dict[str, Any]:
     }
 
 
-def _phone_strips(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dict[str, Any]]:
+def _phone_strips(axis: _Axis, phones: dict[str, Any]) -> list[dict[str, Any]]:
     """Recognised and reference phones, each where there are any."""
     strips = []
     if phones["heard"]:
         caption = "What the decoder made of the logits."
         if phones["reference"]:
             caption += (
-                f" Filled cells ({phones['agree']} of {len(phones['heard'])}) agree with the "
+                f" Filled cells ({sum(phones['same'])} of {len(phones['heard'])}) agree with the "
                 "reference at that time on which of the 39 scored phones it is; dashed cells do "
                 "not."
             )
-        heard = phones["heard"] if phones["reference"] else held.figures["phones"]
-        strips.append(_strip("recognised", "Recognised phones", caption, axis, heard))
+        strips.append(
+            _strip(
+                *("recognised", "Recognised phones", caption, axis),
+                *(phones["heard"], phones["same"]),
+            )
+        )
     if phones["reference"]:
         strips.append(
             _strip("reference", "Reference phones", phones["source"], axis, phones["reference"])
@@ -275,13 +299,19 @@ def _phone_strips(held: Record, axis: _Axis, phones: dict[str, Any]) -> list[dic
 
 
 def _strip(
-    name: str, title: str, caption: str, axis: _Axis, found: list[dict[str, Any]]
+    name: str,
+    title: str,
+    caption: str,
+    axis: _Axis,
+    found: list[Phone],
+    same: list[bool] | None = None,
 ) -> dict[str, Any]:
-    kinds = {None: "plain", True: "same", False: "other"}
+    """Phones on the time axis; `same` says of each whether the reference agrees."""
+    kinds = ["plain"] * len(found) if same is None else ["same" if s else "other" for s in same]
     cells = [
-        Cell(axis.at(p["start"]), axis.at(p["end"]), p["phone"], kinds[p.get("same")])
-        for p in found
-        if axis.at(p["end"]) > axis.at(p["start"])
+        Cell(axis.at(one.start), axis.at(one.end), one.phone, kind)
+        for one, kind in zip(found, kinds, strict=True)
+        if axis.at(one.end) > axis.at(one.start)
     ]
     return {
         "id": name,
@@ -307,35 +337,35 @@ def _strongest(posteriors: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], in
 # --- sparsity, cycles, traffic ------------------------------------------------------------------
 
 
-def _sparsity(zeros: dict[str, Any]) -> dict[str, Any]:
+def _sparsity(zeros: Sparsity) -> dict[str, Any]:
     """Rows (name, share, published range) and their figure."""
-    rows = [("Input features, zero bits", zeros["input_zero_bits"], (_PUBLISHED_INPUT,) * 2)]
-    for layer in zeros["layers"]:
-        name = f"Layer {layer['layer']}"
+    rows = [("Input features, zero bits", zeros.input_zero_bits, (_PUBLISHED_INPUT,) * 2)]
+    for layer in zeros.layers:
+        name = f"Layer {layer.layer}"
         rows += [
             (f"{name}, time step {step}", share, _PUBLISHED_SPIKES)
-            for step, share in enumerate(layer["time_steps"])
+            for step, share in enumerate(layer.time_steps)
         ]
-        if len(layer["time_steps"]) > 1:
+        if len(layer.time_steps) > 1:
             rows += [
-                (f"{name}, no spike in any time step (union)", layer["union"], None),
-                (f"{name}, not in all time steps (intersection)", layer["intersection"], None),
+                (f"{name}, no spike in any time step (union)", layer.union, None),
+                (f"{name}, not in all time steps (intersection)", layer.intersection, None),
             ]
     bars = [
-        Bar(name, _percent(share), [Part(0, share, "zeros" if band else "zeros both")], band)
+        Bar(name, percent(share), [Part(0, share, "zeros" if band else "zeros both")], band)
         for name, share, band in rows
     ]
     return {"rows": rows, "picture": drawings.bars("Share of zeros, with published values", bars)}
 
 
-def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
+def _cycles(figures: DemoFigures) -> dict[str, Any]:
     """Cycles by phase, a column for this recording and for each reference, and their figure."""
-    run = figures["simulation"]
-    columns = [("This recording", run["phases"], run["cycles_per_frame"]["mean"])]
-    for name, expected in figures["reference"].items():
-        published = expected["published"]
-        columns.append((f"{name}, laws", expected["phases"], expected["cycles_per_frame"]["mean"]))
-        columns.append((f"{name}, published", published["phases"], published["total"]))
+    run = figures.simulation.cycles
+    columns = [("This recording", run.phases, run.cycles_per_frame.mean)]
+    for name, expected in figures.reference.items():
+        laws, published = expected.cycles, expected.published
+        columns.append((f"{name}, laws", laws.phases, laws.cycles_per_frame.mean))
+        columns.append((f"{name}, published", published.phases, published.total))
     most = max(total for _, _, total in columns)
     bars = []
     for name, phases, total in columns:
@@ -346,31 +376,32 @@ def _cycles(figures: dict[str, Any]) -> dict[str, Any]:
                 text = f"{phases[phase]:.0f}" if share > 0.06 else ""
                 parts.append(Part(start, start + share, phase, text))
             start += share
-        bars.append(Bar(name, f"{_number(total)} cycles", parts))
+        bars.append(Bar(name, f"{number(total)} cycles", parts))
     return {
         "columns": columns,
         "picture": drawings.bars("Cycles per frame by phase", bars),
         "colours": [(phase, phase) for phase in PHASES],
-        "why": figures["reference"]["paper-t2"]["published"]["differences"],
+        "why": figures.reference["paper-t2"].published.differences,
     }
 
 
-def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
+def _traffic(figures: DemoFigures) -> dict[str, Any]:
     """Row reads and writes by memory, and hidden row reads under other schedules."""
-    run = figures["simulation"]
+    run = figures.simulation
+    reads = run.cycles.row_reads
     memories = [
         {
             "name": name,
-            "shape": f"{shape['banks']} x {shape['rows']} x {shape['row_bits']} bit",
-            "writes": shape["banks"] * shape["rows"],
-            "reads": run["row_reads"][name],
-            "bytes": run["row_reads"][name] * shape["row_bits"] / 8,
-            "total": run["counters"][f"{name}_rows"],
+            "shape": f"{shape.banks} x {shape.rows} x {shape.row_bits} bit",
+            "writes": shape.banks * shape.rows,
+            "reads": reads[name],
+            "bytes": reads[name] * shape.row_bits / 8,
+            "total": run.counters[f"{name}_rows"],
         }
-        for name, shape in figures["memories"].items()
+        for name, shape in figures.memories.items()
     ]
-    ways = run["hidden_row_reads_if"]
-    if figures["configuration"]["time_steps"] > 1:
+    ways = run.cycles.hidden_row_reads_if
+    if figures.configuration.time_steps > 1:
         rows = [
             ("One fetch for both steps, as built", ways["parallel"]),
             ("One time step after the other", ways["serial"]),
@@ -382,10 +413,10 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
             ("Zeros skipped, as built", ways["serial_skipping"]),
             ("Nothing skipped", ways["parallel"]),
         ]
-    most = max(reads for _, reads in rows) or 1
+    most = max(count for _, count in rows) or 1
     bars = [
-        Bar(name, f"{_number(reads)} rows", [Part(0, reads / most, "built" if not n else "if")])
-        for n, (name, reads) in enumerate(rows)
+        Bar(name, f"{number(count)} rows", [Part(0, count / most, "built" if not n else "if")])
+        for n, (name, count) in enumerate(rows)
     ]
     return {
         "memories": memories,
@@ -397,72 +428,70 @@ def _traffic(figures: dict[str, Any]) -> dict[str, Any]:
 # --- netlist, area and power ----------------------------------------------------------------------
 
 
-def _netlist(run: dict[str, Any]) -> dict[str, Any]:
+def _netlist(run: _NetlistRun) -> dict[str, Any]:
     """The comparison of `plosive simulate --netlist PDK --json` as a rung of the ladder."""
-    counters, laws = run["counters"], run["counters_by_laws"]
-    compared = (
-        f"{run['frames']:,} frames, {run['compared_beats']:,} beats of logits, "
-        f"{len(counters)} counters"
+    rung = Rung(
+        what=f"golden model = netlist in {run.netlist.pdk} cells",
+        compared=f"{run.frames:,} frames, {run.compared_beats:,} beats of logits, "
+        f"{len(run.counters)} counters",
+        mismatches=run.mismatches + run.unequal_counters,
     )
-    unequal = sum(counters[name] != value for name, value in laws.items())
-    what = f"golden model = netlist in {run['netlist']['pdk']} cells"
-    return {"rung": (what, compared, run["mismatches"] + unequal), "figures": run}
+    of = Hashes(configuration_hash=run.configuration_hash, network_hash=run.network_hash)
+    return {"rung": rung, "of": of}
 
 
-def _area(area: dict[str, Any]) -> dict[str, Any]:
+def _area(area: _Area) -> dict[str, Any]:
     """The result of `plosive area --json`, in um2 or, without a PDK, in cells."""
-    blocks = [block for block in area["blocks"] if block["level"] == 1] or [
-        {**area["total"], "block": area["unit"]}
-    ]
-    total, drawn = area["total"], {}
-    measured = "um2" in total
-    for block in blocks:
-        name = _block_name(block)
+    blocks = [(_block_name(block.block), block.size) for block in area.top_blocks]
+    blocks = blocks or [(_block_name(area.unit), area.total)]
+    total, drawn = area.total, {}
+    measured = total.um2 is not None
+    for name, size in blocks:
         if not measured:
-            drawn[name] = (block["cells"], f"{block['cells']:,} cells", "logic")
+            drawn[name] = (size.cells, f"{size.cells:,} cells", "logic")
             continue
-        logic, macros = block["logic_um2"], block["macros_um2"]
         # The larger part has the block's name.
-        parts = [(logic, "logic"), (macros, "SRAM")]
-        for size, part in parts:
-            words = name if size == max(logic, macros) else f"{name}, {part}"
-            drawn[words] = (size, _percent(size / total["um2"]), part.lower())
+        for part, um2 in (("logic", size.logic_um2), ("SRAM", size.macros_um2)):
+            words = name if um2 == max(size.logic_um2, size.macros_um2) else f"{name}, {part}"
+            drawn[words] = (um2, percent(um2 / total.um2), part.lower())
     return {
         "figures": area,
-        "blocks": [(_block_name(block), block) for block in blocks],
+        "blocks": blocks,
         "total": total,
         "measured": measured,
         "picture": drawings.tiles("Area by block", drawn, 320),
     }
 
 
-def _block_name(block: dict[str, Any]) -> str:
-    """Name of a block in words; "own" in the JSON is what belongs to no block."""
-    return "top level" if block["block"] == "own" else block["block"].replace("_", " ")
+def _block_name(block: str) -> str:
+    """Name of a block in words; "own" in the figures is what belongs to no block."""
+    return "top level" if block == "own" else block.replace("_", " ")
 
 
-def _power(power: dict[str, Any]) -> dict[str, Any]:
+def _power(power: _Power) -> dict[str, Any]:
     """The result of `plosive power --json`, by block and memory, and by clock."""
-    per_uw = power["real_time"]["frames_per_s"] * 1e-3  # uW for a nJ a frame
     spent: dict[str, tuple[float, float]] = {}
     parts = [
-        *((_block_name(block), block) for block in power["blocks"]),
-        ("pins on the clock", {"nj": power["energy_per_frame_nj"]["clock_pins"], "leakage_uw": 0}),
+        *((_block_name(block.block), block.nj, block.leakage_uw) for block in power.blocks),
+        ("pins on the clock", power.energy_per_frame_nj.clock_pins, 0.0),
         # A memory is its macros plus the wrapper logic, which is the block of the same name.
-        *((memory["memory"].replace("_", " "), memory) for memory in power["memories"]),
+        *(
+            (memory.memory.replace("_", " "), memory.nj, memory.leakage_uw)
+            for memory in power.memories
+        ),
     ]
-    for name, part in parts:
+    for name, nj, leakage_uw in parts:
         energy, leakage = spent.get(name, (0.0, 0.0))
-        spent[name] = (energy + part["nj"], leakage + part["leakage_uw"])
+        spent[name] = (energy + nj, leakage + leakage_uw)
     rows = sorted(
-        ((name, nj, nj * per_uw, leakage) for name, (nj, leakage) in spent.items()),
+        ((name, nj, real_time_uw(nj), leakage) for name, (nj, leakage) in spent.items()),
         key=lambda row: -(row[2] + row[3]),
     )
     most = max(dynamic + leakage for _, _, dynamic, leakage in rows)
     bars = [
         Bar(
             name,
-            f"{_small(dynamic + leakage)} uW",
+            f"{significant(dynamic + leakage)} uW",
             [
                 Part(0, dynamic / most, "dynamic"),
                 Part(dynamic / most, (dynamic + leakage) / most, "leakage"),
@@ -470,50 +499,71 @@ def _power(power: dict[str, Any]) -> dict[str, Any]:
         )
         for name, _, dynamic, leakage in rows
     ]
-    stopped = power["real_time"]["clock_stopped"]
+    stopped, done = power.real_time.clock_stopped, power.operations
     clocks = [("Stopped between frames", stopped)] + [
-        (f"{_frequency(clock['clock_hz'])}, always running", clock)
-        for clock in power["real_time"]["clock_running"]
+        (f"{_frequency(clock.clock_hz)}, always running", clock.power)
+        for clock in power.real_time.clock_running
     ]
     return {
         "figures": power,
         "rows": rows,
         "stopped": stopped,
-        "clocks": clocks,
+        "clocks": [
+            (name, [*(size for _, size in _clock_parts(row)), row.total_uw]) for name, row in clocks
+        ],
+        "operations": [
+            (
+                *("done", done.done_per_frame, done.tops_per_w_done),
+                done.tops_per_w_done_without_leakage,
+            ),
+            (
+                *("of a dense machine", done.dense_per_frame, done.tops_per_w_dense),
+                done.tops_per_w_dense_without_leakage,
+            ),
+        ],
         "picture": drawings.bars("Power by block", bars),
-        "clock_picture": _clock_picture(clocks, power["reference"]),
-        "kinds": [(kind, words) for kind, _, words in _CLOCK_PARTS],
+        "clock_picture": _clock_picture(clocks, power.reference),
+        "kinds": _CLOCK_PARTS,
     }
 
 
 _CLOCK_PARTS = (
-    ("logic", "logic_uw", "logic, active"),
-    ("sram", "memories_uw", "memories, active"),
-    ("idle", "idle_clock_uw", "idle clock"),
-    ("leakage", "leakage_uw", "leakage"),
+    ("logic", "logic, active"),
+    ("sram", "memories, active"),
+    ("idle", "idle clock"),
+    ("leakage", "leakage"),
 )
-"""Components of power for one clock: colour, key of the JSON, label."""
+"""Components of power for one clock: colour, label."""
 
 
-def _clock_picture(clocks: list[tuple[str, dict[str, float]]], reference: dict[str, Any]) -> Markup:
+def _clock_parts(power: Power) -> list[tuple[str, float]]:
+    """The components of power with their colours."""
+    parts = (power.logic_uw, power.memories_uw, power.idle_clock_uw, power.leakage_uw)
+    return [(kind, part) for (kind, _), part in zip(_CLOCK_PARTS, parts, strict=True)]
+
+
+def _clock_picture(clocks: list[tuple[str, Power]], reference: Reference) -> Markup:
     """Power in real time by clock; the last bar is what the reference publishes."""
-    published = reference["real_time_uw"]
-    most = max(published, *(row["total_uw"] for _, row in clocks))
+    published = reference.real_time_uw
+    most = max(published, *(power.total_uw for _, power in clocks))
     bars = []
-    for name, row in clocks:
+    for name, power in clocks:
         parts, start = [], 0.0
-        for kind, key, _ in _CLOCK_PARTS:
-            end = start + row[key] / most
+        for kind, size in _clock_parts(power):
+            end = start + size / most
             parts.append(Part(start, end, kind))
             start = end
-        bars.append(Bar(name, f"{_small(row['total_uw'])} uW", parts))
-    name = f"Published, {reference['process']}, {_frequency(reference['real_time_hz'])}"
+        bars.append(Bar(name, f"{significant(power.total_uw)} uW", parts))
+    name = f"Published, {reference.process}, {_frequency(reference.real_time_hz)}"
     bars.append(Bar(name, f"{published:g} uW", [Part(0, published / most, "if")]))
     return drawings.bars("Power in real time by clock", bars)
 
 
-def _power_rung(power: dict[str, Any]) -> dict[str, Any]:
+def _power_rung(power: _Power) -> dict[str, Any]:
     """The netlist run of `plosive power`, which prints no figures unless every logit is right."""
-    what = f"golden model = netlist in {power['pdk']} cells"
-    frames = power["warm_up_frames"] + power["frames"]
-    return {"rung": (what, f"{frames:,} frames, all logits", 0), "figures": power}
+    rung = Rung(
+        what=f"golden model = netlist in {power.pdk} cells",
+        compared=f"{power.warm_up_frames + power.frames:,} frames, all logits",
+        mismatches=0,
+    )
+    return {"rung": rung, "of": power.of}

@@ -1,47 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive cycles`: cycles and traffic of a frame from the laws, beside the published figures."""
 
-import dataclasses
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from flows.simulation.figures import cycle_figures, silent_layers, sparsity
+from flows.figures import Figures, Hashes, inline, optional
+from flows.simulation.figures import (
+    PHASES,
+    CycleFigures,
+    CyclesPerFrame,
+    Latency,
+    Sparsity,
+    cycle_figures,
+    silent_layers,
+    sparsity,
+)
 from golden_model import PUBLISHED, Densities, Network, cycle_laws, expected_cycles, latency
 from hw.config import PRESETS, AcceleratorConfig
 from hw.schedule import Fetch, Schedule, Work
 
-__all__ = ["expected_figures", "measured_figures", "published_figures"]
+__all__ = [
+    "Difference",
+    "FrameFigures",
+    "InputDensities",
+    "Published",
+    "expected_figures",
+    "measured_figures",
+    "published_figures",
+]
 
 # arXiv 2503.21337, cycles per frame.
 _PUBLISHED_TOTALS = {"paper-t2": 895, "paper-t2-unmerged": 1224, "paper-t1": 574}
 _LATENCY_FRAMES = 20
 
 
-def expected_figures(config: AcceleratorConfig, densities: Densities = PUBLISHED) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Difference(Figures):
+    """A phase beside the reference's.
+
+    Attributes
+    ----------
+    phase
+        Its name.
+    published
+        Cycles in the reference; None if it has no such phase.
+    difference
+        What it takes more here.
+    why
+        The reason.
+    """
+
+    phase: str
+    published: float | None
+    difference: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published(Figures):
+    """What the reference publishes for a shape.
+
+    Attributes
+    ----------
+    preset
+        The shape's name here.
+    total
+        Cycles of a frame.
+    phases
+        The total split by phase, see `published_figures`.
+    differences
+        Of each phase here.
+    """
+
+    preset: str
+    total: int
+    phases: dict[str, float]
+    differences: list[Difference]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputDensities(Figures):
+    """Shares of ones, as in `golden_model.Densities`."""
+
+    input_bits: float
+    spikes: float
+    steps: float
+    union: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameFigures(Figures):
+    """Cycles and traffic of a frame from the laws, without a simulation.
+
+    Attributes
+    ----------
+    of
+        The hardware; None where the figures stand beside their configuration.
+    frames
+        Counted; None if expected, as are latency, sparsity and warnings.
+    cycles
+        Cycles and traffic.
+    densities
+        Assumed; None if counted.
+    latency
+        Of the "first_logit" and "last_logit", each frame alone.
+    sparsity
+        Of features and spikes.
+    warnings
+        What the frames cannot show, a line each.
+    published
+        The reference's; None for other shapes.
+    """
+
+    of: Hashes | None = inline(default=None)
+    frames: int | None = optional()
+    cycles: CycleFigures = inline()
+    densities: InputDensities | None = optional()
+    latency: dict[str, Latency] | None = optional()
+    sparsity: Sparsity | None = optional()
+    warnings: list[str] | None = optional()
+    published: Published | None
+
+
+def expected_figures(
+    config: AcceleratorConfig, densities: Densities = PUBLISHED, of: Hashes | None = None
+) -> FrameFigures:
     """Expected figures of a frame for independent bits and spikes of given densities."""
     cycles = expected_cycles(config, densities)
     reads, hidden_if = _expected_reads(config, densities)
-    figures = {
-        "cycles_per_frame": {"mean": cycles.total, "before_overhead": cycles.before_overhead},
-        "phases": {
-            "input": cycles.input,
-            "hidden": cycles.hidden,
-            "lif": cycles.lif,
-            "readout": cycles.readout,
-            "overhead": cycles.overhead,
-            "stalls": cycles.stalls,
-        },
-        "row_reads": reads,
-        "hidden_row_reads_if": hidden_if,
-        "densities": dataclasses.asdict(densities),
-    }
-    return {**figures, "published": published_figures(config, figures["phases"])}
+    phases = {phase: getattr(cycles, phase) for phase in PHASES}
+    return FrameFigures(
+        of=of,
+        cycles=CycleFigures(
+            cycles_per_frame=CyclesPerFrame(
+                mean=cycles.total, before_overhead=cycles.before_overhead
+            ),
+            phases=phases,
+            row_reads=reads,
+            hidden_row_reads_if=hidden_if,
+        ),
+        densities=InputDensities(**asdict(densities)),
+        published=published_figures(config, phases),
+    )
 
 
 def measured_figures(
-    config: AcceleratorConfig, network: Network, features: np.ndarray
-) -> dict[str, Any]:
+    config: AcceleratorConfig,
+    network: Network,
+    features: np.ndarray,
+    of: Hashes | None = None,
+) -> FrameFigures:
     """Figures of an utterance, counted by the laws from what the network computes.
 
     Parameters
@@ -52,25 +161,28 @@ def measured_figures(
         What runs on it.
     features
         int8 [frames, n_input].
+    of
+        Hashes to keep with the figures.
     """
     network = network.on(config)
     result = network.run(features)
-    figures = cycle_figures(cycle_laws(config, features, result.spikes))
+    cycles = cycle_figures(cycle_laws(config, features, result.spikes))
     alone = latency(config, network, features[:_LATENCY_FRAMES])
-    return {
-        "frames": len(features),
-        **figures,
-        "latency": {
-            name: {
-                "mean": float(np.mean([getattr(one, field) for one in alone])),
-                "max": max(getattr(one, field) for one in alone),
-            }
+    return FrameFigures(
+        of=of,
+        frames=len(features),
+        cycles=cycles,
+        latency={
+            name: Latency(
+                mean=float(np.mean([getattr(one, field) for one in alone])),
+                max=max(getattr(one, field) for one in alone),
+            )
             for name, field in (("first_logit", "first"), ("last_logit", "last"))
         },
-        "sparsity": sparsity(features, result.spikes),
-        "warnings": silent_layers(result.spikes),
-        "published": published_figures(config, figures["phases"]),
-    }
+        sparsity=sparsity(features, result.spikes),
+        warnings=silent_layers(result.spikes),
+        published=published_figures(config, cycles.phases),
+    )
 
 
 def _expected_reads(
@@ -107,7 +219,7 @@ def _expected_reads(
     }
 
 
-def published_figures(config: AcceleratorConfig, phases: dict[str, float]) -> dict[str, Any] | None:
+def published_figures(config: AcceleratorConfig, phases: dict[str, float]) -> Published | None:
     """The reference's frame by phase, and a line on each difference; None for other shapes.
 
     Published are the totals. The split is the one that reproduces them: 40 features x 4 bits x
@@ -133,20 +245,20 @@ def published_figures(config: AcceleratorConfig, phases: dict[str, float]) -> di
         readout = 7.5 * 128 * 0.40
         hidden = total - inputs - readout
     reference = {"input": inputs, "hidden": hidden, "readout": readout}
-    return {
-        "preset": name,
-        "total": total,
-        "phases": reference,
-        "differences": [
-            {
-                "phase": phase,
-                "published": reference.get(phase),
-                "difference": value - reference.get(phase, 0.0),
-                "why": _why(config, phase),
-            }
+    return Published(
+        preset=name,
+        total=total,
+        phases=reference,
+        differences=[
+            Difference(
+                phase=phase,
+                published=reference.get(phase),
+                difference=value - reference.get(phase, 0.0),
+                why=_why(config, phase),
+            )
             for phase, value in phases.items()
         ],
-    }
+    )
 
 
 def _why(config: AcceleratorConfig, phase: str) -> str:

@@ -3,12 +3,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from flows.progress import Progress, silent
-from flows.simulation.figures import cycle_figures, laws_counters, silent_layers, sparsity
+from flows.simulation.figures import (
+    Latency,
+    SimulationFigures,
+    cycle_figures,
+    laws_counters,
+    silent_layers,
+    sparsity,
+)
 from flows.simulation.run import CoreModel, Simulation, build_core, network_digest, simulate
 from golden_model import Network, cycle_laws, latency
 from hw.config import AcceleratorConfig
@@ -27,14 +33,14 @@ class Cosimulation:
     messages
         What differed first, one line each.
     figures
-        JSON-able; the keys are documented in `plosive simulate --help`.
+        What was compared, and what the run shows.
     simulation
         What the bench reported.
     """
 
     passed: bool
     messages: list[str]
-    figures: dict[str, Any]
+    figures: SimulationFigures
     simulation: Simulation = field(repr=False)
 
 
@@ -110,39 +116,37 @@ def cosimulate(
         for name, value in simulation.counters.items()
         if value != expected[name]
     ]
-    counters_equal = simulation.counters == expected
     measured = _latency(config, simulation)
     alone = latency(config, network, features[:1])[0]
     for name, value in (("first_logit", alone.first), ("last_logit", alone.last)):
-        if measured and measured[name]["frame_0"] != value:
+        if measured and measured[name].frame_0 != value:
             messages.append(
-                f"latency of frame 0, {name}: expected {value}, got {measured[name]['frame_0']}"
+                f"latency of frame 0, {name}: expected {value}, got {measured[name].frame_0}"
             )
-    warnings = silent_layers(simulation.result.spikes)
-    figures = {
-        "passed": not messages,
-        "check": check,
-        "frames": simulation.frames,
-        "clocks": simulation.clocks,
-        "compared_clocks": simulation.compared_clocks,
-        "compared_bits": simulation.compared_bits,
-        "compared_beats": simulation.compared_beats,
-        "mismatches": simulation.mismatches,
-        "messages": messages,
-        "warnings": warnings,
-        **cycle_figures(laws),
-        "counters": simulation.counters,
-        "counters_by_laws": expected,
-        "counters_equal": counters_equal,
-        "latency": measured,
-        "sparsity": sparsity(features, simulation.result.spikes),
-        "wall_s": round(simulation.wall_s, 3),
-        "clocks_per_s": round(simulation.clocks / simulation.wall_s),
-        "seed": seed,
-        "configuration_hash": asked.config_hash,
-        "network_hash": asked.network_hash,
-        "waves": str(waves_path) if waves_path is not None else None,
-    }
+    figures = SimulationFigures(
+        passed=not messages,
+        check=check,
+        frames=simulation.frames,
+        clocks=simulation.clocks,
+        compared_clocks=simulation.compared_clocks,
+        compared_bits=simulation.compared_bits,
+        compared_beats=simulation.compared_beats,
+        mismatches=simulation.mismatches,
+        messages=messages,
+        warnings=silent_layers(simulation.result.spikes),
+        cycles=cycle_figures(laws),
+        counters=simulation.counters,
+        counters_by_laws=expected,
+        counters_equal=simulation.counters == expected,
+        latency=measured,
+        sparsity=sparsity(features, simulation.result.spikes),
+        wall_s=round(simulation.wall_s, 3),
+        clocks_per_s=round(simulation.clocks / simulation.wall_s),
+        seed=seed,
+        configuration_hash=asked.config_hash,
+        network_hash=asked.network_hash,
+        waves=str(waves_path) if waves_path is not None else None,
+    )
     return Cosimulation(not messages, messages, figures, simulation)
 
 
@@ -181,7 +185,7 @@ def _repeat_with_waves(
     return waves_path, repeated.messages
 
 
-def _latency(config: AcceleratorConfig, simulation: Simulation) -> dict[str, dict[str, float]]:
+def _latency(config: AcceleratorConfig, simulation: Simulation) -> dict[str, Latency]:
     """Clocks from the edge that takes a frame's last feature to its logits' edges.
 
     Features come as fast as the machine takes them, so a frame also waits for the one before;
@@ -194,9 +198,7 @@ def _latency(config: AcceleratorConfig, simulation: Simulation) -> dict[str, dic
         clocks = np.subtract(timing[name], taken[: len(timing[name])])
         if not len(clocks):
             return {}
-        figures[name] = {
-            "frame_0": int(clocks[0]),
-            "mean": float(clocks.mean()),
-            "max": int(clocks.max()),
-        }
+        figures[name] = Latency(
+            frame_0=int(clocks[0]), mean=float(clocks.mean()), max=int(clocks.max())
+        )
     return figures

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,13 +19,14 @@ from flows.simulation.cycles import expected_figures
 from flows.simulation.run import Simulation
 from flows.simulation.simulate import cosimulate
 from flows.speech import record
+from flows.speech.figures import ComparedWithTorch, DemoFigures, DemoNetwork, MemoryRows
 from flows.speech.reference import reference_phones
 from flows.speech.transcribe import check_header, phones_of
 from flows.tools import toolchain
 from golden_model import Network
 from golden_model.escape import terminal
 from golden_model.header import provenance
-from hw.config import PRESETS
+from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import PlosiveError
 from hw.schedule import Schedule
 from model_zoo.data import DataError, Utterance, read
@@ -46,7 +46,7 @@ class Demo:
 
     passed: bool
     messages: list[str]
-    figures: dict[str, Any]
+    figures: DemoFigures
 
 
 def demo(
@@ -107,25 +107,34 @@ def demo(
         )
         measured_costs = measured.result(progress) if measured else None
     arrays, posteriors = _arrays(samples, network, run.simulation)
-    figures = {
-        "date": date,
-        **_made_with(network, network_file),
-        "recording": terminal(recording),
-        "words": words,
-        "frames_of_recording": all_frames,
-        "phones": phones_of(run.simulation.logits, network) if run.passed else [],
-        "reference_phones": reference_phones(recording, words, posteriors, network.header),
-        "simulation": run.figures,
-        "gain_db": gain,
-        **_torch(network, features),
-        "reference": {name: expected_figures(PRESETS[name]) for name in _PUBLISHED},
-        "costs": measured_costs,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    torch, torch_missing = _torch(network, features)
     messages = list(run.messages)
-    if figures["torch"] and figures["torch"]["mismatches"]:
+    if torch is not None and torch.mismatches:
         messages.append("the torch network and the golden model differ")
-    figures |= {"passed": not messages, "messages": messages}
+    figures = DemoFigures(
+        date=date,
+        tools={
+            **{name: version(name) for name in ("plosive", "amaranth", "cocotb", "numpy")},
+            **toolchain.versions(),
+        },
+        network=_described(network, network_file),
+        configuration=network.config,
+        memories=_memories(network.config),
+        recording=terminal(recording),
+        words=words,
+        frames_of_recording=all_frames,
+        phones=phones_of(run.simulation.logits, network) if run.passed else [],
+        reference_phones=reference_phones(recording, words, posteriors, network.header),
+        simulation=run.figures,
+        gain_db=gain,
+        torch=torch,
+        torch_missing=torch_missing,
+        reference={name: expected_figures(PRESETS[name]) for name in _PUBLISHED},
+        costs=measured_costs,
+        seconds=round(time.perf_counter() - started, 1),
+        passed=not messages,
+        messages=messages,
+    )
     record.write(build_dir, record.Record(figures, arrays))
     return Demo(not messages, messages, figures)
 
@@ -180,25 +189,19 @@ def _gain(network: Network, played: Utterance | None) -> float:
     return gains.get(played.corpus, 0.0) if played else 0.0
 
 
-def _made_with(network: Network, network_file: Path) -> dict[str, Any]:
-    """Versions of the tools, and the network and machine that they worked on."""
-    config = network.config
+def _described(network: Network, network_file: Path) -> DemoNetwork:
+    return DemoNetwork(
+        name=Path(network_file).stem,
+        description=provenance(network.header).get("description"),
+        licence=network.header.get("licence"),
+        label_delay=network.header["label_delay"],
+    )
+
+
+def _memories(config: AcceleratorConfig) -> dict[str, MemoryRows]:
     return {
-        "tools": {
-            **{name: version(name) for name in ("plosive", "amaranth", "cocotb", "numpy")},
-            **toolchain.versions(),
-        },
-        "network": {
-            "name": Path(network_file).stem,
-            "description": provenance(network.header).get("description"),
-            "licence": network.header.get("licence"),
-            "label_delay": network.header["label_delay"],
-        },
-        "configuration": config.to_dict(),
-        "memories": {
-            name: {"banks": shape.banks, "rows": shape.rows, "row_bits": config.row_bits}
-            for name, shape in Schedule(config).memories.items()
-        },
+        name: MemoryRows(banks=shape.banks, rows=shape.rows, row_bits=config.row_bits)
+        for name, shape in Schedule(config).memories.items()
     }
 
 
@@ -233,7 +236,7 @@ def _arrays(
     return arrays, posteriors
 
 
-def _torch(network: Network, features: np.ndarray) -> dict[str, Any]:
+def _torch(network: Network, features: np.ndarray) -> tuple[ComparedWithTorch | None, str | None]:
     """Every integer of the torch network compared on the same frames, or why there is none."""
     try:
         import torch
@@ -242,17 +245,17 @@ def _torch(network: Network, features: np.ndarray) -> dict[str, Any]:
 
         model = from_network(network)
     except ImportError:
-        return {"torch": None, "torch_missing": "torch is not installed here"}
+        return None, "torch is not installed here"
     except ValueError as error:
-        return {"torch": None, "torch_missing": f"torch cannot train these weights: {error}"}
+        return None, f"torch cannot train these weights: {error}"
     with torch.no_grad():
         logits, spikes, membranes = model(torch.from_numpy(features.astype(np.float32))[None])
     golden = network.run(features)
     pairs = [(logits, golden.logits[np.newaxis])]
     for ours, theirs in ((spikes, golden.spikes), (membranes, golden.membranes)):
         pairs += [(a, b[np.newaxis]) for a, b in zip(ours, theirs, strict=True)]
-    compared = {
-        "compared_values": sum(b.size for _, b in pairs),
-        "mismatches": sum(int((a.numpy() != b).sum()) for a, b in pairs),
-    }
-    return {"torch": compared, "torch_missing": None}
+    compared = ComparedWithTorch(
+        compared_values=sum(b.size for _, b in pairs),
+        mismatches=sum(int((a.numpy() != b).sum()) for a, b in pairs),
+    )
+    return compared, None

@@ -4,10 +4,11 @@
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from flows.speech.figures import Evaluation, Scores
 from golden_model import Network
 from golden_model.escape import terminal
 from golden_model.files import make_directory
@@ -64,8 +65,8 @@ def evaluate(
     *,
     build_dir: Path,
     progress: bool = True,
-) -> dict[str, Any]:
-    """Score a network file; JSON-able, see `model_zoo.scoring.evaluate.evaluate`.
+) -> Evaluation:
+    """Score a network file, see `model_zoo.scoring.evaluate.evaluate`.
 
     Parameters
     ----------
@@ -105,19 +106,21 @@ def evaluate(
     figures = zoo.evaluate(network, clean, gain, progress)
     taken = {"features": round(prepared, 2), **figures.pop("taken")}
     total = sum(taken.values())
-    return {
-        "network": str(network_file),
-        "corpus": utterances[0].corpus,
-        "format": wanted.format,
-        "split": wanted.split,
-        "speakers": len({u.speaker for u in utterances}),
-        "snr_db": wanted.snr,
-        "noise": wanted.noise if wanted.snr is not None else None,
-        "noise_seed": NOISE_SEED if wanted.snr is not None else None,
+    scores = {field.name: figures.pop(field.name) for field in fields(Scores)}
+    return Evaluation(
+        network=str(network_file),
+        corpus=utterances[0].corpus,
+        format=wanted.format,
+        split=wanted.split,
+        speakers=len({u.speaker for u in utterances}),
+        snr_db=wanted.snr,
+        noise=wanted.noise if wanted.snr is not None else None,
+        noise_seed=NOISE_SEED if wanted.snr is not None else None,
+        scores=Scores(**scores),
         **figures,
-        "taken": {**taken, "total": round(total, 2)},
-        "times_real_time": round(figures["seconds"] / total, 1),
-    }
+        taken={**taken, "total": round(total, 2)},
+        times_real_time=round(figures["seconds"] / total, 1),
+    )
 
 
 def _utterances(wanted: Recordings) -> list[Any]:

@@ -10,21 +10,26 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from flows.figures import Figures, FiguresError
+from flows.speech.figures import DemoFigures
 from golden_model import inputs
 from golden_model.escape import shell_path
 from golden_model.files import atomic_write
 from hw.errors import PlosiveError
 
-__all__ = ["Record", "read", "read_json", "write"]
+__all__ = ["Record", "read", "read_figures", "read_json", "write"]
 
 _FIGURES = "demo.json"
 _ARRAYS = "demo.npz"
 _DIGEST = "arrays_sha256"
 _MOST_BYTES = 64 << 20  # the demo runs 3 s of speech, which take less than 1 MB
+
+
+_Kind = TypeVar("_Kind", bound=Figures)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Record:
         "spikes_0", ... [frames, T, n] uint8. Frame 0 is the first frame of the recording.
     """
 
-    figures: dict[str, Any]
+    figures: DemoFigures
     arrays: dict[str, np.ndarray]
 
 
@@ -56,7 +61,7 @@ def write(folder: Path, record: Record) -> None:
     np.savez_compressed(held, **record.arrays)
     digest = hashlib.sha256(held.getvalue()).hexdigest()
     atomic_write(folder / _ARRAYS, held.getvalue())
-    text = json.dumps({**record.figures, _DIGEST: digest}, indent=1)
+    text = json.dumps({**record.figures.to_dict(), _DIGEST: digest}, indent=1)
     atomic_write(folder / _FIGURES, text.encode() + b"\n")
 
 
@@ -74,11 +79,12 @@ def read(folder: Path) -> Record:
             f"{folder}: there is no {_FIGURES}; "
             f"`plosive demo --build {shell_path(folder)}` leaves one"
         )
-    figures = read_json(path)
+    values = read_json(path)
     arrays = folder / _ARRAYS
     data = inputs.read_bytes(arrays, most_bytes=_MOST_BYTES)
-    if hashlib.sha256(data).hexdigest() != figures.pop(_DIGEST, None):
+    if hashlib.sha256(data).hexdigest() != values.get(_DIGEST):
         raise PlosiveError(f"{arrays}: it is damaged, or of another run than {path}; run the demo")
+    figures = _figures(path, values, DemoFigures, "plosive demo")
     try:
         return Record(figures, inputs.parse_arrays(data, _MOST_BYTES))
     except ValueError as error:
@@ -97,3 +103,24 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PlosiveError(f"{path}: it is not a JSON object")
     return value
+
+
+def read_figures(path: Path, kind: type[_Kind], writer: str) -> _Kind:
+    """The figures in a JSON file, which the command `writer` writes.
+
+    Raises
+    ------
+    PlosiveError
+        The file cannot be read, or holds something else.
+    """
+    return _figures(path, read_json(path), kind, writer)
+
+
+def _figures(path: Path, values: dict[str, Any], kind: type[_Kind], writer: str) -> _Kind:
+    try:
+        return kind.from_dict(values)
+    except FiguresError as error:
+        raise PlosiveError(
+            f"{path}: it is damaged or of another version of Plosive ({error}); "
+            f"run `{writer}` again"
+        ) from error

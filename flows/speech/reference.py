@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from flows.speech.figures import Phone, ReferencePhones
+
 __all__ = ["forced_alignment", "reference_phones"]
 
 _FLOOR = -50.0  # log score of phones that the network never outputs, so that each word has a path
@@ -14,7 +16,7 @@ _FLOOR = -50.0  # log score of phones that the network never outputs, so that ea
 
 def reference_phones(
     recording: Path, words: str | None, posteriors: np.ndarray, header: dict[str, Any]
-) -> dict[str, Any]:
+) -> ReferencePhones:
     """Reference phones with their times, and a sentence on where they come from.
 
     Parameters
@@ -30,9 +32,8 @@ def reference_phones(
 
     Returns
     -------
-    dict
-        "phones", a list of "phone", "start" and "end" in seconds that is empty if nothing is known,
-        and "source", a sentence.
+    ReferencePhones
+        Without phones if nothing is known.
     """
     from model_zoo.data.labels import sample_labels
     from model_zoo.data.listing import Listing
@@ -48,10 +49,10 @@ def reference_phones(
         return _none(f"The labels beside the recording cannot be read: {error}.")
     if found is not None:
         timed = [
-            {"phone": phone, "start": first / SAMPLE_RATE, "end": end / SAMPLE_RATE}
+            Phone(phone=phone, start=first / SAMPLE_RATE, end=end / SAMPLE_RATE)
             for first, end, phone in found
         ]
-        return {"phones": timed, "source": "The phone labels beside the recording."}
+        return ReferencePhones(phones=timed, source="The phone labels beside the recording.")
     if not words:
         return _none("The recording has neither phone labels nor a transcript to compare with.")
     try:
@@ -61,20 +62,20 @@ def reference_phones(
     timed = forced_alignment(sequence, posteriors, header)
     if not timed:
         return _none("The recording is too short for the phones of its words.")
-    return {
-        "phones": timed,
-        "source": "The dictionary's phones of the words, placed in time by forced "
-        "alignment to the network's own outputs; nobody has labelled this recording.",
-    }
+    return ReferencePhones(
+        phones=timed,
+        source="The dictionary's phones of the words, placed in time by forced alignment to the "
+        "network's own outputs; nobody has labelled this recording.",
+    )
 
 
-def _none(why: str) -> dict[str, Any]:
-    return {"phones": [], "source": why}
+def _none(why: str) -> ReferencePhones:
+    return ReferencePhones(phones=[], source=why)
 
 
 def forced_alignment(
     sequence: list[tuple[str, bool]], posteriors: np.ndarray, header: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> list[Phone]:
     """Times of the phones of a known sequence, from the best path through their states (Viterbi).
 
     Parameters
@@ -109,11 +110,11 @@ def forced_alignment(
     cuts = [*np.flatnonzero(np.diff(visited, prepend=-1)), len(visited)]
     lead = (FRAME_SAMPLES / SAMPLE_RATE - FRAME_SECONDS) / 2
     return [
-        {
-            "phone": sequence[visited[start]][0],
-            "start": round(start * FRAME_SECONDS + lead, 4),
-            "end": round(end * FRAME_SECONDS + lead, 4),
-        }
+        Phone(
+            phone=sequence[visited[start]][0],
+            start=round(start * FRAME_SECONDS + lead, 4),
+            end=round(end * FRAME_SECONDS + lead, 4),
+        )
         for start, end in itertools.pairwise(cuts)
     ]
 

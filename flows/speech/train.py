@@ -5,8 +5,8 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from flows.speech.figures import Scores, Stage, StageScores, Training
 from golden_model import Network
 from golden_model.files import atomic_write, make_directory
 from hw.errors import PlosiveError
@@ -32,8 +32,8 @@ def train(
     broken: str = "refuse",
     report: Callable[[str], None],
     progress: bool,
-) -> dict[str, Any]:
-    """Follow a recipe; JSON-able figures of each stage.
+) -> Training:
+    """Follow a recipe.
 
     Parameters
     ----------
@@ -79,11 +79,15 @@ def train(
         raise PlosiveError(f"{error}") from error
     card = path.with_suffix(".md")
     atomic_write(card, cards.card(path.stem, Network.load(path)).encode())
-    return {
-        "network": str(path),
-        "card": str(card),
-        "stages": [
-            {"name": rung.rung.stage.name, "loss": rung.rung.losses[-1], **rung.scores}
+    return Training(
+        network=str(path),
+        card=str(card),
+        stages=[
+            Stage(
+                name=rung.rung.stage.name,
+                loss=rung.rung.losses[-1],
+                scores=StageScores(**{part: Scores(**of) for part, of in rung.scores.items()}),
+            )
             for rung in rungs
         ],
-    }
+    )

@@ -3,13 +3,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from flows.inputs import fitting_features, sample_features, speech_samples
 from flows.progress import Progress, silent
+from flows.rates import speech_seconds
 from flows.simulation.simulate import cosimulate
+from flows.speech.figures import Phone, Transcription
 from golden_model import Network
 from hw.errors import PlosiveError
 
@@ -24,8 +25,8 @@ def transcribe(
     gain: float = 0.0,
     build_dir: Path,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """The phones of a recording, JSON-able.
+) -> Transcription:
+    """The phones of a recording.
 
     Parameters
     ----------
@@ -36,8 +37,7 @@ def transcribe(
     engine
         "golden": the functional model; "rtl": the generated Verilog in Verilator, with its logits.
     gain
-        Of the recording, dB. `level_db` of the result says how far the recording, with this gain,
-        is above the level that the network was trained at; None where its file does not say.
+        Of the recording, dB.
     build_dir
         Of the engine "rtl".
 
@@ -52,13 +52,7 @@ def transcribe(
     notes: list[str] = []
     samples = speech_samples(recording, notes.append)
     features = fitting_features(network.config, sample_features(samples, network.header, gain))
-    figures: dict[str, Any] = {
-        "recording": str(recording),
-        "engine": engine,
-        "gain_db": gain,
-        "level_db": level_above(samples, network, gain),
-        "notes": notes,
-    }
+    clocks = cycles = None
     if engine == "rtl":
         run = cosimulate(
             network.config,
@@ -72,19 +66,22 @@ def transcribe(
         if not run.passed:
             raise PlosiveError(f"the Verilog differs from the golden model: {run.messages[0]}")
         logits = run.simulation.logits
-        figures |= {
-            "clocks": run.figures["clocks"],
-            "cycles_per_frame": run.figures["cycles_per_frame"],
-        }
+        clocks, cycles = run.figures.clocks, run.figures.cycles.cycles_per_frame
     else:
         progress("running the network")
         logits = network.run(features).logits
-    return {
-        **figures,
-        "frames": len(features),
-        "seconds": round(len(features) / 100, 2),
-        "phones": phones_of(logits, network),
-    }
+    return Transcription(
+        recording=str(recording),
+        engine=engine,
+        gain_db=gain,
+        level_db=level_above(samples, network, gain),
+        notes=notes,
+        clocks=clocks,
+        cycles_per_frame=cycles,
+        frames=len(features),
+        seconds=round(speech_seconds(len(features)), 2),
+        phones=phones_of(logits, network),
+    )
 
 
 def level_above(samples: np.ndarray, network: Network, gain: float) -> float | None:
@@ -96,7 +93,7 @@ def level_above(samples: np.ndarray, network: Network, gain: float) -> float | N
     return None if above is None else round(above + gain, 1)
 
 
-def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:
+def phones_of(logits: np.ndarray, network: Network) -> list[Phone]:
     """Phones with their times in seconds, from the logits of an utterance."""
     from model_zoo.scoring import decode
 
@@ -105,7 +102,7 @@ def phones_of(logits: np.ndarray, network: Network) -> list[dict[str, Any]]:
         segments = decode.decode(logits, network.header)
     except (KeyError, TypeError, ValueError) as error:
         raise PlosiveError(f"the logits cannot be decoded: {error}") from error
-    return [{"phone": s.phone, "start": s.start, "end": s.end} for s in segments]
+    return [Phone(phone=s.phone, start=s.start, end=s.end) for s in segments]
 
 
 def check_header(network: Network, *, best: bool = False) -> None:

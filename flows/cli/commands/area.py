@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive area`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, tell
-from flows.cli.given import hashes, mapped
+from flows.cli.given import mapped
 from flows.cli.options import (
     BUILD,
     Bake,
@@ -26,6 +26,9 @@ from flows.cli.options import (
     ProcessName,
     Top,
 )
+
+if TYPE_CHECKING:
+    from flows.asic.area import AreaFigures, Size
 
 __all__ = ["area", "area_table", "memory_table"]
 
@@ -73,6 +76,7 @@ def area(
     - `plosive area --preset speech --network speech --bake`
     """
     from flows.asic.area import area_figures
+    from flows.figures import Hashes
     from flows.inputs import configuration
 
     machine = configuration(preset, config, changes or (), network)
@@ -87,82 +91,80 @@ def area(
         memory_goal=memory_goal,
         build=build,
     )
-    figures = {**hashes(machine), **area_figures(netlist, unit)}
+    figures = area_figures(netlist, unit, Hashes.of(machine))
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
     console = terminal.console()
     console.print(area_table(figures))
     if unit is None:
         console.print(memory_table(figures))
-    interface = figures["interface"]
+    interface = figures.interface
     if interface:
         tell(
-            f"around the core: {interface['around']:,.5g} {interface['unit']}, "
-            f"{100 * interface['share']:.1f} % of the core's {interface['core']:,.5g}"
+            f"around the core: {interface.around:,.5g} {interface.unit}, "
+            f"{terminal.percent(interface.share)} of the core's {interface.core:,.5g}"
         )
-    gating = figures["clock_gating"]
-    if gating["inserted"]:
+    gating = figures.clock_gating
+    if gating.inserted:
         tell(
-            f"{gating['flip_flops_gated']:,} of {gating['flip_flops']:,} flip-flops are behind "
-            f"{gating['clock_gates']:,} clock gates"
+            f"{gating.flip_flops_gated:,} of {gating.flip_flops:,} flip-flops are behind "
+            f"{gating.clock_gates:,} clock gates"
         )
-    tell(f"netlist: {figures['netlist']}")
+    tell(f"netlist: {figures.netlist}")
 
 
-def area_table(figures: dict[str, Any]) -> Table:
+def area_table(figures: "AreaFigures") -> Table:
     """Each block with all that is inside it, indented by depth, and the total."""
-    areas = figures["gate_equivalent"] is not None
+    areas = figures.gate_equivalent is not None
     what = ("kGE", "logic um2", "flip-flops um2", "clock gates um2", "SRAM um2") if areas else ()
-    of = f" of {figures['unit']}" if figures["unit"] else ""
+    of = f" of {figures.unit}" if figures.unit else ""
     table = terminal.table(
-        f"Area{of}, {figures['library']}" if areas else f"Gates{of}",
+        f"Area{of}, {figures.library}" if areas else f"Gates{of}",
         *("block", "cells", "flip-flops", "clock gates"),
         *what,
     )
-    for row in figures["blocks"]:
-        name = "  " * (row["level"] - 1) + row["block"].rpartition("/")[2]
-        table.add_row(name, *_area_cells(row, areas))
+    for row in figures.blocks:
+        name = "  " * (row.level - 1) + row.block.rpartition("/")[2]
+        table.add_row(name, *_area_cells(row.size, areas))
     table.add_section()
-    table.add_row("total", *_area_cells(figures["total"], areas))
+    table.add_row("total", *_area_cells(figures.total, areas))
     return table
 
 
-def _area_cells(row: dict[str, Any], areas: bool) -> list[str]:
-    cells = [f"{row[name]:,}" for name in ("cells", "flip_flops", "clock_gates")]
+def _area_cells(size: "Size", areas: bool) -> list[str]:
+    cells = [f"{count:,}" for count in (size.cells, size.flip_flops, size.clock_gates)]
     if areas:
-        cells.append(f"{row['logic_kge']:,.2f}")
-        names = ("logic_um2", "flip_flops_um2", "clock_gates_um2", "macros_um2")
-        cells += [f"{row[name]:,.0f}" for name in names]
+        um2 = (size.logic_um2, size.flip_flops_um2, size.clock_gates_um2, size.macros_um2)
+        cells += [f"{size.logic_kge:,.2f}", *(f"{value:,.0f}" for value in um2)]
     return cells
 
 
-def memory_table(figures: dict[str, Any]) -> Table:
+def memory_table(figures: "AreaFigures") -> Table:
     """Memories, the macros they are built from, and the energy of a row."""
     table = terminal.table("Memories", "memory", "rows x bits")
     table.add_column("macros", justify="left")
     for column in ("um2", "unused bits", "pJ per row read", "pJ per row written", "leakage uW"):
         table.add_column(column, justify="right")
-    for name, memory in figures["memories"].items():
+    for name, memory in figures.memories.items():
         counts: dict[str, int] = {}
-        for column in memory["columns"]:
-            macro = column["macro"]
-            counts[macro] = counts.get(macro, 0) + column["levels"]
+        for column in memory.columns:
+            counts[column.macro] = counts.get(column.macro, 0) + column.levels
         table.add_row(
             name.removeprefix("plosive_"),
-            f"{memory['rows']:,} x {memory['bits']}",
+            f"{memory.rows:,} x {memory.bits}",
             ", ".join(f"{count} {macro}" for macro, count in counts.items()),
-            f"{memory['area_um2']:,.0f}",
-            f"{memory['unused_bits']:,}",
-            *(f"{memory[key]:,.1f}" for key in ("read_pj", "write_pj")),
-            f"{memory['leakage_uw']:.2f}",
+            f"{memory.area_um2:,.0f}",
+            f"{memory.unused_bits:,}",
+            f"{memory.read_pj:,.1f}",
+            f"{memory.write_pj:,.1f}",
+            f"{memory.leakage_uw:.2f}",
         )
-    for name, memory in figures["memories_without_macros"].items():
-        bits = memory["rows"] * memory["bits"]
+    for name, memory in figures.memories_without_macros.items():
         table.add_row(
             name.removeprefix("plosive_"),
-            f"{memory['rows']:,} x {memory['bits']}",
-            f"none: {bits:,} bits, not in the area",
+            f"{memory.rows:,} x {memory.bits}",
+            f"none: {memory.rows * memory.bits:,} bits, not in the area",
             *["-"] * 5,
         )
     return table

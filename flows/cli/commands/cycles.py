@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive cycles`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say
-from flows.cli.given import features_of, hashes, network_of
+from flows.cli.given import features_of, network_of
 from flows.cli.options import (
     Audio,
     Changes,
@@ -21,6 +21,10 @@ from flows.cli.options import (
     RandomSeed,
 )
 from hw.errors import PlosiveError
+
+if TYPE_CHECKING:
+    from flows.simulation.cycles import Published
+    from flows.simulation.figures import CycleFigures
 
 __all__ = ["cycle_table", "cycles", "rows_table"]
 
@@ -55,6 +59,7 @@ def cycles(
     - `plosive cycles --preset paper-t1 --densities published --json`
     - `plosive cycles --preset speech --network speech.safetensors --audio hello.wav`
     """
+    from flows.figures import Hashes
     from flows.inputs import configuration
     from flows.simulation import cycles as flow
 
@@ -65,61 +70,58 @@ def cycles(
             raise PlosiveError(f"--densities is {densities!r}: it must be published")
         if any(value is not None for value in given):
             raise PlosiveError("--densities stands alone: give it, or a network and features")
-        figures = flow.expected_figures(machine)
+        figures = flow.expected_figures(machine, of=Hashes.of(machine))
     else:
         held = network_of(machine, network, random)
-        figures = flow.measured_figures(
-            machine, held, features_of(machine, held, audio, frames, seed)
-        )
-    figures = {**hashes(machine), **figures}
+        features = features_of(machine, held, audio, frames, seed)
+        figures = flow.measured_figures(machine, held, features, Hashes.of(machine))
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
     console = terminal.console()
-    console.print(cycle_table(figures))
-    console.print(rows_table(figures))
-    for warning in figures.get("warnings", []):
+    console.print(cycle_table(figures.cycles, figures.published))
+    console.print(rows_table(figures.cycles))
+    for warning in figures.warnings or ():
         say(f"note: {warning}")
 
 
-def cycle_table(figures: dict[str, Any]) -> Table:
+def cycle_table(figures: "CycleFigures", published: "Published | None" = None) -> Table:
     """Cycles per frame by phase, beside the published ones where there are any."""
     from flows.simulation.figures import PHASES
 
-    published = figures.get("published")
+    total = figures.cycles_per_frame.mean
     if published is None:
         table = terminal.table("Cycles per frame", "phase", "cycles")
         for phase in PHASES:
-            table.add_row(phase, terminal.number(figures["phases"][phase]))
+            table.add_row(phase, terminal.number(figures.phases[phase]))
         table.add_section()
-        table.add_row("total", terminal.number(figures["cycles_per_frame"]["mean"]))
+        table.add_row("total", terminal.number(total))
         return table
     table = terminal.table("Cycles per frame", "phase", "cycles", "published", "difference")
     table.add_column("why", justify="left")
-    for entry in published["differences"]:
+    for entry in published.differences:
         table.add_row(
-            entry["phase"],
-            terminal.number(figures["phases"][entry["phase"]]),
-            terminal.number(entry["published"]),
-            f"{entry['difference']:+,.1f}".replace(".0", ""),
-            entry["why"],
+            entry.phase,
+            terminal.number(figures.phases[entry.phase]),
+            terminal.number(entry.published),
+            f"{entry.difference:+,.1f}".replace(".0", ""),
+            entry.why,
         )
     table.add_section()
-    total = figures["cycles_per_frame"]["mean"]
     table.add_row(
         "total",
         terminal.number(total),
-        str(published["total"]),
-        f"{total - published['total']:+,.1f}",
+        str(published.total),
+        f"{total - published.total:+,.1f}",
         "",
     )
     return table
 
 
-def rows_table(figures: dict[str, Any]) -> Table:
+def rows_table(figures: "CycleFigures") -> Table:
     """Row reads per frame, and what other ways of fetching the hidden weights would need."""
     table = terminal.table("Row reads per frame", "memory", "rows")
-    for memory, rows in figures["row_reads"].items():
+    for memory, rows in figures.row_reads.items():
         table.add_row(memory, terminal.number(rows))
     table.add_section()
     words = {
@@ -128,6 +130,6 @@ def rows_table(figures: dict[str, Any]) -> Table:
         "serial_skipping": "hidden, one after the other, zeros skipped",
         "union_skipping": "hidden, in parallel, zeros of both skipped",
     }
-    for way, rows in figures["hidden_row_reads_if"].items():
+    for way, rows in figures.hidden_row_reads_if.items():
         table.add_row(words[way], terminal.number(rows))
     return table

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive demo`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -12,6 +12,13 @@ from flows.cli.commands.simulate import simulation_table
 from flows.cli.console import print_json, tell
 from flows.cli.options import BUILD, Audio, BuildFolder, DataFolder, Json, NetworkFile
 from hw.errors import PlosiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flows.simulation.cycles import FrameFigures
+    from flows.simulation.figures import CycleFigures
+    from flows.speech.figures import DemoFigures, Rung
 
 __all__ = ["comparison_table", "demo", "demo_lines", "ladder_table"]
 
@@ -60,7 +67,7 @@ def demo(
         )
     page = reports.write(build)
     if as_json:
-        print_json(shown.figures)
+        print_json(shown.figures.to_dict())
     else:
         console = terminal.console()
         for line in demo_lines(shown.figures):
@@ -70,55 +77,50 @@ def demo(
         raise PlosiveError(f"the Verilog differs: {shown.messages[0]}")
 
 
-def demo_lines(figures: dict[str, Any]) -> list[RenderableType]:
+def demo_lines(figures: "DemoFigures") -> list[RenderableType]:
     """The demo's figures as text and tables."""
-    from flows.asic import machine_costs
-    from flows.simulation.figures import ladder
-
-    run, words = figures["simulation"], figures["words"]
+    run, words = figures.simulation, figures.words
     said = f': "{words}"' if words else ""
-    lines: list[RenderableType] = [f"recording  {figures['recording']}{said}"]
-    if run["frames"] < figures["frames_of_recording"]:
+    lines: list[RenderableType] = [f"recording  {figures.recording}{said}"]
+    if run.frames < figures.frames_of_recording:
         lines.append(
-            f"Only the first {run['frames']} of {figures['frames_of_recording']} frames were run, "
-            "to keep the demo short."
+            f"Only the first {run.frames} of {figures.frames_of_recording} frames were run, to "
+            "keep the demo short."
         )
-    lines += [ladder_table(ladder(figures)), simulation_table(run)]
-    phones = " ".join(phone["phone"] for phone in figures["phones"])
+    lines += [ladder_table(figures.ladder), simulation_table(run)]
+    phones = " ".join(phone.phone for phone in figures.phones)
     lines.append(f"heard      {phones or '(nothing: the Verilog differs)'}")
     if words:
         lines.append(f"said       {words}")
-    if figures["costs"]:
-        area, power = machine_costs.words(figures["costs"])
-        lines += [f"area       {area}", f"power      {power}"]
-    lines += ["", comparison_table(run, figures["reference"])]
-    lines.append(f"{figures['seconds']} s in all.")
+    if figures.costs:
+        lines.append(f"area       {figures.costs.area.line}")
+        lines.append(f"power      {figures.costs.power.line}")
+    lines += ["", comparison_table(run.cycles, figures.reference)]
+    lines.append(f"{figures.seconds} s in all.")
     return lines
 
 
-def ladder_table(rows: list[tuple[str, str, int]]) -> Table:
+def ladder_table(ladder: "Iterable[Rung]") -> Table:
     """What was compared, how much of it, and how much differed."""
     table = terminal.table("Exact comparisons", "what", "compared", "mismatches")
-    for what, compared, mismatches in rows:
-        table.add_row(what, compared, f"{mismatches:,}")
+    for rung in ladder:
+        table.add_row(rung.what, rung.compared, f"{rung.mismatches:,}")
     return table
 
 
-def comparison_table(run: dict[str, Any], reference: dict[str, dict[str, Any]]) -> Table:
+def comparison_table(run: "CycleFigures", reference: "dict[str, FrameFigures]") -> Table:
     """Cycles per frame by phase: this run, and the laws for the reference's shapes."""
     from flows.simulation.figures import PHASES
 
     table = terminal.table("Cycles per frame", "phase", "this recording", *reference)
+    columns = [run, *(expected.cycles for expected in reference.values())]
     for phase in PHASES:
-        expected = (terminal.number(figures["phases"][phase]) for figures in reference.values())
-        table.add_row(phase, terminal.number(run["phases"][phase]), *expected)
+        table.add_row(phase, *(terminal.number(cycles.phases[phase]) for cycles in columns))
     table.add_section()
-    totals = (
-        terminal.number(figures["cycles_per_frame"]["mean"]) for figures in reference.values()
-    )
-    table.add_row("total", terminal.number(run["cycles_per_frame"]["mean"]), *totals)
-    published = (str(figures["published"]["total"]) for figures in reference.values())
-    table.add_row("published", "-", *published)
+    totals = (terminal.number(cycles.cycles_per_frame.mean) for cycles in columns)
+    table.add_row("total", *totals)
+    published = (expected.published for expected in reference.values())
+    table.add_row("published", "-", *(str(of.total) if of else "-" for of in published))
     table.caption = (
         "The reference's columns are computed by the cycle laws at its published densities; "
         "`plosive cycles` explains each difference."

@@ -4,7 +4,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -20,6 +20,9 @@ from flows.cli.options import (
     ZooBuild,
     decibels,
 )
+
+if TYPE_CHECKING:
+    from flows.speech.figures import Evaluation
 
 __all__ = ["Format", "Split", "evaluate", "evaluation_table"]
 
@@ -153,46 +156,43 @@ def evaluate(
         progress=sys.stderr.isatty(),
     )
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
     terminal.console().print(evaluation_table(figures))
-    for note in figures["notes"]:
+    for note in figures.notes:
         say(f"note: {note}")
 
 
-def evaluation_table(figures: dict[str, Any]) -> Table:
+def evaluation_table(figures: "Evaluation") -> Table:
     """Scores of a network on recordings, and the work it takes."""
-    noise = f", {figures['noise']} noise at {figures['snr_db']:g} dB" if figures["noise"] else ""
-    table = terminal.table(f"{figures['corpus']}, {figures['split']}{noise}", "what", "figure")
-    table.add_row("recordings, speakers", f"{figures['utterances']:,}, {figures['speakers']}")
-    table.add_row("speech", f"{figures['seconds']:,.1f} s")
-    table.add_row("gain", f"{figures['gain_db']:+.1f} dB")
+    scores = figures.scores
+    noise = f", {figures.noise} noise at {figures.snr_db:g} dB" if figures.noise else ""
+    table = terminal.table(f"{figures.corpus}, {figures.split}{noise}", "what", "figure")
+    table.add_row("recordings, speakers", f"{scores.utterances:,}, {figures.speakers}")
+    table.add_row("speech", f"{figures.seconds:,.1f} s")
+    table.add_row("gain", f"{figures.gain_db:+.1f} dB")
     table.add_section()
-    table.add_row("phone error rate, 39 phones", terminal.percent(figures["per"]))
-    table.add_row("phone error rate, silence excluded", terminal.percent(figures["per_no_silence"]))
-    table.add_row("frame accuracy, states; 39 phones", _accuracies(figures))
+    table.add_row("phone error rate, 39 phones", terminal.percent(scores.per))
+    table.add_row("phone error rate, silence excluded", terminal.percent(scores.per_no_silence))
+    accuracies = map(terminal.percent, (scores.frame_accuracy, scores.phone_accuracy))
+    table.add_row("frame accuracy, states; 39 phones", "; ".join(accuracies))
     table.add_section()
-    for layer, zeros in enumerate(figures["sparsity"]):
-        union, both = (figures[f"{name}_density"][layer] for name in ("union", "intersection"))
-        steps = ", ".join(map(terminal.percent, zeros))
-        table.add_row(f"zero spikes of layer {layer}, by time step", steps)
+    for layer, zeros in enumerate(scores.sparsity):
+        table.add_row(
+            f"zero spikes of layer {layer}, by time step", ", ".join(map(terminal.percent, zeros))
+        )
         if len(zeros) > 1:
+            both = (scores.union_density[layer], scores.intersection_density[layer])
             table.add_row(
                 f"spikes of layer {layer} in any, in all time steps",
-                f"{terminal.percent(union)}, {terminal.percent(both)}",
+                ", ".join(map(terminal.percent, both)),
             )
-    table.add_row("zero bits of the features", terminal.percent(figures["input_zero_bits"]))
-    table.add_row("cycles per frame", terminal.number(figures["cycles_per_frame"]))
-    table.add_row("accumulations", f"{figures['mmac_per_s']:.2f} MMAC/s")
-    table.add_row("accumulations, nothing skipped", f"{figures['mmac_per_s_dense']:.2f} MMAC/s")
-    table.add_row("nonzero weights", f"{figures['mb']:.3f} MB")
-    table.add_row("weight memories", f"{figures['mb_memory']:.3f} MB")
+    table.add_row("zero bits of the features", terminal.percent(scores.input_zero_bits))
+    table.add_row("cycles per frame", terminal.number(figures.cycles_per_frame))
+    table.add_row("accumulations", f"{figures.mmac_per_s:.2f} MMAC/s")
+    table.add_row("accumulations, nothing skipped", f"{figures.mmac_per_s_dense:.2f} MMAC/s")
+    table.add_row("nonzero weights", f"{figures.mb:.3f} MB")
+    table.add_row("weight memories", f"{figures.mb_memory:.3f} MB")
     table.add_section()
-    table.add_row("speed", f"{figures['times_real_time']:,.0f} times real time")
+    table.add_row("speed", f"{figures.times_real_time:,.0f} times real time")
     return table
-
-
-def _accuracies(figures: dict[str, Any]) -> str:
-    return "; ".join(
-        terminal.percent(figures[name]) for name in ("frame_accuracy", "phone_accuracy")
-    )

@@ -2,16 +2,18 @@
 """`plosive fpga`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, tell
-from flows.cli.given import hashes
 from flows.cli.options import BUILD, Audio, Changes, ConfigFile, Json, NetworkFile, Preset
 from hw.errors import PlosiveError
+
+if TYPE_CHECKING:
+    from flows.fpga.figures import BoardFigures, ProjectFigures
 
 __all__ = ["board_table", "fpga"]
 
@@ -73,6 +75,7 @@ def fpga(
     - `plosive fpga --board ulx3s-85f --network speech --audio hello.wav`
     - `plosive fpga --board arty-a7-35 -o build`
     """
+    from flows.figures import Hashes
     from flows.fpga import boards as fpga_boards
     from flows.fpga import build as flow
     from flows.fpga import vivado as fpga_vivado
@@ -95,71 +98,66 @@ def fpga(
         features = fitting_features(machine, audio_features(audio, held.header))
     with on_terminal() as progress:
         if target.family == "xilinx":
-            figures = fpga_vivado.write_project(
-                target, machine, network=held, build_dir=build, progress=progress
-            )
-        else:
-            figures = flow.build(
+            project = fpga_vivado.write_project(
                 target,
                 machine,
                 network=held,
-                features=features,
-                seeds=seeds,
-                with_core=core,
+                of=Hashes.of(machine),
                 build_dir=build,
                 progress=progress,
             )
-    figures = {**hashes(machine), **figures}
+            _print_project(project, as_json)
+            return
+        figures = flow.build(
+            target,
+            machine,
+            network=held,
+            features=features,
+            seeds=seeds,
+            with_core=core,
+            of=Hashes.of(machine),
+            build_dir=build,
+            progress=progress,
+        )
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
-    if target.family == "xilinx":
-        tell(f"{figures['folder']}: {', '.join(figures['files'])}")
-        tell(f"not built here; build it with: {'; '.join(figures['run'])}")
-        return
-
     terminal.console().print(board_table(figures))
-    if not figures["network_in_bitstream"]:
+    if not figures.network_in_bitstream:
         tell("the host loads the weights")
-    tell(figures["bitstream"]["load"])
+    tell(figures.bitstream.load)
 
 
-def board_table(figures: dict[str, Any]) -> Table:
+def _print_project(project: "ProjectFigures", as_json: bool) -> None:
+    if as_json:
+        print_json(project.to_dict())
+        return
+    tell(f"{project.folder}: {', '.join(project.files)}")
+    tell(f"not built here; build it with: {'; '.join(project.run)}")
+
+
+def board_table(figures: "BoardFigures") -> Table:
     """What a design uses of a board's chip, its clock, and its speed."""
     from flows.fpga.boards import LABELS
 
-    interface = figures.get("interface")
     columns = ["", "used", "of", "%"]
-    if interface:
+    if figures.interface:
         columns.append("core alone")
-    table = terminal.table(
-        f"{figures['title']}, {figures['configuration']['lanes']} lanes", *columns
-    )
-    for name, entry in figures["resources"].items():
-        share = 100 * entry["used"] / entry["available"]
-        row = [
-            LABELS[name],
-            terminal.number(entry["used"]),
-            terminal.number(entry["available"]),
-            terminal.number(share),
-        ]
-        if interface:
-            row.append(terminal.number(interface[name]["core_alone"]))
-        table.add_row(*row)
+    table = terminal.table(f"{figures.title}, {figures.configuration.lanes} lanes", *columns)
+    for name, resource in figures.resources.items():
+        values = [resource.used, resource.available, 100 * resource.share]
+        if figures.interface:
+            values.append(figures.interface[name].core_alone)
+        table.add_row(LABELS[name], *map(terminal.number, values))
     table.add_section()
-    rates = figures["real_time_factor"]
-    seeds = figures["fmax_mhz"]["seeds"]
-    each = ", ".join(f"{value:.1f}" for value in seeds.values())
-    rows = [
-        ("clock, MHz", terminal.number(figures["clock_mhz"])),
-        (f"maximum clock, MHz, median of {each}", terminal.number(figures["fmax_mhz"]["median"])),
-        (
-            f"cycles per frame, {figures['densities']} densities",
-            terminal.number(figures["cycles_per_frame"]),
-        ),
-        ("times faster than speech, at the clock", terminal.number(rates["at_clock"])),
-        ("times faster than speech, at the maximum clock", terminal.number(rates["at_fmax"])),
-    ]
-    for row in rows:
-        table.add_row(*row)
+    each = ", ".join(f"{value:.1f}" for value in figures.fmax_mhz.seeds.values())
+    faster = figures.real_time_factor
+    for name, value in (
+        ("clock, MHz", figures.clock_mhz),
+        (f"maximum clock, MHz, median of {each}", figures.fmax_mhz.median),
+        (f"cycles per frame, {figures.densities} densities", figures.cycles_per_frame),
+        ("times faster than speech, at the clock", faster.at_clock),
+        ("times faster than speech, at the maximum clock", faster.at_fmax),
+    ):
+        table.add_row(name, terminal.number(value))
     return table

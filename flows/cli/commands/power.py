@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive power`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say
-from flows.cli.given import features_of, hashes, mapped, network_of
+from flows.cli.given import features_of, mapped, network_of
 from flows.cli.options import (
     BUILD,
     FRAMES,
@@ -30,6 +30,9 @@ from flows.cli.options import (
     number,
 )
 from hw.errors import PlosiveError
+
+if TYPE_CHECKING:
+    from flows.asic.power_figures import PowerFigures
 
 __all__ = ["efficiency_table", "energy_table", "power", "real_time_table"]
 
@@ -95,6 +98,7 @@ def power(
     """
     from flows.asic.pdk import find_pdk
     from flows.asic.power import check_power, power_figures
+    from flows.figures import Hashes
     from flows.inputs import configuration
     from flows.progress import on_terminal
 
@@ -122,99 +126,103 @@ def power(
         tool="sta",
     )
     with on_terminal() as progress:
-        measured = power_figures(
+        figures = power_figures(
             netlist,
             held,
             features,
             warm_up=warm_up,
             clocks_hz=clock,
+            of=Hashes.of(machine),
             build_dir=build,
             progress=progress,
         )
-    figures = {**hashes(machine), **measured}
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
     console = terminal.console()
     console.print(energy_table(figures))
     console.print(real_time_table(figures))
     console.print(efficiency_table(figures))
-    for note in figures["notes"]:
+    for note in figures.notes:
         say(f"note: {note}")
 
 
-def energy_table(figures: dict[str, Any]) -> Table:
+def energy_table(figures: "PowerFigures") -> Table:
     """Energy of blocks and memories per frame, and power in real time with the clock stopped."""
+    from flows.rates import real_time_uw
+
     table = terminal.table(
-        f"Energy per frame, {figures['library']}, mean of {figures['frames']} frames",
+        f"Energy per frame, {figures.library}, mean of {figures.frames} frames",
         *("", "internal nJ", "switching nJ", "nJ per frame", "leakage uW", "real time uW"),
     )
-    for row in figures["blocks"]:
-        values = (row[key] for key in ("internal_nj", "switching_nj", "nj"))
-        table.add_row(row["block"], *map(terminal.significant, values), *_uw(row))
-    energy, leakage = figures["energy_per_frame_nj"], figures["leakage_uw"]
-    rate = figures["real_time"]["frames_per_s"] * 1e-3
-    clock = energy["clock_pins"]
-    table.add_row(
-        "clock pins",
-        "-",
-        terminal.significant(clock),
-        terminal.significant(clock),
-        "-",
-        terminal.significant(clock * rate),
-    )
-    table.add_section()
-    for row in figures["memories"]:
-        table.add_row(
-            f"{row['memory']}, macros", "-", "-", terminal.significant(row["nj"]), *_uw(row)
+
+    def row(name: str, *values: float | None) -> None:
+        cells = ("-" if value is None else terminal.significant(value) for value in values)
+        table.add_row(name, *cells)
+
+    energy, leakage = figures.energy_per_frame_nj, figures.leakage_uw
+    for block in figures.blocks:
+        row(
+            *(block.block, block.internal_nj, block.switching_nj, block.nj),
+            *(block.leakage_uw, block.real_time_uw),
         )
+    clock = energy.clock_pins
+    row("clock pins", None, clock, clock, None, real_time_uw(clock))
     table.add_section()
-    for name, leaks in (("logic", leakage["logic"]), ("memories", leakage["memories"])):
-        real_time = energy[name] * rate + leaks
-        table.add_row(name, "-", "-", *map(terminal.significant, (energy[name], leaks, real_time)))
-    stopped = figures["real_time"]["clock_stopped"]
-    whole = (energy["total"], stopped["leakage_uw"], stopped["total_uw"])
-    table.add_row("total", "-", "-", *map(terminal.significant, whole))
+    for memory in figures.memories:
+        costs = (memory.nj, memory.leakage_uw, memory.real_time_uw)
+        row(f"{memory.memory}, macros", None, None, *costs)
+    table.add_section()
+    for name, nj, leaks in (
+        ("logic", energy.logic, leakage.logic),
+        ("memories", energy.memories, leakage.memories),
+    ):
+        row(name, None, None, nj, leaks, real_time_uw(nj) + leaks)
+    stopped = figures.real_time.clock_stopped
+    row("total", None, None, energy.total, stopped.leakage_uw, stopped.total_uw)
     return table
 
 
-def _uw(row: dict[str, Any]) -> list[str]:
-    return [terminal.significant(row["leakage_uw"]), terminal.significant(row["real_time_uw"])]
-
-
-def real_time_table(figures: dict[str, Any]) -> Table:
+def real_time_table(figures: "PowerFigures") -> Table:
     """Power at the frame rate, with the clock stopped between frames and always running."""
-    real_time = figures["real_time"]
+    real_time = figures.real_time
     table = terminal.table(
-        f"Real time, {real_time['frames_per_s']} frames per second",
+        f"Real time, {real_time.frames_per_s} frames per second",
         *("clock", "logic uW", "memories uW", "idle clock uW", "leakage uW", "total uW"),
     )
-    rows = [("stopped between frames", real_time["clock_stopped"])]
-    for row in real_time["clock_running"]:
-        rows.append((f"{row['clock_hz'] / 1e3:,.4g} kHz, running", row))
-    for name, row in rows:
-        keys = ("logic_uw", "memories_uw", "idle_clock_uw", "leakage_uw", "total_uw")
-        table.add_row(name, *(terminal.significant(row[key]) for key in keys))
+    rows = [("stopped between frames", real_time.clock_stopped)]
+    for clock in real_time.clock_running:
+        rows.append((f"{clock.clock_hz / 1e3:,.4g} kHz, running", clock.power))
+    for name, power in rows:
+        parts = (power.logic_uw, power.memories_uw, power.idle_clock_uw)
+        values = (*parts, power.leakage_uw, power.total_uw)
+        table.add_row(name, *map(terminal.significant, values))
     return table
 
 
-def efficiency_table(figures: dict[str, Any]) -> Table:
+def efficiency_table(figures: "PowerFigures") -> Table:
     """Operations per second and watt, beside the reference."""
-    operations, reference = figures["operations"], figures["reference"]
+    done, reference = figures.operations, figures.reference
     table = terminal.table(
         "Efficiency",
         *("", "operations per frame", "TOPS/W in real time", "TOPS/W without leakage"),
     )
-    for name, key in (("performed", "done"), ("with nothing skipped", "dense")):
-        table.add_row(
-            name,
-            f"{operations[f'{key}_per_frame']:,.0f}",
-            terminal.significant(operations[f"tops_per_w_{key}"]),
-            terminal.significant(operations[f"tops_per_w_{key}_without_leakage"]),
-        )
+    rows = (
+        (
+            *("performed", done.done_per_frame, done.tops_per_w_done),
+            done.tops_per_w_done_without_leakage,
+        ),
+        (
+            *("with nothing skipped", done.dense_per_frame, done.tops_per_w_dense),
+            done.tops_per_w_dense_without_leakage,
+        ),
+    )
+    for name, operations, real_time, without_leakage in rows:
+        rates = map(terminal.significant, (real_time, without_leakage))
+        table.add_row(name, f"{operations:,.0f}", *rates)
     table.caption = (
-        f"The reference, {reference['process']}: {reference['real_time_uw']} uW in real time, "
-        f"{reference['tops_per_w']} TOPS/W at {reference['tops_per_w_hz'] / 1e6:g} MHz."
+        f"The reference, {reference.process}: {reference.real_time_uw} uW in real time, "
+        f"{reference.tops_per_w} TOPS/W at {reference.tops_per_w_hz / 1e6:g} MHz."
     )
     table.caption_justify = "left"
     return table

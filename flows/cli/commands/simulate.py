@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive simulate`."""
 
+from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -27,6 +28,9 @@ from flows.cli.options import (
     RandomSeed,
 )
 from hw.errors import PlosiveError
+
+if TYPE_CHECKING:
+    from flows.simulation.figures import SimulationFigures
 
 __all__ = ["Check", "simulate", "simulation_table"]
 
@@ -91,6 +95,7 @@ def simulate(
     """
     from flows.inputs import configuration
     from flows.progress import on_terminal
+    from flows.simulation.figures import SimulatedNetlist
     from flows.simulation.simulate import cosimulate
 
     machine = configuration(preset, config, changes or (), network)
@@ -121,48 +126,48 @@ def simulate(
             progress=progress,
         )
     if netlist is not None:
-        run.figures["netlist"] = {"pdk": netlist.value, "file": str(gates.verilog)}
+        simulated = SimulatedNetlist(pdk=netlist.value, file=str(gates.verilog))
+        run = replace(run, figures=replace(run.figures, netlist=simulated))
     if as_json:
-        print_json(run.figures)
+        print_json(run.figures.to_dict())
     else:
         console = terminal.console()
         console.print(simulation_table(run.figures))
-        console.print(cycle_table(run.figures))
-        console.print(rows_table(run.figures))
-    for warning in run.figures["warnings"]:
+        console.print(cycle_table(run.figures.cycles))
+        console.print(rows_table(run.figures.cycles))
+    for warning in run.figures.warnings:
         say(f"note: {warning}")
     if not run.passed:
         for message in run.messages[1:]:
             say(message)
-        waveform = run.figures["waves"]
-        where = f" (waveform: {waveform})" if waveform else ""
+        where = f" (waveform: {run.figures.waves})" if run.figures.waves else ""
         raise PlosiveError(f"the Verilog differs: {run.messages[0]}{where}")
     if waves and not as_json:
-        tell(f"waveform: {run.figures['waves']}")
+        tell(f"waveform: {run.figures.waves}")
 
 
-def simulation_table(figures: dict[str, Any]) -> Table:
+def simulation_table(figures: "SimulationFigures") -> Table:
     """What a simulation compared, and how fast it ran."""
     table = terminal.table("Verilog against the golden model", "what", "figure")
-    table.add_row("frames", f"{figures['frames']:,}")
-    table.add_row("clocks", f"{figures['clocks']:,}")
-    if figures["check"] == "trace":
-        table.add_row("clocks compared, all state", f"{figures['compared_clocks']:,}")
-        table.add_row("bits compared", f"{figures['compared_bits']:,}")
-    table.add_row("beats of logits compared", f"{figures['compared_beats']:,}")
-    table.add_row("counters equal to the laws", "yes" if figures["counters_equal"] else "NO")
-    table.add_row("mismatches", f"{figures['mismatches']:,}")
+    table.add_row("frames", f"{figures.frames:,}")
+    table.add_row("clocks", f"{figures.clocks:,}")
+    if figures.check == "trace":
+        table.add_row("clocks compared, all state", f"{figures.compared_clocks:,}")
+        table.add_row("bits compared", f"{figures.compared_bits:,}")
+    table.add_row("beats of logits compared", f"{figures.compared_beats:,}")
+    table.add_row("counters equal to the laws", "yes" if figures.counters_equal else "NO")
+    table.add_row("mismatches", f"{figures.mismatches:,}")
     for name, words in (("first_logit", "first"), ("last_logit", "last")):
-        if figures["latency"]:
-            clocks = figures["latency"][name]["frame_0"]
+        if figures.latency:
+            clocks = figures.latency[name].frame_0
             table.add_row(f"latency, last feature to {words} logit", f"{clocks:,} clocks")
-    zeros = figures["sparsity"]
-    table.add_row("zero bits of the features", f"{zeros['input_zero_bits']:.0%}")
-    for layer in zeros["layers"]:
-        shares = ", ".join(f"{share:.0%}" for share in layer["time_steps"])
+    zeros = figures.sparsity
+    table.add_row("zero bits of the features", f"{zeros.input_zero_bits:.0%}")
+    for layer in zeros.layers:
+        shares = ", ".join(f"{share:.0%}" for share in layer.time_steps)
         table.add_row(
-            f"zero spikes of layer {layer['layer']}, by time step; union",
-            f"{shares}; {layer['union']:.0%}",
+            f"zero spikes of layer {layer.layer}, by time step; union",
+            f"{shares}; {layer.union:.0%}",
         )
-    table.add_row("speed", f"{figures['clocks_per_s']:,} clocks/s")
+    table.add_row("speed", f"{figures.clocks_per_s:,} clocks/s")
     return table

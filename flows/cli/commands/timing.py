@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive timing`."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say
-from flows.cli.given import hashes, mapped
+from flows.cli.given import mapped
 from flows.cli.options import (
     BUILD,
     Bake,
@@ -24,6 +24,9 @@ from flows.cli.options import (
     Process,
     ProcessName,
 )
+
+if TYPE_CHECKING:
+    from flows.asic.timing import CriticalPath, TimingFigures
 
 __all__ = ["path_table", "register_table", "slack_table", "timing"]
 
@@ -54,6 +57,7 @@ def timing(
     - `plosive timing --preset paper-t2 --pdk sky130A`
     """
     from flows.asic.timing import timing_figures
+    from flows.figures import Hashes
     from flows.inputs import configuration
 
     machine = configuration(preset, config, changes or (), network)
@@ -68,48 +72,43 @@ def timing(
         build=build,
         tool="sta",
     )
-    figures = {**hashes(machine), **timing_figures(netlist)}
+    figures = timing_figures(netlist, Hashes.of(machine))
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
     console = terminal.console()
     console.print(slack_table(figures))
     console.print(register_table(figures))
-    console.print(path_table(figures["critical_path"]))
-    for note in figures["notes"]:
+    console.print(path_table(figures.critical_path))
+    for note in figures.notes:
         say(f"note: {note}")
 
 
-def slack_table(figures: dict[str, Any]) -> Table:
+def slack_table(figures: "TimingFigures") -> Table:
     """Slack at a few clocks, and the maximum clock."""
     table = terminal.table("Timing", "clock", "period ns", "slack ns", "met")
-    for row in figures["clocks"]:
-        met = "yes" if row["met"] else "NO"
-        table.add_row(
-            f"{row['mhz']:,.6g} MHz", f"{row['period_ns']:,.3f}", f"{row['slack_ns']:,.3f}", met
-        )
+    for row in figures.clocks:
+        met = "yes" if row.met else "NO"
+        table.add_row(f"{row.mhz:,.6g} MHz", f"{row.period_ns:,.3f}", f"{row.slack_ns:,.3f}", met)
     table.add_section()
-    period = figures["least_period_ns"]
-    table.add_row(
-        f"{figures['fmax_mhz']:,.1f} MHz, maximum clock", f"{period:,.3f}", "0.000", "yes"
-    )
+    clock = f"{figures.fmax_mhz:,.1f} MHz, maximum clock"
+    table.add_row(clock, f"{figures.least_period_ns:,.3f}", "0.000", "yes")
     return table
 
 
-def register_table(figures: dict[str, Any]) -> Table:
+def register_table(figures: "TimingFigures") -> Table:
     """The registers at the ends of the longest paths."""
     table = terminal.table("Longest paths by register", "to", "minimum period ns")
-    for row in figures["endpoints"]:
-        table.add_row(row["register"], f"{figures['sized_for_ns'] - row['slack_ns']:.2f}")
+    for row in figures.endpoints:
+        table.add_row(row.register, f"{figures.sized_for_ns - row.slack_ns:.2f}")
     return table
 
 
-def path_table(path: dict[str, Any]) -> Table:
+def path_table(path: "CriticalPath") -> Table:
     """The cells of a path, in order."""
-    table = terminal.table(f"Critical path, {path['from']} to {path['to']}", "through", "cell")
+    table = terminal.table(f"Critical path, {path.start} to {path.end}", "through", "cell")
     for column in ("delay ns", "time ns"):
         table.add_column(column, justify="right")
-    for step in path["steps"]:
-        delay, at = (f"{step[key]:.3f}" for key in ("delay_ns", "at_ns"))
-        table.add_row(step["pin"], step["cell"], delay, at)
+    for step in path.steps:
+        table.add_row(step.pin, step.cell, f"{step.delay_ns:.3f}", f"{step.at_ns:.3f}")
     return table

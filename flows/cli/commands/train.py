@@ -3,7 +3,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -19,6 +19,9 @@ from flows.cli.options import (
     Json,
     ZooBuild,
 )
+
+if TYPE_CHECKING:
+    from flows.speech.figures import Stage
 
 __all__ = ["stages_table", "train"]
 
@@ -89,26 +92,26 @@ def train(
         progress=sys.stderr.isatty(),
     )
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
-    terminal.console().print(stages_table(figures["stages"]))
-    tell(f"{figures['network']}\n{figures['card']}")
+    terminal.console().print(stages_table(figures.stages))
+    tell(f"{figures.network}\n{figures.card}")
 
 
-def stages_table(stages: list[dict[str, Any]]) -> Table:
+def stages_table(stages: "list[Stage]") -> Table:
     """Loss and scores of each stage of a training."""
     table = terminal.table(
         "Stages", "stage", "loss", "dev PER", "test PER", "test frame accuracy", "zeros"
     )
     for stage in stages:
-        dev, test = stage.get("dev", {}), stage.get("test", {})
-        zeros = [share for layer in test.get("sparsity", []) for share in layer]
+        dev, test = stage.scores.dev, stage.scores.test
+        zeros = [share for layer in test.sparsity for share in layer] if test else []
         table.add_row(
-            stage["name"],
-            f"{stage['loss']:.3f}",
-            terminal.percent(dev.get("per")),
-            terminal.percent(test.get("per")),
-            terminal.percent(test.get("frame_accuracy")),
+            stage.name,
+            f"{stage.loss:.3f}",
+            terminal.percent(dev.per if dev else None),
+            terminal.percent(test.per if test else None),
+            terminal.percent(test.frame_accuracy if test else None),
             terminal.percent(sum(zeros) / len(zeros) if zeros else None),
         )
     return table

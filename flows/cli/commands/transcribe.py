@@ -58,9 +58,9 @@ def transcribe(
             recording, held, engine=engine.value, gain=gain, build_dir=build, progress=progress
         )
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
-    print_phones(figures["phones"])
-    for note in figures["notes"]:
+    print_phones(figures.phones)
+    for note in figures.notes:
         say(f"note: {note}")
-    note_level(figures["level_db"], gain)
+    note_level(figures.level_db, gain)

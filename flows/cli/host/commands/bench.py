@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive host bench`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +14,9 @@ from flows.cli.options import (
     FRAMES,
     Json,
 )
+
+if TYPE_CHECKING:
+    from flows.host.figures import Throughput
 
 __all__ = ["bench", "throughput_table"]
 
@@ -76,19 +79,19 @@ def bench(
                 for kind in kinds
             ]
     if as_json:
-        print_json({"throughput": figures})
+        print_json({"throughput": [row.to_dict() for row in figures]})
         return
     terminal.console().print(throughput_table(figures))
 
 
-def throughput_table(rows: list[dict[str, Any]]) -> Table:
+def throughput_table(rows: "list[Throughput]") -> Table:
     """Throughput of a board, a row for each kind of result and speed."""
     table = terminal.table("Throughput", "results", "values per frame", "baud", "frames/s")
-    own = any(row["board_frames_per_s"] for row in rows)
+    own = any(row.board_frames_per_s for row in rows)
     if own:
         table.add_column("in the board's time", justify="right")
     for row in rows:
-        cells = [row["readout"], str(row["values_a_frame"]), f"{row['baud']:,}"]
-        cells.append(terminal.number(row["frames_per_s"]))
-        table.add_row(*cells, *([terminal.number(row["board_frames_per_s"])] if own else []))
+        rates = (row.frames_per_s, row.board_frames_per_s)[: 2 if own else 1]
+        cells = (row.readout, str(row.values_a_frame), f"{row.baud:,}")
+        table.add_row(*cells, *map(terminal.number, rates))
     return table

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive host link`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +14,9 @@ from flows.cli.options import (
     Json,
     number,
 )
+
+if TYPE_CHECKING:
+    from flows.host.link_quality import Quality
 
 __all__ = ["link", "link_table"]
 
@@ -50,27 +53,25 @@ def link(
 
     with open_connection(context) as (connection, progress):
         best, qualities = best_speed(connection.link, speeds or SPEEDS, seconds, progress=progress)
-    figures = {"best_baud": best, "speeds": [quality.to_dict() for quality in qualities]}
     if as_json:
-        print_json(figures)
+        print_json({"best_baud": best, "speeds": [quality.to_dict() for quality in qualities]})
         return
-    terminal.console().print(link_table(figures))
+    terminal.console().print(link_table(qualities))
     tell(f"use --baud {best}")
 
 
-def link_table(figures: dict[str, Any]) -> Table:
+def link_table(qualities: "list[Quality]") -> Table:
     """Errors and throughput of a line at each speed."""
     table = terminal.table(
         "Loopback", "baud", "packets", "lost", "bit error rate", "data (bytes/s)"
     )
-    for entry in figures["speeds"]:
-        if not entry["carried"]:
-            table.add_row(f"{entry['baud']:,}", "not carried")
+    for one in qualities:
+        if not one.carried:
+            table.add_row(f"{one.baud:,}", "not carried")
             continue
-        errors, bits = entry["errors"], entry["bits"]
         table.add_row(
-            *(f"{entry['baud']:,}", f"{entry['packets']:,}", str(errors)),
-            f"{errors / bits:.1e}" if errors else f"< {3 / bits:.1e}",
-            f"{entry['bytes_per_s']:,.0f}",
+            *(f"{one.baud:,}", f"{one.packets:,}", str(one.errors)),
+            f"{one.error_rate:.1e}" if one.errors else f"< {one.error_bound:.1e}",
+            f"{one.bytes_per_s:,.0f}",
         )
     return table

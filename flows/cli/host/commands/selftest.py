@@ -51,14 +51,14 @@ def selftest(
     """
     with open_device(context) as (device, progress, _):
         figures = device.selftest(networks=networks, frames=frames, seed=seed, progress=progress)
-        figures["port"] = device.link.name
     if as_json:
-        print_json(figures)
-    elif figures["passed"]:
+        print_json(figures.to_dict())
+    elif figures.passed:
         tell(
-            f"passed: {figures['networks']} random networks, {figures['frames']} frames, "
-            f"{figures['values_compared']:,} values, all equal to the golden model's"
+            f"passed: {figures.networks} random networks, {figures.frames} frames, "
+            f"{figures.values_compared:,} values, all equal to the golden model's"
         )
-    if not figures["passed"]:
-        place = ", ".join(f"{name} {value}" for name, value in figures["first_difference"].items())
-        raise PlosiveError(f"{figures['port']}: the board computes something else: {place}")
+    if figures.first_difference is not None:
+        found = figures.first_difference.to_dict()
+        place = ", ".join(f"{name} {value}" for name, value in found.items())
+        raise PlosiveError(f"{figures.port}: the board computes something else: {place}")

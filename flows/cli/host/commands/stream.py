@@ -2,7 +2,7 @@
 """`plosive host stream`."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -37,26 +37,29 @@ def stream(
     - `plosive host --port sim:ulx3s stream --stdin < samples.raw`
     """
     from flows.host import speech
+    from flows.host.figures import Streamed
     from flows.host.samples import from_microphone, from_stdin
+    from flows.rates import FRAMES_PER_S
 
     held = labelled(network)
-    figures: dict[str, Any] = {}
-    with open_device(context, shown=False) as (
-        device,
-        _,
-        _,
-    ):  # a spinner would get in the way of the phones
+    ended: list[Streamed] = []
+    # A spinner would get in the way of the phones.
+    with open_device(context, shown=False) as (device, _, _):
         device.prepare(held)
         with from_stdin() if stdin else from_microphone() as chunks:
             say("listening; Ctrl-C ends it" if not stdin else "listening")
-            for phone in speech.stream(device, held, chunks, gain=gain, best=best, figures=figures):
-                text = json.dumps(phone) if as_json else escape.terminal(phone["phone"])
+            options = {"gain": gain, "best": best, "done": ended.append}
+            for phone in speech.stream(device, held, chunks, **options):
+                text = json.dumps(phone.to_dict()) if as_json else escape.terminal(phone.phone)
                 print(text, end="\n" if as_json else " ", flush=True)
+    (figures,) = ended
     if as_json:
-        print(json.dumps(figures))
+        print(json.dumps(figures.to_dict()))
         return
     print()
-    rate = figures["frames_per_s"]
-    say(f"{figures['frames']} frames" + (f"; the line carries {rate:g} a second" if rate else ""))
-    if rate and rate < 100:
-        say("note: that is less than the 100 of real time: raise --baud, or take --best")
+    rate = figures.frames_per_s
+    say(f"{figures.frames} frames" + (f"; the line carries {rate:g} a second" if rate else ""))
+    if rate and rate < FRAMES_PER_S:
+        say(
+            f"note: that is less than the {FRAMES_PER_S} of real time: raise --baud, or take --best"
+        )

@@ -50,12 +50,12 @@ def transcribe(
             progress=progress,
         )
     if as_json:
-        print_json(figures)
+        print_json(figures.to_dict())
         return
-    print_phones(figures["phones"])
+    print_phones(figures.phones)
     if check:
         tell(
-            f"{figures['values_compared']:,} values of {figures['frames']} frames, all equal to "
+            f"{figures.values_compared:,} values of {figures.frames} frames, all equal to "
             "the golden model's"
         )
-    note_level(figures["level_db"], gain)
+    note_level(figures.level_db, gain)
