@@ -9,7 +9,7 @@ of its own clock.
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cocotb_tests.serial import serial_reference as reference
@@ -152,6 +152,8 @@ def check_session(answers: list) -> None:
     | st.lists(GREETING, min_size=1, max_size=2)
     | st.tuples(GREETING, ANSWERS).map(lambda parts: [parts[0], *parts[1]])
 )
+@example([(0, [0x18107E01, 0, 0])])  # a clock of 0 Hz
+@example([(0, [0x18100001, 12_000_000, 0])])  # packets of no words
 def test_a_session_with_any_device_ends_in_a_line(answers):
     check_session(answers)
 
