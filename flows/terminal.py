@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from golden_model import escape
-
 __all__ = ["console", "facts", "number", "percent", "significant", "table"]
 
 
@@ -18,6 +16,8 @@ class _PlainConsole(Console):
     """Shows texts as they are: no markup, no emoji codes, no control characters of a file's."""
 
     def render_str(self, text: str, **options: Any) -> Text:
+        from golden_model import escape  # numpy comes with it, which `--help` does not wait for
+
         return super().render_str(
             escape.terminal(text), **{**options, "markup": False, "emoji": False}
         )

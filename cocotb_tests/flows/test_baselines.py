@@ -43,9 +43,9 @@ def test_what_is_pinned_has_baselines() -> None:
     lock = (PROJECT / "requirements.lock").read_text()
     pinned = re.search(r"^pyosys==(\S+)", lock, re.MULTILINE)[1]
     there = {
-        entry["command"]: entry["tools"]
+        entry.command: entry.tools
         for entry in baselines.load().entries
-        if entry["tools"].get("yosys", pinned) == pinned
+        if entry.tools.get("yosys", pinned) == pinned
     }
     assert [job.command for job in TINY if job.command not in there] == []
     assert pinned == toolchain.find("yosys").version
@@ -163,7 +163,7 @@ def test_update_replaces_the_same_versions_only(tmp_path: Path) -> None:
         ('{"tolerances": {}, "baselines": []}', "tolerances has no 'default'"),
         (
             '{"tolerances": {"default": 1}, "baselines": [{"command": "a"}]}',
-            r"baselines\[0\] has no 'tools'",
+            "it holds no baselines: baselines[0] has no 'tools'",
         ),
     ],
 )
@@ -303,7 +303,7 @@ def test_the_command_makes_a_baseline(command: Path, monkeypatch, capsys) -> Non
     monkeypatch.setattr("sys.argv", ["baselines", "--update"])
     baselines.main()
     assert "1 baselines written" in capsys.readouterr().out
-    assert [entry["figures"]["cells"] for entry in baselines.load(command).entries] == [1, 1100]
+    assert [entry.figures["cells"] for entry in baselines.load(command).entries] == [1, 1100]
     monkeypatch.setattr("sys.argv", ["baselines"])
     baselines.main()
     assert "2 the same" in capsys.readouterr().out

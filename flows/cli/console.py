@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flows import terminal
-from golden_model import escape
 
 if TYPE_CHECKING:
     from flows.speech.figures import Phone
@@ -36,11 +35,15 @@ def print_phones(phones: "list[Phone]") -> None:
 
 def tell(line: str) -> None:
     """A line of a command's result, on standard output; what is no glyph is spelled out."""
+    from golden_model import escape
+
     typer.echo(escape.terminal(line))
 
 
 def say(line: str) -> None:
     """A line of the program itself, on standard error."""
+    from golden_model import escape
+
     print(f"plosive: {escape.terminal(line)}", file=sys.stderr)
 
 

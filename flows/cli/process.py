@@ -20,7 +20,6 @@ from types import FrameType
 import typer
 
 from flows.cli.console import say
-from golden_model.escape import one_line, shell_word
 from hw.errors import PlosiveError
 
 __all__ = ["FAULT", "FAULTS_FOLDER", "prepare", "status_of"]
@@ -130,6 +129,8 @@ def status_of(action: Callable[[], object], arguments: list[str]) -> int:
 
 def _fault(error: Exception, arguments: list[str]) -> str:
     """Leave the traceback of a fault in a file; the line to say."""
+    from golden_model.escape import shell_word
+
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     line = f"a fault of the program: {_joined(what)}"
     command = " ".join(shell_word(part) for part in ["plosive", *arguments])
@@ -164,6 +165,8 @@ _MOST_SHOWN = 2000  # characters of a message
 
 def _joined(text: str) -> str:
     """Lines of a message as one, not longer than people read."""
+    from golden_model.escape import one_line
+
     lines = (one_line(line) for line in text.splitlines())
     shown = "; ".join(line for line in lines if line)
     return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."

@@ -10,7 +10,6 @@ import typer
 from flows.cli.console import print_json, tell
 from flows.cli.given import hashes
 from flows.cli.options import Bake, Changes, ConfigFile, Json, NetworkFile, Preset
-from golden_model.escape import shell_path
 
 __all__ = ["GeneratedTop", "generate"]
 
@@ -83,6 +82,7 @@ def generate(
     from flows.progress import on_terminal
     from flows.verilog import generate as flow
     from golden_model import Network
+    from golden_model.escape import shell_path
 
     machine = configuration(preset, config, changes or (), network)
     held = Network.load(network, machine) if network is not None else None

@@ -9,7 +9,6 @@ import typer
 from flows.cli.console import say
 from flows.cli.host.session import Best, labelled, open_device
 from flows.cli.options import Gain, Json, NetworkFile
-from golden_model import escape
 
 __all__ = ["stream"]
 
@@ -40,6 +39,7 @@ def stream(
     from flows.host.figures import Streamed
     from flows.host.samples import from_microphone, from_stdin
     from flows.rates import FRAMES_PER_S
+    from golden_model import escape
 
     held = labelled(network)
     ended: list[Streamed] = []
