@@ -100,7 +100,7 @@ def chain(nodes, after):
     Returns
     -------
     layers : list of tuple
-        Per layer the (name, node) of `w_in`, of the LIF and of `w_rec`, which may be None.
+        Each layer's `w_in`, LIF and `w_rec` as (name, node); `w_rec` may be None.
     readout : tuple of str and nir.NIRNode, or None
 
     Raises

@@ -28,7 +28,7 @@ def from_nir(graph, *, fields=None, input_scale=1.0, dt=DT, reset="zero", neares
     fields : dict, optional
         Fields of `AcceleratorConfig`. For our own graphs those of the machine (lanes, ...) only.
     input_scale, nearest
-        As for `quantise`; for graphs of other tools.
+        See `quantise`; they count for graphs of other tools only.
     dt : float
         Seconds of a time step: beta = 1 - dt / tau, and the input's factor is r dt / tau.
     reset : str
@@ -43,7 +43,7 @@ def from_nir(graph, *, fields=None, input_scale=1.0, dt=DT, reset="zero", neares
     ConversionError
         The hardware cannot run it: node, field, value and rule.
     NetworkError, ConfigError
-        As `golden_model.Network` and `AcceleratorConfig` raise them.
+        The network or the configuration breaks a rule.
     """
     if reset not in ("zero", "subtract"):
         raise ConversionError(f"reset is {reset!r}: it must be 'zero' or 'subtract'")
@@ -84,13 +84,13 @@ def check_graph(graph, network, features, *, input_scale=1.0, dt=DT, reset="zero
     features : numpy.ndarray
         `[frames, n_input]`, int8.
     input_scale, dt, reset
-        As for `from_nir`. For a graph of our own the first two do not count and its layers say
+        See `from_nir`. For a graph of our own the first two do not count and its layers say
         how they reset.
 
     Returns
     -------
     dict
-        As `model_zoo.exchange.fidelity.compare` returns it.
+        What `model_zoo.exchange.fidelity.compare` returns.
     """
     nodes, after = dissolved(graph)
     layers, _ = chain(nodes, after)
