@@ -90,9 +90,9 @@ class Hashes(Figures):
     Attributes
     ----------
     configuration_hash
-        Of the hardware.
+        Hash of the hardware's configuration.
     network_hash
-        Of the fields that a network must fit.
+        Hash of the fields that a network must fit.
     """
 
     configuration_hash: str

@@ -137,10 +137,10 @@ def audio_features(
     path
         A 16 kHz mono recording.
     header
-        Of the network, which says how features are normalised. A network without that (a random
+        The network's header says how features are normalised. A network without that (a random
         one) gets the shipped network's features.
     gain
-        Of the recording, dB.
+        Gain applied to the recording, in dB.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def audio_features(
 
 
 def sample_features(samples: np.ndarray, header: dict[str, Any], gain: float = 0.0) -> np.ndarray:
-    """As `audio_features`, of a recording's samples (`[samples]`, 16 kHz, full scale 1.0)."""
+    """What `audio_features` gives, for samples (`[samples]`, 16 kHz, full scale 1.0)."""
     from model_zoo.speech import features
 
     if "features" not in header:

@@ -63,13 +63,13 @@ def wrong_words(
     Parameters
     ----------
     shape
-        Of the memory; its name is the module's.
+        Shape of the memory; its name is the module's.
     sources
         Verilog of the memory and of what it is made of, as texts and files.
     seed
-        Of the traffic.
+        Seed of the random traffic.
     folder
-        For the bench's files.
+        Folder for the bench's files.
     rows
         Initial contents, if it has any, which are read first; otherwise all rows are written first.
     write_undefines

@@ -17,6 +17,7 @@ from model_zoo.exchange.errors import ConversionError, ConversionWarning
 from model_zoo.exchange.fidelity import membrane_steps
 from model_zoo.exchange.interpreter import run_graph
 from model_zoo.exchange.nir_graph import from_nir
+from model_zoo.exchange.nir_graph.chain import dissolved
 from model_zoo.exchange.quantise import RealLayer, quantise
 
 DT = 1e-4
@@ -86,7 +87,7 @@ def test_spikes_differ_only_within_the_bound_that_the_report_states(seed, decays
         network = from_nir(graph, reset=reset, nearest=True, fields={"acc_bits": 14})
     about = network.header["conversion"]["layers"]
     features = random_features(network.config, 150, seed=seed % 1000)
-    nodes, after = nir_graph._dissolved(graph)
+    nodes, after = dissolved(graph)
     lifs = [f"lif{number}" for number in range(len(decays_))]
     real = run_graph(
         nodes, after, features, lifs=lifs, dt=DT, resets=[reset] * len(lifs), time_steps=1

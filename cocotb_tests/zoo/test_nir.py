@@ -1014,7 +1014,8 @@ def test_command_refuses_in_one_line(rng, tmp_path, refusal, monkeypatch):
         f"{graph}: layer 1 ('lif1'), neuron 0: v_leak is 1: it must be 0"
     )
     assert not target.exists()
-    monkeypatch.delitem(sys.modules, "model_zoo.exchange.nir_graph")
+    for module in [name for name in sys.modules if name.startswith("model_zoo.exchange.nir_graph")]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "nir", None)
     monkeypatch.delattr("model_zoo.exchange.nir_graph", raising=False)
     assert refusal("--nir", graph, "-o", target) == (

@@ -101,7 +101,7 @@ def measure_activity(
     build_dir
         `activity/` in it keeps the program.
     seed
-        Of the state at power-up.
+        Seed of the random state at power-up.
 
     Raises
     ------

@@ -35,7 +35,7 @@ class Size(Figures):
     logic_um2, logic_kge
         Area of the cells; kGE are thousands of the library's smallest NAND2.
     combinational_um2, flip_flops_um2, clock_gates_um2
-        By kind.
+        Area of the cells of each kind.
     macros, macros_um2
         SRAM macros and their area.
     um2
@@ -100,11 +100,11 @@ class Interface(Figures):
     Attributes
     ----------
     unit
-        Of both sizes: "kGE", or "cells" without a PDK.
+        Unit of both sizes: "kGE", or "cells" without a PDK.
     around, core
         Sizes.
     share
-        Of what is around, in the core's size.
+        Size of what is around the core, as a share of the core's size.
     """
 
     unit: str
@@ -138,21 +138,21 @@ class AreaFigures(Figures):
     unit
         The block that was asked for; None for the whole.
     total
-        Of that block, or of the whole.
+        Size of that block, or of the whole.
     interface
         None if the core is the whole.
     blocks
-        In it.
+        The blocks inside it.
     memories, memories_without_macros
-        By the name of their modules.
+        What each memory is built of, and the shapes of those without macros, by module name.
     memory_bits
-        Of all memories.
+        Bits that all memories hold together.
     netlist
         The file.
     cpu_s, wall_s
         What synthesis took.
     versions
-        Of the tools.
+        Versions of the tools.
     """
 
     of: Hashes | None = inline(default=None)
@@ -270,7 +270,7 @@ def area_figures(
     Parameters
     ----------
     netlist
-        Of `synthesize`.
+        A netlist that `synthesize` made.
     unit
         A block, as "neurons" or "neurons/lanes": only it and what is in it.
     of

@@ -59,7 +59,7 @@ def build_netlist(
     Parameters
     ----------
     netlist
-        Of `flows.asic.synthesis.synthesize`.
+        A netlist that `flows.asic.synthesis.synthesize` made.
     build_dir
         Folder of simulation models.
     waves

@@ -34,7 +34,7 @@ class Group:
     Attributes
     ----------
     kind
-        As "cell" or "pin".
+        What it describes, for example "cell" or "pin".
     name
         What stands in the parentheses, without quotes.
     attributes
@@ -122,7 +122,7 @@ def truth_table(expression: str, names: Sequence[str]) -> int:
     Parameters
     ----------
     expression
-        With `!` and `'`, `^`, `*` and `&` (or nothing between two factors), `+` and `|`.
+        It may have `!` and `'`, `^`, `*` and `&` (or nothing between two factors), `+` and `|`.
     names
         Its variables, at most six that count.
 

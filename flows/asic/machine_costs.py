@@ -53,7 +53,7 @@ class NotMeasured(Figures):
 
     @property
     def line(self) -> str:
-        """In words."""
+        """What the demo prints of it."""
         return f"not measured: {self.missing}"
 
 
@@ -67,7 +67,7 @@ class AreaCost(Figures):
 
     @property
     def line(self) -> str:
-        """In words."""
+        """What the demo prints of it."""
         total = self.total
         if total.um2 is None:
             return f"{total.cells:,} generic gates and {self.memory_bits:,} bits of memory"
@@ -86,7 +86,7 @@ class PowerCost(Figures):
 
     @property
     def line(self) -> str:
-        """In words."""
+        """What the demo prints of it."""
         return (
             f"{self.total_uw:.3g} uW in real time with the clock stopped between frames, "
             f"{self.frame_nj:.3g} nJ a frame, unrouted"

@@ -97,7 +97,7 @@ class Pdk:
     library, corner
         Names, as in the file and its name.
     cells
-        By name; empty for `generic`.
+        The standard cells by name; empty for `generic`.
     gate
         The cell that one gate equivalent (GE) is the area of: NAND2 of the least drive.
     driver
@@ -239,7 +239,7 @@ def find_pdk(name: str, root: str | os.PathLike[str] | None = None) -> Pdk:
 
 
 def _corner(liberty: Path) -> str:
-    """As typ_1p20V_25C or tt_025C_1v80: what follows the library's name in that of the file."""
+    """Such as typ_1p20V_25C or tt_025C_1v80: what follows the library's name in the file's."""
     return re.search(r"(?:typ|tt)_.*", liberty.stem)[0]
 
 

@@ -79,7 +79,7 @@ def power_figures(
     Parameters
     ----------
     netlist
-        Of a process with SRAM macros; not baked.
+        A netlist in a process with SRAM macros, without baked weights.
     network
         What runs on it.
     features
@@ -146,11 +146,11 @@ class _Spent:
     Attributes
     ----------
     blocks, memories
-        By block and memory.
+        Energy of each block and of each memory.
     energy, leakage
-        Of a frame, and at all times.
+        Energy of a frame, and leakage.
     idle_j
-        Of a clock without work.
+        Energy of a clock without work, in J.
     """
 
     blocks: list[BlockEnergy]
@@ -198,7 +198,7 @@ class _Energies:
     Attributes
     ----------
     instances
-        Of the cell.
+        Every instance of the cell.
     groups
         `internal_power` of its pins: (pin, related pin or None, condition or None).
     joules
@@ -220,7 +220,7 @@ _CAP_LINE = re.compile(r"power:  cap = (\S+)")
 
 
 def _cell_energies(netlist: Netlist, gates: Gates, library: Group) -> dict[str, _Energies]:
-    """By cell; macros are there for the loads on their outputs only."""
+    """Energies by cell; macros are there for the loads on their outputs only."""
     cells = {cell.name: cell for cell in library.of("cell")}
     found: dict[str, dict[str, tuple[float, list[tuple[float, float]]]]] = {}
     with tempfile.TemporaryDirectory(prefix="plosive-power-") as folder:
@@ -466,7 +466,7 @@ def _pin_energies(liberty: Path) -> np.ndarray:
 
 
 def _memories(netlist: Netlist, activity: Activity) -> list[MemoryEnergy]:
-    """Of each memory: its traffic a frame and what it costs."""
+    """The traffic of each memory in a frame, and what it costs."""
     macros = netlist.macros
     pins = {name: _pin_energies(macro.liberty) for name, macro in macros.items()}
     sums: dict[str, dict[str, float]] = {}

@@ -53,9 +53,9 @@ class BlockEnergy(Figures):
     block
         Its name, as in `plosive area`; "own" for what is in no block.
     internal_nj, switching_nj, nj
-        Per frame: inside cells, of the loads on their outputs, and both.
+        Energy per frame: inside cells, of the loads on their outputs, and both.
     leakage_uw
-        At all times.
+        Leakage, which flows at all times.
     """
 
     block: str
@@ -81,9 +81,9 @@ class MemoryEnergy(Figures):
     reads, writes
         Rows per frame.
     read_nj, write_nj, pins_nj
-        Per frame: of rows read and written, and of edges on the input pins.
+        Energy per frame: of rows read and written, and of edges on the input pins.
     leakage_uw
-        At all times.
+        Leakage, which flows at all times.
     """
 
     memory: str
@@ -96,7 +96,7 @@ class MemoryEnergy(Figures):
 
     @Derived
     def nj(self) -> float:
-        """Per frame."""
+        """Energy per frame."""
         return self.read_nj + self.write_nj + self.pins_nj
 
     @Derived
@@ -112,11 +112,11 @@ class FrameEnergy(Figures):
     Attributes
     ----------
     logic
-        Of all cells and of the pins on the clock.
+        Energy of all cells and of their clock pins.
     clock_pins
-        Of the latter alone.
+        Energy of the clock pins alone.
     memories
-        Of the macros.
+        Energy of the SRAM macros.
     """
 
     logic: float
@@ -125,7 +125,7 @@ class FrameEnergy(Figures):
 
     @Derived
     def total(self) -> float:
-        """Of logic and memories."""
+        """Energy of logic and memories."""
         return self.logic + self.memories
 
 
@@ -144,9 +144,9 @@ class Power(Figures):
     Attributes
     ----------
     logic_uw, memories_uw
-        Of the work on frames.
+        Power for the work on frames.
     idle_clock_uw
-        Of a clock that runs while there is no work.
+        Power of a clock that runs while there is no work.
     logic_leakage_uw, memories_leakage_uw
         Leakage.
     """
@@ -159,17 +159,17 @@ class Power(Figures):
 
     @Derived
     def dynamic_uw(self) -> float:
-        """Of all that switches."""
+        """Power of everything that switches."""
         return self.logic_uw + self.memories_uw + self.idle_clock_uw
 
     @Derived
     def leakage_uw(self) -> float:
-        """Of cells and macros."""
+        """Leakage of cells and macros."""
         return self.logic_leakage_uw + self.memories_leakage_uw
 
     @Derived
     def total_uw(self) -> float:
-        """In all."""
+        """All of it together."""
         return self.dynamic_uw + self.leakage_uw
 
 
@@ -192,9 +192,9 @@ class RealTime(Figures):
     least_clock_hz
         The slowest clock that keeps up.
     clock_stopped
-        With the clock stopped between frames.
+        Power with the clock stopped between frames.
     clock_running
-        With clocks that always run.
+        Power with clocks that always run.
     """
 
     frames_per_s: int
@@ -214,7 +214,7 @@ class Operations(Figures):
     tops_per_w_done, tops_per_w_dense
         1e12 operations per second and watt, in real time with the clock stopped between frames.
     tops_per_w_done_without_leakage, tops_per_w_dense_without_leakage
-        For the energy of a frame alone.
+        The same for the energy of a frame alone.
     """
 
     done_per_frame: float
@@ -268,19 +268,19 @@ class PowerFigures(Figures):
     pdk, library, corner
         The process.
     frames, warm_up_frames
-        Counted, and run before them.
+        Frames that were counted, and those run before them.
     clocks_per_frame, cycles_per_frame
-        Simulated, and by the laws.
+        Clocks simulated per frame, and cycles by the laws.
     sparsity
-        Of features and spikes.
+        Shares of zeros in features and spikes.
     energy_per_frame_nj
-        By part.
+        Energy of each part.
     idle_pj_per_clock
-        Of a clock without work.
+        Energy of a clock without work.
     blocks, memories
         Energy by block and memory.
     leakage_uw
-        By part.
+        Leakage of each part.
     real_time
         Power at the frame rate.
     operations
@@ -294,7 +294,7 @@ class PowerFigures(Figures):
     netlist
         The file.
     versions
-        Of the tools.
+        Versions of the tools.
     """
 
     of: Hashes | None = inline(default=None)
@@ -332,11 +332,11 @@ def real_time_figures(
     Parameters
     ----------
     energy, leakage
-        Of a frame, and at all times.
+        Energy of a frame, and leakage.
     clocks_per_frame
-        That have work.
+        Clocks of a frame in which there is work.
     idle_j
-        Of a clock without work.
+        Energy of a clock without work, in J.
     clocks_hz
         Clocks that always run; None: the slowest that keeps up, and those of `CLOCKS_HZ` that do.
 

@@ -60,9 +60,9 @@ class MemoryFigures(Figures):
     macros
         How many there are.
     area_um2, unused_bits, leakage_uw
-        Of all of them.
+        Totals over the macros.
     read_pj, write_pj
-        Of a row.
+        Energy to read and to write a row.
     """
 
     rows: int

@@ -151,13 +151,13 @@ class Netlist:
     memories
         Every memory of the core.
     tilings
-        By the memory's name; a memory that is not there has no macros and is a black box.
+        Macros by memory name; a memory that is not there has none and is a black box.
     clock_gating
         Whether clock gates were inserted.
     gated_flip_flops
         How many flip-flops are behind them.
     versions
-        Of the tools.
+        Versions of the tools.
     cpu_s, wall_s
         What synthesis took when it ran; a repeated call finds its result.
     """

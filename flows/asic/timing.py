@@ -51,11 +51,11 @@ class CriticalPath(Figures):
     start, end
         Its registers.
     slack_ns
-        At the period that the gates are sized for.
+        Slack at the period that the gates are sized for.
     cells
         How many.
     steps
-        In order.
+        Its cells, in order.
     """
 
     start: str = named("from")
@@ -108,7 +108,7 @@ class TimingFigures(Figures):
     netlist
         The file.
     versions
-        Of the tools.
+        Versions of the tools.
     """
 
     of: Hashes | None = inline(default=None)

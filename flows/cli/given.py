@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From options to what the flows take: a network, features, a netlist."""
+"""What the flows take, made of a command's options: a network, features, a netlist."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

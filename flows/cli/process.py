@@ -89,7 +89,7 @@ def status_of(action: Callable[[], object], arguments: list[str]) -> int:
     action
         Returns the status, if it is a number.
     arguments
-        Of the command line, for the file of a fault.
+        Arguments of the command line, for the file that describes a fault.
     """
     try:
         status = action()

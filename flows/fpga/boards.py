@@ -38,13 +38,13 @@ class Pin:
     Attributes
     ----------
     port
-        Of the top: clk, rx, tx, led_idle, led_busy, led_error.
+        A port of the top: clk, rx, tx, led_idle, led_busy or led_error.
     site
         The chip's pin.
     inverted
         A low level means 1.
     attributes
-        Of the pin's buffer, as the board's definition has them: {"IOSTANDARD": "LVCMOS33"}.
+        Settings of the pin's buffer, from the board's definition: {"IOSTANDARD": "LVCMOS33"}.
     """
 
     port: str
@@ -60,7 +60,7 @@ class Board:
     Attributes
     ----------
     name
-        As `--board` takes it.
+        The name that `--board` takes.
     title
         Its full name.
     family

@@ -91,7 +91,7 @@ class _Tools:
     written
         nextpnr's option for the routed chip.
     suffix
-        Of the bitstream.
+        File suffix of the bitstream.
     """
 
     synthesis: str
@@ -195,7 +195,7 @@ class Synthesis:
     seconds
         What it took when it ran.
     versions
-        Of the tools.
+        Versions of the tools.
     """
 
     folder: Path
@@ -212,13 +212,13 @@ class Placement:
     Attributes
     ----------
     seed
-        Of the placer.
+        Seed of the placer.
     folder
         Holds `routed` for the packer, the constraints, and `nextpnr.log`.
     fmax_mhz
         The fastest clock, by nextpnr's timing of the routed chip.
     used, available
-        By the names of `LABELS`.
+        Resources by the names of `LABELS`.
     critical_path
         The slowest.
     seconds

@@ -29,7 +29,7 @@ class Resource(Figures):
 
     @property
     def share(self) -> float:
-        """Of what the chip has."""
+        """The share that is used of what the chip has."""
         return self.used / self.available
 
 
@@ -113,23 +113,23 @@ class BoardFigures(Figures):
     large_memories
         Memories in large RAMs, which a bitstream cannot initialise.
     resources
-        By the names of `flows.fpga.boards.LABELS`.
+        Resources by the names of `flows.fpga.boards.LABELS`.
     cells
-        By the name of yosys' cell.
+        How many cells, by yosys' name.
     clock_mhz, fmax_mhz, meets_clock
         The board's clock, the maximum clock, and whether that is enough.
     critical_path
-        Of the fastest placement.
+        The critical path of the fastest placement.
     cycles_per_frame, densities
         "measured" on a recording, or expected for the "published" densities.
     frames_per_second, real_time_factor
         Frames, and seconds of speech, per second.
     bitstream
-        Of the fastest placement.
+        The bitstream of the fastest placement.
     seconds
         What the build took.
     versions
-        Of the tools.
+        Versions of the tools.
     interface
         Resources with and without what is around the core; None unless asked for.
     """
@@ -182,7 +182,7 @@ class ProjectFigures(Figures):
     built
         False.
     versions
-        Of the tools.
+        Versions of the tools.
     """
 
     of: Hashes | None = inline(default=None)

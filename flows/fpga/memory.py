@@ -52,7 +52,7 @@ def choose_sprams(memories: Iterable[MemoryShape], sprams: int, blocks: int) -> 
     Parameters
     ----------
     memories
-        Of the core.
+        The core's memories.
     sprams, blocks
         How many SPRAMs and block RAMs there are for them.
     """

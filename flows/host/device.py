@@ -306,7 +306,7 @@ class Device:
         Raises
         ------
         DeviceError
-            As `load`, or the weights are constants and another network's.
+            `load` fails, or the weights are constants and another network's.
         """
         if self.holds(network, progress):
             return False

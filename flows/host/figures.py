@@ -20,9 +20,9 @@ class Difference(Figures):
     readout
         Number of the frame's results.
     output
-        Of logits: which one.
+        Which logit; None in a list of best classes.
     place, value
-        Of a list of best classes: the place in it, and "class" or "score".
+        The place in a list of best classes, and "class" or "score"; None for logits.
     expected, actual
         Both values.
     """
@@ -75,7 +75,7 @@ class Throughput(Figures):
     frames_per_s
         Rate.
     board_frames_per_s
-        In the time of a simulated board; None of a real one.
+        Rate in the time of a simulated board; None on a real one.
     """
 
     readout: str
@@ -97,17 +97,17 @@ class BoardTranscription(Figures):
     readout
         "best" or "logits".
     gain_db, level_db
-        As in `flows.speech.figures.Transcription`.
+        See `flows.speech.figures.Transcription`.
     network_loaded
         False if the board had it.
     baud
         Speed of the line.
     frames, seconds
-        Of the recording.
+        Length of the recording.
     frames_per_s, board_frames_per_s
-        As in `Throughput`.
+        See `Throughput`.
     values_compared
-        With the golden model; 0 unless asked for.
+        How many values were compared with the golden model; 0 unless asked for.
     counters
         The board's, by name.
     phones

@@ -407,7 +407,7 @@ class Link:
 
     @property
     def name(self) -> str:
-        """Of the port, for messages."""
+        """Name of the port, for messages."""
         return getattr(self.port, "name", None) or "the port"
 
     # ---- packets ---------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class Quality(Figures):
 
     @property
     def error_bound(self) -> float:
-        """Of the error rate where there was no error, with 95 % confidence."""
+        """Bound on the error rate where there was no error, with 95 % confidence."""
         return 3 / self.bits
 
 

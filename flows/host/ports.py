@@ -75,7 +75,7 @@ def connect(
         Seconds without an answer after which a request is sent again; by default one, and more
         for simulated boards.
     build_dir
-        Of models of simulated boards.
+        Folder for the models of simulated boards.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def connect_device(name: str, baud: int | None = None, **options: Any) -> Iterat
     Raises
     ------
     PlosiveError
-        As `connect`, or it is no Plosive.
+        `connect` fails, or what answers is no Plosive.
     """
     with connect(name, baud, **options) as connection:
         yield Device(connection.link)

@@ -87,7 +87,7 @@ class SimulatedBoard:
     Parameters
     ----------
     model
-        Of `build_board`.
+        A model that `build_board` made.
     clock_hz
         The clock that it was built with.
 
@@ -132,7 +132,7 @@ class SimulatedBoard:
 
     @property
     def process_id(self) -> int:
-        """Of the simulation."""
+        """Process id of the simulation."""
         return self._process.pid
 
     @property

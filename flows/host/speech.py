@@ -154,7 +154,7 @@ class BestPhones:
 
 
 def _segment(phone: str, start: int, end: int) -> Phone:
-    """Of frames start to end - 1, each of which stands for 10 ms around its window's middle."""
+    """A phone in frames start to end - 1; each stands for 10 ms around its window's middle."""
     from model_zoo.speech.audio import FRAME_SAMPLES, SAMPLE_RATE
     from model_zoo.speech.features import FRAME_SECONDS
 

@@ -70,14 +70,14 @@ class Baselines(Figures):
     tolerances
         Share by which a figure may get worse, by its name, its group or "default".
     entries
-        Of every command and set of tools.
+        The baselines of every command and set of tools.
     """
 
     tolerances: dict[str, float]
     entries: tuple[Baseline, ...] = named("baselines")
 
     def tolerance(self, figure: str) -> float:
-        """That of a figure: of its own name, else of its group, else the default."""
+        """Tolerance of a figure: by its own name, else by its group, else the default."""
         group = figure.partition("/")[0]
         names = (figure, group, _DEFAULT)
         return next(self.tolerances[name] for name in names if name in self.tolerances)
@@ -131,7 +131,7 @@ class Delta:
 
     @property
     def line(self) -> str:
-        """In words: the command, the figure, both values and the tolerance."""
+        """The delta in words: the command, the figure, both values and the tolerance."""
         if self.verdict == "came or went":
             return f"`{self.command}`, {self.figure}: baseline {self.old}, now {self.new}"
         return (
@@ -147,7 +147,7 @@ class Comparison:
     Attributes
     ----------
     command
-        Of the measurement.
+        The command that was measured.
     deltas
         Every figure of either.
     missing

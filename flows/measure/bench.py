@@ -196,7 +196,7 @@ def _build(config: AcceleratorConfig, build_dir: Path) -> dict[str, Any]:
 
 
 def _compared(comparisons: list[Comparison], skipped: dict[str, str]) -> dict[str, Any]:
-    """By command the figures that moved, or why none were compared."""
+    """The figures that moved, for each command, or why none were compared."""
     moved = {
         comparison.command: comparison.missing
         or {

@@ -102,9 +102,9 @@ class Job:
     Attributes
     ----------
     kind, subject
-        As in `Measurement`.
+        See `Measurement`.
     arguments
-        Of `plosive`; the first is the command's name.
+        Arguments of `plosive`; the first is the command's name.
     """
 
     kind: str
@@ -113,7 +113,7 @@ class Job:
 
     @property
     def command(self) -> str:
-        """As a user types it."""
+        """The command line, as a user types it."""
         return shlex.join(("plosive", *self.arguments, "--json"))
 
     def option(self, name: str) -> str | None:
@@ -162,7 +162,7 @@ def board_jobs() -> list[Job]:
 
 
 def area_of(area: AreaFigures) -> dict[str, float]:
-    """Of `plosive area`: cells, areas, kGE of each top block (its cells, without a PDK)."""
+    """Figures of `plosive area`: cells, areas, kGE of each top block (its cells, without a PDK)."""
     names = ("cells", "flip_flops", "logic_kge", "logic_um2", "macros_um2", "um2")
     totals = {name: getattr(area.total, name) for name in names}
     of_block = "cells" if area.total.um2 is None else "logic_kge"
@@ -174,12 +174,12 @@ def area_of(area: AreaFigures) -> dict[str, float]:
 
 
 def timing_of(timing: TimingFigures) -> dict[str, float]:
-    """Of `plosive timing`: the highest clock."""
+    """Figures of `plosive timing`: the highest clock."""
     return {"fmax_mhz": timing.fmax_mhz}
 
 
 def power_of(power: PowerFigures) -> dict[str, float]:
-    """Of `plosive power`: energy of a frame, and power with the clock stopped between frames."""
+    """Figures of `plosive power`: energy per frame, and power with the clock stopped in between."""
     energy, stopped = power.energy_per_frame_nj, power.real_time.clock_stopped
     return {
         "nj_per_frame": energy.total,

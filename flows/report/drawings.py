@@ -230,7 +230,7 @@ def tiles(title: str, values: dict[str, tuple[float, str, str]], height: int) ->
     Parameters
     ----------
     values
-        By name: the value, its text, and the class that colours the tile.
+        The value of each name, its text, and the class that colours the tile.
     """
     order = sorted(values, key=lambda name: (-values[name][0], name))
     order = [name for name in order if values[name][0] > 0]

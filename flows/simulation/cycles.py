@@ -70,7 +70,7 @@ class Published(Figures):
     phases
         The total split by phase, see `published_figures`.
     differences
-        Of each phase here.
+        Difference in each phase here.
     """
 
     preset: str
@@ -98,15 +98,15 @@ class FrameFigures(Figures):
     of
         The hardware; None where the figures stand beside their configuration.
     frames
-        Counted; None if expected, as are latency, sparsity and warnings.
+        How many were counted; None if expected, as are latency, sparsity and warnings.
     cycles
         Cycles and traffic.
     densities
         Assumed; None if counted.
     latency
-        Of the "first_logit" and "last_logit", each frame alone.
+        Latency of the "first_logit" and of the "last_logit", each frame taken alone.
     sparsity
-        Of features and spikes.
+        Shares of zeros in features and spikes.
     warnings
         What the frames cannot show, a line each.
     published

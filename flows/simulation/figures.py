@@ -55,16 +55,16 @@ class CycleFigures(Figures):
     Attributes
     ----------
     cycles_per_frame
-        In all.
+        Cycles of a frame in all.
     phases
-        By the phase of `PHASES`.
+        Cycles of each phase of `PHASES`.
     hidden_matrices
-        By the matrix that is multiplied in the hidden phase; None if expected.
+        Cycles of each matrix that is multiplied in the hidden phase; None if expected.
     row_reads
-        By memory: "input", "hidden", "readout".
+        Rows read from each memory: "input", "hidden", "readout".
     hidden_row_reads_if
-        Of the hidden memory under other schedules: "parallel", "serial", "serial_skipping",
-        "union_skipping".
+        Rows read from the hidden memory under other schedules: "parallel", "serial",
+        "serial_skipping", "union_skipping".
     """
 
     cycles_per_frame: CyclesPerFrame
@@ -83,9 +83,9 @@ class LayerSparsity(Figures):
     layer
         Its number.
     time_steps
-        By time step.
+        Share of each time step.
     union, intersection
-        Of the spikes in any and in all time steps of a frame.
+        Shares of neurons that spike in no time step of a frame, and not in all of them.
     """
 
     layer: int
@@ -109,7 +109,7 @@ class Latency(Figures):
     Attributes
     ----------
     frame_0
-        Of the first frame, which finds the machine idle; None if each frame is taken alone.
+        Latency of the first frame, which finds the machine idle; None if each is taken alone.
     mean, max
         Over the frames.
     """
@@ -138,11 +138,11 @@ class SimulationFigures(Figures):
     check
         "trace" or "outputs".
     frames, clocks
-        Simulated.
+        How many were simulated.
     compared_clocks, compared_bits
-        Of all state; 0 unless it was compared.
+        How much was compared of all state; 0 unless it was.
     compared_beats
-        Of logits.
+        How many beats of logits were compared.
     mismatches
         How many of these differed.
     messages
@@ -150,21 +150,21 @@ class SimulationFigures(Figures):
     warnings
         What the run cannot prove, a line each.
     cycles
-        By the laws.
+        Cycles and traffic by the laws.
     counters, counters_by_laws
         Totals of the run, by the counter's name.
     counters_equal
         Whether the two are.
     latency
-        Of the "first_logit" and "last_logit"; empty if there was none.
+        Latency of the "first_logit" and of the "last_logit"; empty if there was none.
     sparsity
-        Of features and spikes.
+        Shares of zeros in features and spikes.
     wall_s, clocks_per_s
         How long it took, and how fast it was.
     seed
-        Of the power-up state.
+        Seed of the random power-up state.
     configuration_hash, network_hash
-        Of the hardware.
+        Hashes of the hardware.
     waves
         The waveform; None if there is none.
     netlist
@@ -245,7 +245,7 @@ def sparsity(features: np.ndarray, spikes: Sequence[np.ndarray]) -> Sparsity:
     features
         int8 [frames, n_input].
     spikes
-        Per layer [frames, T, n].
+        One array [frames, T, n] per layer.
     """
     return Sparsity(
         input_zero_bits=1 - float(np.unpackbits(features.view(np.uint8)).mean()),

@@ -37,7 +37,7 @@ class CoreModel:
     Attributes
     ----------
     config
-        Of the core; `trace` tells whether state can be compared.
+        Configuration of the core; `trace` tells whether state can be compared.
     fields
         Places in the trace word: [name, offset, width, signed, shape].
     simulation
@@ -163,7 +163,7 @@ def simulate(
     Parameters
     ----------
     model
-        From `build_core`; with `check` "trace" its configuration has `trace` set.
+        A model that `build_core` made; with `check` "trace" its configuration has `trace` set.
     network
         Loaded through the weight port (a baked core has it already).
     features

@@ -123,14 +123,14 @@ def import_graph(
     output
         The .safetensors network file; written whole or not at all.
     fields, input_scale, dt, reset, nearest
-        As for `model_zoo.exchange.nir_graph.from_nir`; dt None is its default.
+        See `model_zoo.exchange.nir_graph.from_nir`; dt None is its default.
     check
         A .npy file of features, int8 `[frames, n_input]`, to run graph and network on.
     random_frames
         Run both on that many frames of random features. Without `check` and `random_frames` they
         run, on 500, only if the conversion has warnings.
     seed
-        Of the random features.
+        Seed of the random features.
 
     Returns
     -------

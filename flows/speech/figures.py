@@ -60,11 +60,11 @@ class Transcription(Figures):
         How far the recording, with that gain, is above the level that the network was trained at;
         None where its file does not say.
     notes
-        On the recording, a line each.
+        Remarks on the recording, a line each.
     clocks, cycles_per_frame
-        Of the Verilog; None of the golden model.
+        Clocks that the Verilog took; None for the golden model.
     frames, seconds
-        Of the recording.
+        Length of the recording.
     phones
         What was heard.
     """
@@ -115,15 +115,15 @@ class Evaluation(Figures):
         Accumulations, in millions per second of speech: of weights that are not zero, of all that
         the PEs add, and with nothing skipped.
     cycles_per_frame
-        By the laws, the mean.
+        Mean cycles of a frame, by the laws.
     mb, mb_memory
-        Of weights that are not zero, and of the weight memories.
+        Megabytes of weights that are not zero, and of the weight memories.
     seconds
-        Of speech.
+        Seconds of speech.
     network_hash
-        Of the hardware.
+        Hash of the fields that a network must fit.
     label_delay, decoder
-        Of the network's file.
+        The entries of the network's header.
     gain_db, gain_is
         Gain of the recordings, and where it is from.
     notes
@@ -229,7 +229,7 @@ class DemoFigures(Figures):
     Attributes
     ----------
     date
-        Of the run, ISO 8601.
+        When the demo ran, in ISO 8601.
     tools
         Versions; None for a tool that is not there.
     network, configuration, memories

@@ -33,7 +33,7 @@ def reference_phones(
     Returns
     -------
     ReferencePhones
-        Without phones if nothing is known.
+        The phones, empty if nothing is known.
     """
     from model_zoo.data.labels import sample_labels
     from model_zoo.data.listing import Listing
@@ -120,7 +120,7 @@ def forced_alignment(
 
 
 def _entries(sequence: list[tuple[str, bool]], per_phone: int) -> list[list[int]]:
-    """For each state of the sequence, the states before it that lead into it."""
+    """The states that lead into each state of the sequence."""
     entries = []
     for place in range(len(sequence) * per_phone):
         phone, state = divmod(place, per_phone)
@@ -144,7 +144,7 @@ def _best_path(
     stay, leave
         Log probabilities [states] of staying in a state and of leaving it.
     entries
-        As from `_entries`.
+        What `_entries` returns.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def train(
     threads
         CPU threads of torch; the last bits of its sums depend on them.
     seed
-        In place of the recipe's own.
+        Replaces the recipe's own seed.
     broken
         What becomes of recordings that cannot be used: "refuse" or "skip".
     report

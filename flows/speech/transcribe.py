@@ -37,9 +37,9 @@ def transcribe(
     engine
         "golden": the functional model; "rtl": the generated Verilog in Verilator, with its logits.
     gain
-        Of the recording, dB.
+        Gain applied to the recording, in dB.
     build_dir
-        Of the engine "rtl".
+        Build folder of the engine "rtl".
 
     Raises
     ------

@@ -58,11 +58,11 @@ class Tool:
     Attributes
     ----------
     name
-        As in `TOOLS`.
+        A name in `TOOLS`.
     path
         The executable, or the folder of the Python package.
     version
-        As the tool or its Python distribution reports it, one line.
+        One line, as the tool or its Python distribution reports it.
     """
 
     name: str

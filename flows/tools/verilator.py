@@ -147,7 +147,7 @@ class SimModel:
         waves_path
             Receives the waveform of the whole run, in the format `self.waves`.
         plusargs
-            As "+name", for `$test$plusargs` in the Verilog.
+            Arguments written "+name", for `$test$plusargs` in the Verilog.
 
         Raises
         ------

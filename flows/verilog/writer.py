@@ -63,7 +63,7 @@ def to_verilog(top: wiring.Component, name: str = TOP) -> str:
     Raises
     ------
     PlosiveError
-        As `component_verilog`.
+        `component_verilog` cannot write the design.
     """
     texts = [component_verilog(top, name)]
     for memory in top.memory_instances:

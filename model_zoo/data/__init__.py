@@ -141,7 +141,7 @@ def read_folder(
     path
         The folder.
     broken, report, splits
-        As for `read`.
+        See `read`.
     tier
         Name of the TextGrids' tier of phones; None finds it by the usual names.
     phone_map
@@ -150,7 +150,7 @@ def read_folder(
     Raises
     ------
     DataError
-        As for `read`; also where the format has no tiers or labels that an option is about.
+        `read` fails, or the format has no tiers or labels that an option is about.
     """
     folder = Path(path)
     if format not in FORMATS:

@@ -48,7 +48,7 @@ class Corpus:
     folder
         Its place in the data folder.
     licence, source
-        Under what terms, and how to get it.
+        The terms of its use, and how to get it.
     format
         How it is laid out: a key of `FORMATS`.
     """
@@ -193,7 +193,7 @@ def find_data(data: str | os.PathLike[str] | None = None, wanted: str = "") -> P
     Parameters
     ----------
     data
-        As the user gave it.
+        The folder that the user gave.
     wanted
         What should be in it, for the message.
 

@@ -293,7 +293,7 @@ def synthesise(
     speakers
         How many to draw, or the speakers themselves.
     seed
-        Of the speakers that are drawn.
+        Seed of the random speakers.
     workers
         Processes.
     progress
@@ -375,12 +375,12 @@ def corpus(
     cache_folder
         A build folder; the corpus' name in it depends on the other arguments and on espeak-ng's.
     sentences, speakers, seed, workers, progress, per_speaker
-        As for `synthesise`.
+        Passed on to `synthesise`.
 
     Raises
     ------
     DataError
-        As for `synthesise`.
+        `synthesise` fails.
     """
     library = Path(library_path()[0])
     size = library.stat().st_size if library.exists() else 0

@@ -143,9 +143,9 @@ class Sound:
     Attributes
     ----------
     level
-        Of all of it `[milliseconds]`.
+        Level of the whole sound `[milliseconds]`.
     high
-        Of what is above 4.6 kHz `[milliseconds]`.
+        Level of what is above 4.6 kHz `[milliseconds]`.
     """
 
     level: np.ndarray
@@ -209,9 +209,9 @@ def label(events: Iterable[Event], sound: Sound, text: str) -> list[Phone]:
     Parameters
     ----------
     events
-        In order of time.
+        espeak-ng's events, in order of time.
     sound
-        Of the sentence.
+        Levels of the sentence.
     text
         The sentence, for messages.
 

@@ -43,13 +43,13 @@ class Speaker:
     Attributes
     ----------
     name
-        As in TIMIT: F or M, three letters, a digit.
+        F or M, three letters and a digit, as TIMIT names speakers.
     part
         TRAIN or TEST.
     region
         1 to 8, the DR folder; it means nothing here.
     voice, variant
-        Of `VOICES` and `VARIANTS`.
+        Entries of `VOICES` and `VARIANTS`.
     pitch, pitch_range
         espeak-ng's, 0 to 100.
     rate
@@ -59,7 +59,7 @@ class Speaker:
     level, noise
         Peak, and root mean square of the noise floor, in dB below full scale.
     seed
-        Of what differs from sentence to sentence.
+        Seed of what differs from sentence to sentence.
     sentences
         Numbers and texts.
     """
@@ -92,7 +92,7 @@ def draw_speakers(
     speakers
         How many.
     seed
-        Of all that is random.
+        Seed of everything random.
     per_speaker
         Sentences of each.
     test

@@ -113,7 +113,7 @@ class _Recordings:
     Attributes
     ----------
     sources
-        Of each recording, what `wav.scp` says.
+        What `wav.scp` says of each recording.
     """
 
     def __init__(self, folder: Path, sources: dict[str, str], options: Options) -> None:

@@ -48,7 +48,7 @@ UNKNOWN_WORD = "spn"
 _STRESSLESS = {"ah0": "ax", "er0": "axr", "ih0": "ix"}
 _UNITS_PER_SAMPLE = 10_000_000 // SAMPLE_RATE
 _LABEL_CHARACTERS = 24
-"""Of a label that a message quotes: there must be room for the list of the phones."""
+"""Most characters of a label in a message, which must have room for the list of the phones."""
 
 
 def check_labels(labels: Sequence[Label], n_samples: int) -> None:
@@ -159,9 +159,9 @@ def ours(labels: Sequence[Label], phone_map: Mapping[str, str]) -> tuple[Label, 
     Parameters
     ----------
     labels
-        As a label program wrote them.
+        Labels as a label program wrote them.
     phone_map
-        Of `read_phone_map`; it comes before the rules on ARPABET and pauses.
+        A map from `read_phone_map`; it comes before the rules on ARPABET and pauses.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class Listing:
     Attributes
     ----------
     files
-        By path.
+        The files, ordered by path.
     """
 
     def __init__(self, folder: Path, deep: bool = True) -> None:

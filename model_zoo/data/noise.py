@@ -87,7 +87,7 @@ def read_noise(
     Returns
     -------
     dict of str to tuple of Clip
-        In the order of class and clip names.
+        Clips in the order of class and clip names.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def mix(
     snr_db
         10 log10 of speech power over noise power.
     seed
-        Of the place.
+        Seed of the random place.
 
     Returns
     -------

@@ -33,7 +33,7 @@ class Sweep:
     ----------
     time_steps : int
     spikes : int
-        In real numbers.
+        Spikes in real numbers.
     refused : str or None
         Why the conversion is refused.
     nearest : float

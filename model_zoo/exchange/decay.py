@@ -63,7 +63,7 @@ def nearest_decay(beta, max_shift):
     Parameters
     ----------
     beta : float or numpy.ndarray
-        Of several, the decay whose worst error is least.
+        The decay wanted; of several, the one whose worst error is least is taken.
     max_shift : int
         Largest decay shift.
 

@@ -67,12 +67,12 @@ def from_network(network, slope=5.0, dropout=0.0):
     ----------
     network : golden_model.Network
     slope, dropout : float
-        As for `SpikingNetwork`.
+        See `SpikingNetwork`.
 
     Returns
     -------
     SpikingNetwork
-        In evaluation mode.
+        The network, in evaluation mode.
 
     Raises
     ------

@@ -20,10 +20,10 @@ class RealRun:
     Attributes
     ----------
     spikes : list of numpy.ndarray
-        Per layer `[frames, T, n]`, 0 or 1.
+        One array `[frames, T, n]` per layer, 0 or 1.
     membranes : list of numpy.ndarray
-        Per layer `[frames, T, n]`, after the time step. Where a neuron spiked they are not
-        compared: some tools reset a time step later.
+        One array `[frames, T, n]` per layer, after the time step. Where a neuron spiked, membranes
+        are not compared: some tools reset a time step later.
     outputs : numpy.ndarray
         `[readouts, n_output]`, summed over the time steps of a frame.
     """
@@ -34,7 +34,7 @@ class RealRun:
 
 
 def membrane_steps(network):
-    """Per layer `[n]`, the real value of a membrane step of a converted network."""
+    """The real value of a membrane step of a converted network, one array `[n]` per layer."""
     layers = network.header["conversion"]["layers"]
     return [np.array(layer["membrane_steps"]) for layer in layers]
 
@@ -48,9 +48,9 @@ def compare(network, features, real, steps, readout_step, readout_bias=0.0):
     features : numpy.ndarray
         `[frames, n_input]`, int8.
     real : RealRun
-        Of the same features.
+        What the same features give in real numbers.
     steps : list of numpy.ndarray
-        Per layer `[n]`, the real value of a membrane step.
+        The real value of a membrane step, one array `[n]` per layer.
     readout_step : float
         Real value of one step of a logit.
     readout_bias : numpy.ndarray or float

@@ -31,7 +31,7 @@ def freeze_biases(model):
     Parameters
     ----------
     model : torch.nn.Module
-        Of Linear, Leaky and RLeaky; changed in place.
+        A model of Linear, Leaky and RLeaky; changed in place.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else list(model)
     modules = [m for m in modules if isinstance(m, (nn.Linear, snntorch.Leaky, snntorch.RLeaky))]
@@ -135,13 +135,13 @@ def check_snntorch(model, network, features, *, run=None):
     features : numpy.ndarray
         `[frames, n_input]`, int8.
     run : callable, optional
-        As for `from_snntorch`; without, the model gets `[1, frames, n_input]`, or
+        See `from_snntorch`; without, the model gets `[1, frames, n_input]`, or
         `[frames, 1, n_input]` if it takes time first.
 
     Returns
     -------
     dict
-        As `model_zoo.exchange.fidelity.compare` returns it; `describe` there puts it in words.
+        What `model_zoo.exchange.fidelity.compare` returns; `describe` there puts it in words.
 
     Raises
     ------

@@ -35,7 +35,7 @@ def run_graph(nodes, after, inputs, *, lifs, dt, resets, time_steps=1, readout_e
     dt : float
         Seconds of a time step.
     resets : list of str
-        For each of `lifs` "zero" (to `v_reset`) or "subtract".
+        How each of `lifs` resets: "zero" (to `v_reset`) or "subtract".
     time_steps : int
         How often a frame is given; recurrent edges then bring what their source gave in the same
         time step of the frame before, as in hardware.

@@ -170,7 +170,7 @@ def warn(network, stacklevel=3):
     ----------
     network : golden_model.Network
     stacklevel : int
-        As for `warnings.warn`.
+        See `warnings.warn`.
     """
     for text in network.header["conversion"]["warnings"]:
         warnings.warn(text, ConversionWarning, stacklevel=stacklevel)

@@ -66,9 +66,9 @@ def choose_scales(config, number, layer, beta, most_threshold):
     ----------
     config : AcceleratorConfig
     number : int
-        Of the layer.
+        Number of the layer.
     layer : RealLayer
-        In layer 0 per int8 step of the features.
+        The layer in real numbers; layer 0 per int8 step of the features.
     beta : float
         The decay.
     most_threshold : float

@@ -291,7 +291,7 @@ def stepped(parts, features, time_steps=1):
     Returns
     -------
     list of Call
-        For each time step one a part.
+        One call per part and time step.
     """
     membranes, spikes, calls = {}, {}, []
     for x in features:

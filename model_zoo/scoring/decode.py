@@ -208,7 +208,7 @@ def emission_scores(posteriors: np.ndarray, header: dict[str, Any]) -> np.ndarra
     Parameters
     ----------
     posteriors
-        Of `state_log_posteriors`.
+        Log posteriors from `state_log_posteriors`.
     header
         The network file's header.
     """
@@ -230,7 +230,7 @@ def decode(logits: np.ndarray, header: dict[str, Any]) -> list[Segment]:
     Parameters
     ----------
     logits
-        As for `log_posteriors`.
+        See `log_posteriors`.
     header
         The network file's header: `scales`, `label_delay`, `labels` (names of states, "aa.0", or
         of their leaves, "aa.0.17"), `log_priors` of the labels, `phone_bigram` (log probability of
@@ -241,7 +241,7 @@ def decode(logits: np.ndarray, header: dict[str, Any]) -> list[Segment]:
     Returns
     -------
     list of Segment
-        In order of time. A frame stands for the 10 ms around the middle of its window.
+        Phones in order of time. A frame stands for the 10 ms around the middle of its window.
 
     Raises
     ------
@@ -258,9 +258,9 @@ def decode_all(logits: Sequence[np.ndarray], header: dict[str, Any]) -> list[lis
     Parameters
     ----------
     logits
-        By utterance, as for `decode`.
+        The logits of each utterance, see `decode`.
     header
-        As for `decode`.
+        See `decode`.
 
     Returns
     -------
@@ -274,7 +274,7 @@ def decode_posteriors(
 ) -> list[list[Segment]]:
     """Decode utterances from what `state_log_posteriors` gave for each.
 
-    For trying many decoder weights: the posteriors stay the same.
+    Many decoder weights can be tried in this way: the posteriors stay the same.
     """
     found = [None] * len(posteriors)
     order = sorted(range(len(posteriors)), key=lambda number: -len(posteriors[number]))
@@ -394,7 +394,7 @@ def phone_error_rate(
     Parameters
     ----------
     references, found
-        Per utterance, names out of the 61 phones.
+        Phones of each utterance, names out of the 61.
     silence
         Score silence (closures and pauses) as a phone; else leave it out of both.
 

@@ -229,7 +229,7 @@ def evaluate(
     recordings
         What to score on, see `sentences`.
     gain
-        Of the recordings; None leaves them as they are.
+        Gain applied to the recordings; None leaves them as they are.
     progress
         Draw a progress bar.
 

@@ -191,9 +191,9 @@ class Tally:
         outputs
             What the network gave, by utterance.
         states
-            Per utterance: numbers into `phones.LABELS` `[frames]`.
+            Numbers into `phones.LABELS` `[frames]` of each utterance.
         said
-            Per utterance: the phones that were said, names out of the 61; or pairs of a phone and
+            Phones said in each utterance, names out of the 61; or pairs of a phone and
             whether it may be left out, see `references.nearest`.
         """
         decoded = decode.decode_all([output.logits for output in outputs], self._header)
@@ -290,7 +290,7 @@ def tune(
     Parameters
     ----------
     outputs
-        Of sentences that are neither trained on nor scored.
+        What the network gave for sentences that are neither trained on nor scored.
     header
         The network's header; the search starts at its `decoder` entry.
     said

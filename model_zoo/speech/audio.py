@@ -48,7 +48,7 @@ SILENCE_DB = -80
 """Peak level, dB below full scale, under which a recording is silence: three steps of 16 bits."""
 
 STANDARD_INPUT = "-"
-"""In place of a path: the recording is read from standard input."""
+"""The path that stands for standard input."""
 
 _NEEDED = "a 16 kHz mono WAV or FLAC file is needed"
 _BLOCK = 4096
@@ -157,7 +157,7 @@ def load(path: str | os.PathLike[str], note: Callable[[str], None] | None = None
     path
         The file, or `STANDARD_INPUT`.
     note
-        As for `decode`.
+        See `decode`.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def length(content: bytes) -> int:
     Raises
     ------
     FileError
-        As for `decode`.
+        The header breaks one of the rules of `decode`.
     """
     with _open(content, None) as file:
         return file.frames

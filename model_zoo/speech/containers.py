@@ -50,9 +50,9 @@ class Extent:
     there
         Bytes of sound in the file.
     bytes_per_second
-        Of the sound; 0 where the header does not say.
+        Bytes that a second of sound takes; 0 where the header does not say.
     size_fields
-        Of a WAV file: place and `struct` format of the size of the file and of the sound, for
+        In a WAV file, place and `struct` format of the sizes of file and sound, for
         `with_size`.
     """
 

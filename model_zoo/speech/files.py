@@ -33,7 +33,7 @@ def quoted(text: str, most: int = 80) -> str:
     Parameters
     ----------
     text
-        Of any length, with any characters.
+        A text of any length, with any characters.
     most
         Characters between the quotation marks.
     """

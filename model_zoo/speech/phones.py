@@ -74,7 +74,7 @@ class UnknownWordError(PlosiveError):
     Attributes
     ----------
     word
-        In lower case.
+        The word, in lower case.
     """
 
     def __init__(self, word: str) -> None:
@@ -163,7 +163,7 @@ def pronounce(word: str) -> tuple[tuple[str, bool], ...]:
     Parameters
     ----------
     word
-        In lower case.
+        A word in lower case.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def transcribe(sentence: str) -> list[tuple[str, bool]]:
     Parameters
     ----------
     sentence
-        As it is written.
+        The sentence as it is written.
 
     Returns
     -------

@@ -81,8 +81,8 @@ def _tuned(
 def size(model: torch.nn.Module) -> float:
     """Bytes of a network's weights without the pruned ones, at the bits that each has.
 
-    As the reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout): of the
-    weights that training holds, of which none but a pruned one is exactly zero.
+    The reference counts its 2.79 MB (float32) and 0.1 MB (4 bits, pruned readout) in this way:
+    from the weights that training holds, of which only the pruned ones are exactly zero.
     """
     weights = [p.detach().cpu().numpy() for p in model.parameters() if p.ndim == 2]
     return 1e6 * costs.megabytes(weights, model.precision or 32)
@@ -207,12 +207,12 @@ def cross_validate(
     folds
         Their numbers, 0 to 6.
     folder, build, report
-        As for `train.Session`.
+        See `train.Session`.
 
     Returns
     -------
     list of dict
-        Of `run_fold`.
+        What `run_fold` returns for each fold.
     """
     repeatable(1)
     progress = sys.stderr.isatty()
@@ -232,12 +232,12 @@ def summary(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Parameters
     ----------
     results
-        Of `run_fold`, all of one recipe.
+        Results of `run_fold`, all of one recipe.
 
     Returns
     -------
     list of dict
-        Per rung what `run_fold` says of the network, the mean of `bytes`, `memory_bytes` and
+        For each rung what `run_fold` says of the network, the mean of `bytes`, `memory_bytes` and
         `mmac_per_s`, `zero_spikes` (mean over layers, time steps and folds; None without spikes),
         `least_zero_spikes` (of any layer and time step, mean over folds), `per_folds`, and
         `per`, `per_no_silence`, `frame_accuracy` and `difference` (of the PER to that of

@@ -19,7 +19,7 @@ from golden_model.files import atomic_open
 __all__ = ["COLOURS", "ladder_plot", "length_plot", "snr_plot", "tradeoff_plot"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
-"""Of the lines, in order."""
+"""Colours of the lines, in order."""
 _MARKERS = "osD^vPX"
 _WIDTH = 6.0  # inches; text of 12 points is then readable on a phone held upright
 _STYLE = {
@@ -43,7 +43,7 @@ def snr_plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     result
-        Of `robustness.over_snr`.
+        What `robustness.over_snr` returns.
     path
         SVG to write.
     """
@@ -81,7 +81,7 @@ def length_plot(results: Sequence[dict[str, Any]], path: str | os.PathLike[str])
     Parameters
     ----------
     results
-        Of `robustness.over_length`, one per number of time steps.
+        What `robustness.over_length` returns, one per number of time steps.
     path
         SVG to write.
     """
@@ -118,8 +118,8 @@ def tradeoff_plot(
     Parameters
     ----------
     lines
-        Per line of the plot its points: `zero_spikes` and `per`, `spread` (standard deviation of
-        the PER over folds) and `name` (written beside the point) where there are any.
+        The points of each line of the plot: `zero_spikes` and `per`, and where there are any
+        `spread` (standard deviation of the PER over folds) and `name` (written beside the point).
     path
         SVG to write.
     """
@@ -164,7 +164,7 @@ def ladder_plot(
     Parameters
     ----------
     ladders
-        Per line of the plot its rungs in order: `name`, `bytes`, and `per` as (mean, standard
+        The rungs of each line of the plot: `name`, `bytes`, and `per` as (mean, standard
         deviation over folds), as `ladder.summary` gives them.
     path
         SVG to write.

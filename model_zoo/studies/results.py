@@ -37,7 +37,7 @@ FOLDER = PROJECT / "docs" / "results"
 CHAINS = (("ladder", "sparsity"), ("ladder-t1", "ladder-gru"))
 """Recipes that share pre-trained stages run one after the other, chains side by side."""
 SOME_FOLDS = {"sparsity": (0, 2, 4)}
-"""Of recipes that are not run on all: a curve of five networks a fold takes long."""
+"""Folds of the recipes that are not run on all: a curve of five networks a fold takes long."""
 LADDERS = {"ladder": "T = 2", "ladder-t1": "T = 1", "ladder-gru": "GRU"}
 ROBUST = {"speech": 2, "speech-t1": 1}
 """Networks on the plots over noise and length: neither heard a speaker that is scored there."""
@@ -51,7 +51,7 @@ def inputs() -> dict[str, str]:
     Returns
     -------
     dict
-        By "ladder, sparsity" and so on (`CHAINS`), and by the names of the zoo.
+        Hashes by "ladder, sparsity" and so on (`CHAINS`), and by the names of the zoo.
     """
     files = {
         ", ".join(chain): [file for name in chain for file in _recipe_files(name)]
@@ -135,7 +135,7 @@ def measure(
 
 
 def _kept_part(kept: dict[str, Any], part: str) -> dict[str, Any]:
-    """As `_measured_part`, of earlier results."""
+    """What `_measured_part` returned, out of earlier results."""
     if part in kept["networks"]:
         parts = {name: kept[name].get(part) for name in ("noise", "length")}
         return {"scores": kept["networks"][part], **parts}
@@ -209,7 +209,7 @@ def draw(results: dict[str, Any], folder: str | os.PathLike[str] = FOLDER) -> No
     Parameters
     ----------
     results
-        Of `measure`.
+        What `measure` returns.
     folder
         Where the plots go.
     """
@@ -253,7 +253,7 @@ def page(results: dict[str, Any]) -> str:
     Parameters
     ----------
     results
-        Of `measure`.
+        What `measure` returns.
     """
     tools = ", ".join(f"{name} {version}" for name, version in results["tools"].items())
     parts = [

@@ -45,7 +45,7 @@ def over_snr(
     utterances
         All of one corpus.
     noise
-        By class, see `data.read_noise`.
+        Clips by class, see `data.read_noise`.
     snrs
         dB.
     cache
@@ -147,7 +147,7 @@ def joined(utterances: Iterable[data.Utterance], seconds: float) -> list[evaluat
     Parameters
     ----------
     utterances
-        In the order that they are joined in.
+        Utterances in the order in which they are joined.
     seconds
         An utterance that is longer stays alone.
 

@@ -133,7 +133,7 @@ def prune_readout(model: SpikingNetwork, share: float) -> None:
     model
         Its `readout_kept` is set.
     share
-        Of all readout weights, 0 to 1.
+        Share of the readout weights that become zero, 0 to 1.
     """
     method = prune.L1Unstructured(amount=share)
     model.readout_kept.copy_(method.compute_mask(model.w_out, torch.ones_like(model.w_out)))

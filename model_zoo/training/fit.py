@@ -46,13 +46,13 @@ class Run:
     corpora
         Training data.
     normalisation
-        Of the features.
+        How the features are normalised.
     training
         The constants.
     label_delay
         Frames that targets come later than their features.
     seed
-        Of all that is random.
+        Seed of everything random.
     noise
         Log-mel energies of noise `[clips, frames, 40]`; without it noise is flat.
     """
@@ -129,7 +129,7 @@ def fit(
     run
         What it is trained on, and how.
     name
-        For the progress bar and messages.
+        Name for the progress bar and messages.
     state
         Where the training state is kept between epochs. One that is there is continued.
     stop_after

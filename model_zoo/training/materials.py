@@ -91,7 +91,7 @@ def state_labels(segments: Sequence[tuple[int, int, str]], n_frames: int) -> np.
     segments
         First sample, end sample, phone.
     n_frames
-        Of the recording.
+        Length of the recording, in frames.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def gather(
     build
         Where features, alignments and synthetic speech are kept.
     sentences, seed
-        Of the synthetic speech.
+        How many sentences of synthetic speech, and the seed of their speakers.
     report
         Takes lines on what was left out.
     progress

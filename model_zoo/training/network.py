@@ -83,11 +83,11 @@ class _Scan(torch.autograd.Function):
         threshold
             Integer thresholds `[n]`, membrane units.
         rule
-            Of the layer's neurons.
+            How the layer's neurons leak and reset.
         formats
             Membrane bits, membrane fraction bits. Without bits, membranes are real numbers.
         slope
-            Of the fast sigmoid, per threshold.
+            Slope of the fast sigmoid, per threshold.
 
         Returns
         -------
@@ -174,7 +174,7 @@ class SpikingLayer(nn.Module):
     recurrent
         Has recurrent weights.
     rule
-        Of the layer's neurons.
+        How the layer's neurons leak and reset.
     membrane
         Membrane bits and fraction bits of the hardware, at 4-bit weights.
     threshold
@@ -182,7 +182,7 @@ class SpikingLayer(nn.Module):
     precision
         Out of `PRECISIONS`.
     slope
-        Of the surrogate gradient.
+        Slope of the surrogate gradient.
     """
 
     def __init__(
@@ -266,7 +266,7 @@ class SpikingNetwork(nn.Module):
     precision
         Weight bits out of `PRECISIONS`; 4 is what the hardware runs.
     slope
-        Of the surrogate gradient, per threshold.
+        Slope of the surrogate gradient, per threshold.
     dropout
         Share of spikes hidden from the next layer and the readout while training.
 

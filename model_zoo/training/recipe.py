@@ -6,7 +6,7 @@ A recipe has the keys of `Recipe`, a table `[network]` with those of `NetworkSet
 of `OwnCorpus` for each folder of one's own, and a table `[[stage]]` for each rung: the keys of
 `Stage`, and any of `Training` that are different there. With `base = "NAME"` a recipe has all of
 another one that it does not say itself: keys and keys of tables one by one, the stages as a whole.
-`model_zoo/recipes` holds the ones that Plosive is shipped with.
+`model_zoo/training/recipes` holds the ones that Plosive is shipped with.
 """
 
 import dataclasses
@@ -72,13 +72,13 @@ class NetworkSettings:
     feature_scale
         int8 steps per standard deviation of a coefficient.
     input_shift
-        Of the first layer.
+        Input shift of the first layer.
     decay_shift, decay_form, reset
         One entry per layer.
     threshold
         First thresholds, stimulus units, one entry per layer.
     surrogate_slope
-        Of the fast sigmoid, per threshold.
+        Slope of the fast sigmoid, per threshold.
     """
 
     preset: str = "speech"
@@ -178,7 +178,7 @@ class Stage:
     Attributes
     ----------
     name
-        Of the files it leaves.
+        Name of the files it leaves.
     hidden
         Neurons of each layer; fewer than in the stage before means structured pruning.
     data
@@ -212,15 +212,15 @@ class Recipe:
     Attributes
     ----------
     name
-        Of the recipe file.
+        Name of the recipe file.
     description, licence
-        For the network's header and its model card.
+        Entries of the network's header and of its model card.
     stages
-        In the order that they are trained in.
+        Stages in the order in which they are trained.
     network
         What they share.
     seed
-        Of all that is random.
+        Seed of everything random.
     start
         Name of a network of the zoo, or a network file, that the first stage begins with; empty
         for a new one. Its normalisation of the features is kept.
@@ -237,7 +237,7 @@ class Recipe:
     noise
         Take recorded noise (its training half) for the noisy chunks.
     corpora
-        By the names that stages, `tune` and `test` use.
+        Recordings of one's own, by the names that stages, `tune` and `test` use.
     """
 
     name: str

@@ -45,7 +45,7 @@ class Rung:
     stage
         What it was trained by.
     model
-        In evaluation mode.
+        The network, in evaluation mode.
     losses
         Mean loss of each epoch.
     """
@@ -91,13 +91,13 @@ def run_stages(
     recipe
         Its stages, network and seed are followed.
     parts
-        Per corpus: log-mel energies and labels of the recordings to train on.
+        Log-mel energies and labels of the recordings to train on, by corpus.
     n_output
         Number of labels.
     normalisation
-        Of the features.
+        How the features are normalised.
     noise
-        As for `fit.Run`.
+        See `fit.Run`.
     start
         The network that the first stage begins with; None makes a new one.
     folder

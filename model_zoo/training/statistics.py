@@ -47,7 +47,7 @@ def statistics(
     Parameters
     ----------
     corpora
-        Per corpus: the labels of each utterance's frames (numbers into `labels`), the same as
+        For each corpus: the labels of each utterance's frames (numbers into `labels`), the same as
         numbers into `phones.LABELS`, and the corpus' weight.
     labels
         Names of the outputs.

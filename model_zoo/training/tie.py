@@ -144,7 +144,7 @@ class _Statistics:
     Attributes
     ----------
     state
-        Of each row, `[rows]`, in ascending order.
+        State of each row, `[rows]`, in ascending order.
     sides
         The left and the right phone of each row.
     moments

@@ -53,9 +53,9 @@ class Scored:
     rung
         The network.
     header
-        Of the network file.
+        Header of the network file.
     scores
-        By part ("dev", "test"), see `score.Scores.to_dict`.
+        Scores by part ("dev", "test"), see `score.Scores.to_dict`.
     outputs
         What was scored, by part.
     """
@@ -108,7 +108,7 @@ class Session:
     materials
         Every corpus that the recipe names, at the recipe's level.
     normalisation
-        Of the first stage's training data, or of the network that the recipe starts from.
+        That of the first stage's training data, or of the network that the recipe starts from.
     start
         That network.
 
@@ -231,7 +231,7 @@ class Session:
         Parameters
         ----------
         rung, header
-            Of `run`.
+            What `run` yields.
         parts
             Speakers or sentences that were not trained on.
 
@@ -331,7 +331,7 @@ def train(
     recipe
         What to train, and on what.
     folder, build, report, progress, broken
-        As for `Session`.
+        See `Session`.
     out
         Folder for `NAME.safetensors`, the last stage's network.
 
