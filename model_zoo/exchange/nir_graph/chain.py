@@ -270,8 +270,9 @@ def _check_shapes(layers, readout, first, last):
 
 def _width(kind, what):
     """Values of the graph's input or output."""
-    shape = np.ravel(next(iter(kind.values())))
+    shape = np.ravel(next(iter(kind.values()))).tolist()
+    if not all(size is None or isinstance(size, int) for size in shape):
+        raise ConversionError(f"{what} has a shape that is no list of integers")
     if len(shape) != 1 or shape[0] is None:
-        sizes = tuple(None if size is None else int(size) for size in shape)
-        raise ConversionError(f"{what} has shape {sizes}: it must be one vector")
-    return int(shape[0])
+        raise ConversionError(f"{what} has shape {tuple(shape)}: it must be one vector")
+    return shape[0]
