@@ -220,7 +220,7 @@ class Placement:
     used, available
         Resources by the names of `LABELS`.
     critical_path
-        The slowest.
+        The slowest path.
     seconds
         What it took when it ran.
     """
@@ -240,7 +240,7 @@ def board_tools(board: Board) -> dict[str, str]:
     Raises
     ------
     ToolError
-        One is missing.
+        A tool is missing.
     """
     tools = _TOOLS[board.family]
     return {name: toolchain.find(name).version for name in ("yosys", tools.place, tools.pack)}
@@ -308,7 +308,7 @@ def sources(top: str, component: wiring.Component, core: Any, large: list[str]) 
     component
         All but the memories.
     core
-        Has `memory_instances`.
+        The core, whose `memory_instances` become modules of their own.
     large
         Names of those that go into SPRAMs.
     """

@@ -104,7 +104,7 @@ def sentences(
     Raises
     ------
     DataError
-        Nothing is left.
+        Nothing is left to score.
     AudioError
         A recording cannot be read.
     ImportError
@@ -184,7 +184,7 @@ def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray
     Parameters
     ----------
     header
-        The network file's.
+        Header of the network file.
     corpus
         Name of the corpus.
     log_mels

@@ -51,7 +51,7 @@ class Scored:
     Attributes
     ----------
     rung
-        The network.
+        The trained network.
     header
         Header of the network file.
     scores
@@ -110,7 +110,7 @@ class Session:
     normalisation
         That of the first stage's training data, or of the network that the recipe starts from.
     start
-        That network.
+        The network that the recipe starts from, or None.
 
     Raises
     ------
