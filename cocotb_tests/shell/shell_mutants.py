@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cocotb_tests.mutation.engine import mutated_sources, printed_by
@@ -17,7 +15,7 @@ from cocotb_tests.shell.axi_bench import BENCH_ARGS, BENCH_TOP
 from hw.config import AcceleratorConfig
 from hw.shell.registers import feature_words
 
-__all__ = ["MUTANTS", "caught", "caught_by"]
+__all__ = ["MUTANTS", "caught_by"]
 
 _CONFIG = AcceleratorConfig(
     n_input=6,
@@ -423,17 +421,3 @@ def caught_by(mutant: Mutant, build_root: Path) -> str:
                 message = outcome.messages[0] if outcome.messages else "it does not end"
                 return f"rule {rule[1]}" if rule else message
     return ""
-
-
-def caught(
-    build_root: Path, *, workers: int = 2, progress: Callable[[str, str], None] | None = None
-) -> dict[str, str]:
-    """What catches each of the mutants, by name."""
-    messages = {}
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(lambda mutant: caught_by(mutant, build_root), MUTANTS)
-        for mutant, message in zip(MUTANTS, found, strict=True):
-            messages[mutant.name] = message
-            if progress is not None:
-                progress(mutant.name, message)
-    return messages

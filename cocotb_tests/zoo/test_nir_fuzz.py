@@ -56,7 +56,7 @@ with h5py.File(io.BytesIO(VALID), "r") as _file:
 
 
 def outcome(path) -> str:
-    """ "read" or the message of the refusal; anything else is raised."""
+    """Either "read", or the message of the refusal; anything else is raised."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a conversion warns of is tested elsewhere
         try:

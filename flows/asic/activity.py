@@ -43,8 +43,8 @@ class Activity:
     Attributes
     ----------
     frames, clocks
-        That were counted; the clocks are those from a frame's first feature until the machine is
-        idle again.
+        How many were counted; the clocks are those from a frame's first feature until the machine
+        is idle again.
     toggles
         Edges of each net.
     duty
@@ -59,7 +59,7 @@ class Activity:
     idle_clocks, idle_toggles
         The same for the idle machine.
     counters
-        The hardware's own, of all frames that ran.
+        The hardware's counters over all frames that ran.
     """
 
     frames: int
@@ -91,7 +91,7 @@ def measure_activity(
     Parameters
     ----------
     netlist, gates
-        The same netlist.
+        A netlist, and its gates.
     network
         Loaded through the weight port.
     features
@@ -238,7 +238,7 @@ class _Circuit:
     clock, gated
         Nets of the clock and of the clock gates' outputs.
     macros
-        Instances of macros.
+        The SRAM macros in it.
     """
 
     def __init__(self, netlist: Netlist, gates: Gates) -> None:

@@ -39,7 +39,7 @@ class Size(Figures):
     macros, macros_um2
         SRAM macros and their area.
     um2
-        Cells and macros.
+        Area of cells and macros together.
     """
 
     cells: int
@@ -102,7 +102,7 @@ class Interface(Figures):
     unit
         Unit of both sizes: "kGE", or "cells" without a PDK.
     around, core
-        Sizes.
+        Size of what is around the core, and of the core.
     share
         Size of what is around the core, as a share of the core's size.
     """
@@ -134,7 +134,7 @@ class AreaFigures(Figures):
     gate_equivalent
         None without a PDK.
     clock_gating
-        Clock gates.
+        How many clock gates there are, and what they gate.
     unit
         The block that was asked for; None for the whole.
     total
@@ -148,9 +148,9 @@ class AreaFigures(Figures):
     memory_bits
         Bits that all memories hold together.
     netlist
-        The file.
+        File of the netlist.
     cpu_s, wall_s
-        What synthesis took.
+        Seconds that synthesis took.
     versions
         Versions of the tools.
     """

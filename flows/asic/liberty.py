@@ -136,63 +136,72 @@ def truth_table(expression: str, names: Sequence[str]) -> int:
     PlosiveError
         It is no such expression, or has another variable.
     """
-    size = 1 << len(names)
-    ones = (1 << size) - 1
-    values = {
-        name: sum(1 << index for index in range(size) if index >> place & 1)
-        for place, name in enumerate(names)
-    } | {"0": 0, "1": ones}
-    tokens = [*re.findall(r"[A-Za-z_]\w*|[01]|\S", expression), ""]
-    at = 0
-
-    def wrong() -> PlosiveError:
-        return PlosiveError(f"{expression!r} is no Boolean expression of {', '.join(names)}")
-
-    def factor() -> int:
-        nonlocal at
-        token = tokens[at]
-        at += 1
-        if token == "!":
-            return ones ^ factor()
-        if token == "(":
-            value = sums()
-            if tokens[at] != ")":
-                raise wrong()
-            at += 1
-        elif token in values:
-            value = values[token]
-        else:
-            raise wrong()
-        while tokens[at] == "'":
-            value ^= ones
-            at += 1
-        return value
-
-    def exclusive() -> int:
-        nonlocal at
-        value = factor()
-        while tokens[at] == "^":
-            at += 1
-            value ^= factor()
-        return value
-
-    def product() -> int:
-        nonlocal at
-        value = exclusive()
-        while tokens[at] in ("*", "&", "!", "(") or tokens[at] in values:
-            at += tokens[at] in ("*", "&")
-            value &= exclusive()
-        return value
-
-    def sums() -> int:
-        nonlocal at
-        value = product()
-        while tokens[at] in ("+", "|"):
-            at += 1
-            value |= product()
-        return value
-
-    table = sums()
-    if tokens[at]:
-        raise wrong()
+    reader = _Expression(expression, names)
+    table = reader.sums()
+    if reader.token:
+        raise reader.wrong()
     return table
+
+
+class _Expression:
+    """A Boolean expression while it is read: a method for each level, as tables of its values."""
+
+    def __init__(self, text: str, names: Sequence[str]) -> None:
+        size = 1 << len(names)
+        self._text, self._names = text, names
+        self._ones = (1 << size) - 1
+        self._values = {
+            name: sum(1 << index for index in range(size) if index >> place & 1)
+            for place, name in enumerate(names)
+        } | {"0": 0, "1": self._ones}
+        self._left = [*re.findall(r"[A-Za-z_]\w*|[01]|\S", text), ""][::-1]
+
+    @property
+    def token(self) -> str:
+        """What comes next; empty at the end."""
+        return self._left[-1]
+
+    def wrong(self) -> PlosiveError:
+        return PlosiveError(f"{self._text!r} is no Boolean expression of {', '.join(self._names)}")
+
+    def sums(self) -> int:
+        value = self._product()
+        while self.token in ("+", "|"):
+            self._left.pop()
+            value |= self._product()
+        return value
+
+    def _product(self) -> int:
+        value = self._exclusive()
+        while self.token in ("*", "&", "!", "(") or self.token in self._values:
+            if self.token in ("*", "&"):
+                self._left.pop()
+            value &= self._exclusive()
+        return value
+
+    def _exclusive(self) -> int:
+        value = self._factor()
+        while self.token == "^":
+            self._left.pop()
+            value ^= self._factor()
+        return value
+
+    def _factor(self) -> int:
+        if not self.token:
+            raise self.wrong()
+        token = self._left.pop()
+        if token == "!":
+            return self._ones ^ self._factor()
+        if token == "(":
+            value = self.sums()
+            if self.token != ")":
+                raise self.wrong()
+            self._left.pop()
+        elif token in self._values:
+            value = self._values[token]
+        else:
+            raise self.wrong()
+        while self.token == "'":
+            self._left.pop()
+            value ^= self._ones
+        return value

@@ -57,11 +57,11 @@ class Macro:
     Attributes
     ----------
     words, bits
-        Its shape.
+        Shape of the macro.
     area
-        um2.
+        Area in um2.
     leakage
-        W.
+        Leakage in W.
     read_energy, write_energy
         J of one access: the internal power of the clock's rising edge with the memory enabled and
         only read, or only written. Data and address pins are not in it.

@@ -7,6 +7,7 @@ from typing import Literal
 
 from flows.asic.pdk import Macro, Port
 from flows.figures import Figures
+from flows.verilog.memory_module import memory_header
 from hw.errors import PlosiveError
 from hw.schedule import MemoryShape
 
@@ -325,14 +326,5 @@ def _header(macro: Macro, output: str = "output") -> list[str]:
 
 def memory_stub(memory: MemoryShape) -> str:
     """An empty module with a memory's ports, where there are no macros for it."""
-    names = ["clk", "rst", "row", "read", "data"]
-    lines = ["  input clk, rst, read;", f"  input [{memory.row_width - 1}:0] row;"]
-    if memory.writable:
-        names += ["write", "write_data"]
-        lines += [
-            f"  input [{memory.words - 1}:0] write;",
-            f"  input [{memory.bits - 1}:0] write_data;",
-        ]
-    lines.append(f"  output [{memory.bits - 1}:0] data;")
-    header = ["(* blackbox *)", f"module {memory.name} ({', '.join(names)});"]
-    return "\n".join([*header, *lines, "endmodule\n"])
+    output = f"  output [{memory.bits - 1}:0] data;"
+    return "\n".join(["(* blackbox *)", *memory_header(memory), output, "endmodule\n"])

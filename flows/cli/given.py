@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from golden_model import Network
     from hw.config import AcceleratorConfig
 
-__all__ = ["features_of", "hashes", "mapped", "network_of"]
+__all__ = ["features_of", "mapped", "network_of"]
 
 
 def network_of(machine: "AcceleratorConfig", file: Path | None, seed: int | None) -> "Network":
@@ -111,8 +111,3 @@ def mapped(
             build_dir=build,
             progress=progress,
         )
-
-
-def hashes(machine: "AcceleratorConfig") -> dict[str, str]:
-    """The hashes that the figures of a command begin with."""
-    return {"configuration_hash": machine.config_hash, "network_hash": machine.network_hash}

@@ -7,7 +7,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -220,7 +220,7 @@ class Placement:
     used, available
         Resources by the names of `LABELS`.
     critical_path
-        The slowest.
+        The slowest path.
     seconds
         What it took when it ran.
     """
@@ -240,7 +240,7 @@ def board_tools(board: Board) -> dict[str, str]:
     Raises
     ------
     ToolError
-        One is missing.
+        A tool is missing.
     """
     tools = _TOOLS[board.family]
     return {name: toolchain.find(name).version for name in ("yosys", tools.place, tools.pack)}
@@ -308,7 +308,7 @@ def sources(top: str, component: wiring.Component, core: Any, large: list[str]) 
     component
         All but the memories.
     core
-        Has `memory_instances`.
+        The core, whose `memory_instances` become modules of their own.
     large
         Names of those that go into SPRAMs.
     """
@@ -584,11 +584,8 @@ def build(
     measured = network is not None and features is not None
     frame = measured_figures(config, network, features) if measured else expected_figures(config)
     cycles = frame.cycles.cycles_per_frame.mean
-    clock = board.clock_hz / 1e6
-    median = statistics.median(placement.fmax_mhz for placement in placements)
-    frames = Rates.of_frames(clock, median, cycles)
-    # nextpnr does not count the flip-flops of an iCE40, which are in its logic cells.
-    used = synthesis.used | fastest.used
+    clock, maximum = board.clock_hz / 1e6, _maximum_clock(placements)
+    frames = Rates.of_frames(clock, maximum.median, cycles)
     return BoardFigures(
         of=of,
         board=board.name,
@@ -597,16 +594,11 @@ def build(
         configuration=config,
         network_in_bitstream=network is not None and not design.large,
         large_memories=list(design.large),
-        resources={
-            name: Resource(used=used[name], available=there) for name, there in board.has.items()
-        },
+        resources=_resources(board, synthesis, fastest),
         cells=synthesis.cells,
         clock_mhz=clock,
-        fmax_mhz=MaximumClock(
-            median=median,
-            seeds={str(placement.seed): placement.fmax_mhz for placement in placements},
-        ),
-        meets_clock=median >= clock,
+        fmax_mhz=maximum,
+        meets_clock=maximum.median >= clock,
         critical_path=fastest.critical_path,
         cycles_per_frame=cycles,
         densities="measured" if measured else "published",
@@ -636,6 +628,19 @@ def _check_clock(board: Board, fastest: Placement) -> None:
             f"{clock:g} MHz, on the path from {path.start} to {path.end}; fewer lanes "
             "(--set lanes=N) are faster"
         )
+
+
+def _maximum_clock(placements: Sequence[Placement]) -> MaximumClock:
+    return MaximumClock(
+        median=statistics.median(placement.fmax_mhz for placement in placements),
+        seeds={str(placement.seed): placement.fmax_mhz for placement in placements},
+    )
+
+
+def _resources(board: Board, synthesis: Synthesis, placement: Placement) -> dict[str, Resource]:
+    # nextpnr does not count the flip-flops of an iCE40, which are in its logic cells.
+    used = synthesis.used | placement.used
+    return {name: Resource(used=used[name], available=there) for name, there in board.has.items()}
 
 
 def _bitstream(board: Board, fastest: Placement, build_dir: Path) -> Bitstream:

@@ -180,7 +180,7 @@ class ProjectFigures(Figures):
     run
         The commands that build it.
     built
-        False.
+        Always false.
     versions
         Versions of the tools.
     """

@@ -9,6 +9,7 @@ write leaves it undefined; the core reads anew after every write.
 
 from collections.abc import Iterable, Sequence
 
+from flows.verilog.memory_module import memory_header
 from hw.errors import PlosiveError
 from hw.schedule import MemoryShape
 
@@ -83,7 +84,7 @@ def inferred_memory(memory: MemoryShape, rows: Sequence[int] = ()) -> str:
     rows
         Initial contents; missing rows are 0.
     """
-    lines = [*_header(memory), f"  output reg [{memory.bits - 1}:0] data;"]
+    lines = [*memory_header(memory), f"  output reg [{memory.bits - 1}:0] data;"]
     if len(rows) < memory.rows:
         lines.append("  integer i;")
     for word in range(memory.words):
@@ -112,19 +113,6 @@ def inferred_memory(memory: MemoryShape, rows: Sequence[int] = ()) -> str:
     return "\n".join([*lines, "endmodule", ""])
 
 
-def _header(memory: MemoryShape) -> list[str]:
-    """The ports that every memory has but its output."""
-    names = ["clk", "rst", "row", "read", "data"]
-    lines = ["  input clk, rst, read;", f"  input [{memory.row_width - 1}:0] row;"]
-    if memory.writable:
-        names += ["write", "write_data"]
-        lines += [
-            f"  input [{memory.words - 1}:0] write;",
-            f"  input [{memory.bits - 1}:0] write_data;",
-        ]
-    return [f"module {memory.name} ({', '.join(names)});", *lines]
-
-
 def spram_wrapper(memory: MemoryShape) -> str:
     """Verilog of a memory's module, made of SPRAMs.
 
@@ -139,7 +127,7 @@ def spram_wrapper(memory: MemoryShape) -> str:
     if not memory.writable or memory.word_bits % _NIBBLE:
         raise PlosiveError(f"{memory.name}: SPRAMs are written by nibbles and hold no constants")
     lines = [
-        *_header(memory),
+        *memory_header(memory),
         f"  output [{memory.bits - 1}:0] data;",
         "  wire access = read | (|write);",
     ]

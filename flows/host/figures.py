@@ -16,7 +16,7 @@ class Difference(Figures):
     Attributes
     ----------
     network
-        Its seed.
+        Seed of the network.
     readout
         Number of the frame's results.
     output
@@ -24,7 +24,7 @@ class Difference(Figures):
     place, value
         The place in a list of best classes, and "class" or "score"; None for logits.
     expected, actual
-        Both values.
+        The golden model's value and the board's.
     """
 
     network: int
@@ -45,7 +45,7 @@ class SelfTest(Figures):
     networks, frames
         How many were run, frames of all networks together.
     values_compared
-        How many results.
+        How many results were compared.
     passed, first_difference
         Whether nothing differed; None if so.
     port
@@ -67,13 +67,13 @@ class Throughput(Figures):
     Attributes
     ----------
     readout
-        "best" or "logits".
+        What was read back: "best" or "logits".
     baud
         Speed of the line.
     frames, values_a_frame
         Sent, and results of each.
     frames_per_s
-        Rate.
+        Frames per second of wall-clock time.
     board_frames_per_s
         Rate in the time of a simulated board; None on a real one.
     """
@@ -93,9 +93,9 @@ class BoardTranscription(Figures):
     Attributes
     ----------
     recording
-        The file.
+        File of the recording.
     readout
-        "best" or "logits".
+        What was read back: "best" or "logits".
     gain_db, level_db
         See `flows.speech.figures.Transcription`.
     network_loaded

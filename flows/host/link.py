@@ -86,7 +86,7 @@ class Statistics:
     speed_losses
         Falls to the default speed.
     sent, received
-        Bytes.
+        Bytes sent and received.
     """
 
     requests: int = 0

@@ -28,7 +28,7 @@ class Quality(Figures):
     Attributes
     ----------
     baud
-        The speed.
+        Speed of the line.
     carried
         Whether the cable carried it all the time.
     seconds

@@ -156,7 +156,7 @@ class SimulatedBoard:
         Raises
         ------
         PlosiveError
-            It broke off.
+            The simulation broke off.
         """
         raise PlosiveError(f"the simulated board ended with exit status {self._process.wait()}")
 

@@ -260,35 +260,44 @@ def stream(
     except (KeyError, TypeError, ValueError) as error:
         raise PlosiveError(f"the network's header is wrong: {error}") from error
     tracker = BestPhones(network) if best else LogitPhones(network)
-    device.begin(best=best)
-    batch = device.batch(best)
-    count, busy_s = 0, 0.0
-
-    def give(frames: np.ndarray, last: bool) -> list[np.ndarray]:
-        nonlocal count, busy_s
-        started = time.monotonic()
-        rows: list[np.ndarray] = []
-        for place in range(0, len(frames), batch):
-            now = frames[place : place + batch]
-            end = last and place + len(now) == len(frames)
-            rows += device.feed(now, start=count == 0, end=end)
-            count += len(now)
-        if last:
-            rows += device.rest()
-        busy_s += time.monotonic() - started
-        return rows
-
+    feeder = _Feeder(device, best)
     try:
         for samples in chunks:
             frames = extractor.accept(samples)
             if len(frames):
                 fitting_features(device.config, frames)
-                yield from tracker.add(give(frames, last=False))
+                yield from tracker.add(feeder.give(frames, last=False))
         delay = network.header.get("label_delay", 0)
-        if count:
+        if feeder.frames:
             silence = np.zeros((delay, device.config.n_input), np.int8)
-            yield from tracker.add(give(silence, last=True))
+            yield from tracker.add(feeder.give(silence, last=True))
             yield from tracker.finish()
     finally:
         if done is not None:
-            done(Streamed(frames=count, frames_per_s=frames_per_s(count, busy_s)))
+            done(feeder.figures())
+
+
+class _Feeder:
+    """Frames into a board in batches, and how long the board takes for them."""
+
+    def __init__(self, device: Device, best: bool) -> None:
+        device.begin(best=best)
+        self._device, self._batch = device, device.batch(best)
+        self.frames, self._busy_s = 0, 0.0
+
+    def give(self, frames: np.ndarray, last: bool) -> list[np.ndarray]:
+        """Send frames, and what came back; with `last` the utterance ends."""
+        started = time.monotonic()
+        rows: list[np.ndarray] = []
+        for place in range(0, len(frames), self._batch):
+            now = frames[place : place + self._batch]
+            end = last and place + len(now) == len(frames)
+            rows += self._device.feed(now, start=self.frames == 0, end=end)
+            self.frames += len(now)
+        if last:
+            rows += self._device.rest()
+        self._busy_s += time.monotonic() - started
+        return rows
+
+    def figures(self) -> Streamed:
+        return Streamed(frames=self.frames, frames_per_s=frames_per_s(self.frames, self._busy_s))

@@ -90,7 +90,7 @@ class Delta:
     Attributes
     ----------
     command, figure
-        Which.
+        The command that was measured, and the name of the figure.
     old, new
         Baseline and measurement; None where one of them has no such figure.
     tolerance

@@ -470,23 +470,7 @@ def _block_name(block: str) -> str:
 
 def _power(power: _Power) -> dict[str, Any]:
     """The result of `plosive power --json`, by block and memory, and by clock."""
-    spent: dict[str, tuple[float, float]] = {}
-    parts = [
-        *((_block_name(block.block), block.nj, block.leakage_uw) for block in power.blocks),
-        ("pins on the clock", power.energy_per_frame_nj.clock_pins, 0.0),
-        # A memory is its macros plus the wrapper logic, which is the block of the same name.
-        *(
-            (memory.memory.replace("_", " "), memory.nj, memory.leakage_uw)
-            for memory in power.memories
-        ),
-    ]
-    for name, nj, leakage_uw in parts:
-        energy, leakage = spent.get(name, (0.0, 0.0))
-        spent[name] = (energy + nj, leakage + leakage_uw)
-    rows = sorted(
-        ((name, nj, real_time_uw(nj), leakage) for name, (nj, leakage) in spent.items()),
-        key=lambda row: -(row[2] + row[3]),
-    )
+    rows = _power_rows(power)
     most = max(dynamic + leakage for _, _, dynamic, leakage in rows)
     bars = [
         Bar(
@@ -525,6 +509,27 @@ def _power(power: _Power) -> dict[str, Any]:
         "clock_picture": _clock_picture(clocks, power.reference),
         "kinds": _CLOCK_PARTS,
     }
+
+
+def _power_rows(power: _Power) -> list[tuple[str, float, float, float]]:
+    """Each part with its nJ a frame, its uW for that and its leakage, the largest first."""
+    spent: dict[str, tuple[float, float]] = {}
+    parts = [
+        *((_block_name(block.block), block.nj, block.leakage_uw) for block in power.blocks),
+        ("pins on the clock", power.energy_per_frame_nj.clock_pins, 0.0),
+        # A memory is its macros plus the wrapper logic, which is the block of the same name.
+        *(
+            (memory.memory.replace("_", " "), memory.nj, memory.leakage_uw)
+            for memory in power.memories
+        ),
+    ]
+    for name, nj, leakage_uw in parts:
+        energy, leakage = spent.get(name, (0.0, 0.0))
+        spent[name] = (energy + nj, leakage + leakage_uw)
+    return sorted(
+        ((name, nj, real_time_uw(nj), leakage) for name, (nj, leakage) in spent.items()),
+        key=lambda row: -(row[2] + row[3]),
+    )
 
 
 _CLOCK_PARTS = (

@@ -192,13 +192,7 @@ async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
     config = job.config
     outputs = _Outputs(job, network)
     driver = _FeatureDriver(ports, job)
-    model = comparison = read_trace = None
-    if job.check == "trace":
-        read_trace = dut.trace_state._handle.get_signal_val_binstr
-        model = CycleModel(config, network)
-        comparison = TraceComparison(job.fields, model)
-    snapshots: list[str] = []
-    stimuli: list[tuple] = []
+    trace = _Trace(dut, job, network) if job.check == "trace" else None
     ready_pattern = Pattern(job.ready_pattern)
     ready_line = -1
     timing = _Timing(config)
@@ -227,30 +221,41 @@ async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
         if accepted:
             driver.take()
             timing.feature(clock)
-        if comparison is not None:
-            snapshots.append(read_trace())
-            stimuli.append((beat, ready, clears))
-            if len(snapshots) == _CHUNK or resets:
-                comparison.compare(snapshots, stimuli)
-                snapshots, stimuli = [], []
-                if comparison.mismatches:
-                    break
+        if trace is not None:
+            trace.take((beat, ready, clears))
+            if resets:
+                trace.compare()
+            if trace.comparison.mismatches:
+                break
         if resets:  # everything from the start again
             ports.rst.value = 0
             driver.restart()
             outputs, timing = _Outputs(job, network), _Timing(config)
-            if model is not None:
-                model.reset()
+            if trace is not None:
+                trace.model.reset()
         clock += 1
         if len(outputs.mismatches) > _ENOUGH_MISMATCHES:
             break
         if driver.accepted == driver.total and outputs.taken >= outputs.total:
             quiet = 0 if ports.read_busy() else quiet + 1
-    if comparison is not None:
-        comparison.compare(snapshots, stimuli)
+    if trace is not None:
+        trace.compare()
     wall_s = time.perf_counter() - started
     if outputs.payloads is not None and outputs.taken == outputs.total:
         np.save(job.logits_path, logits_of(config, outputs.payloads))
+    return {
+        "clocks": clock,
+        "wall_s": wall_s,
+        **_compared(trace and trace.comparison, outputs, driver, clock),
+        "counters": _counters(ports.read_counters(), config.counter_bits, job.counter_names),
+        "timing": timing.clocks,
+    }
+
+
+def _compared(
+    comparison: TraceComparison | None, outputs: _Outputs, driver: _FeatureDriver, clock: int
+) -> dict:
+    """What was compared, what differed, and what is missing at the last clock."""
     messages = [] if comparison is None else list(comparison.mismatches)
     messages += outputs.mismatches
     if driver.accepted < driver.total:
@@ -260,16 +265,35 @@ async def _run(dut, ports: _Ports, job: CoreJob, network: Network) -> dict:
     if outputs.taken < outputs.total:
         messages.append(f"clock {clock}: only {outputs.taken} of {outputs.total} beats came")
     return {
-        "clocks": clock,
-        "wall_s": wall_s,
         "compared_clocks": comparison.clocks if comparison is not None else 0,
         "compared_bits": comparison.bits if comparison is not None else 0,
         "compared_beats": outputs.taken,
         "mismatches": (comparison.count if comparison is not None else 0) + len(outputs.mismatches),
         "messages": messages,
-        "counters": _counters(ports.read_counters(), config.counter_bits, job.counter_names),
-        "timing": timing.clocks,
     }
+
+
+class _Trace:
+    """The trace after every clock edge, compared with the cycle model some clocks at a time."""
+
+    def __init__(self, dut, job: CoreJob, network: Network) -> None:
+        self._read = dut.trace_state._handle.get_signal_val_binstr
+        self.model = CycleModel(job.config, network)
+        self.comparison = TraceComparison(job.fields, self.model)
+        self._snapshots: list[str] = []
+        self._stimuli: list[tuple] = []
+
+    def take(self, stimulus: tuple) -> None:
+        """Keep the state that a stimulus led to."""
+        self._snapshots.append(self._read())
+        self._stimuli.append(stimulus)
+        if len(self._snapshots) == _CHUNK:
+            self.compare()
+
+    def compare(self) -> None:
+        """Compare what was kept since the last time."""
+        self.comparison.compare(self._snapshots, self._stimuli)
+        self._snapshots, self._stimuli = [], []
 
 
 class _Timing:

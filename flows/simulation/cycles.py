@@ -42,13 +42,13 @@ class Difference(Figures):
     Attributes
     ----------
     phase
-        Its name.
+        Name of the phase.
     published
         Cycles in the reference; None if it has no such phase.
     difference
         What it takes more here.
     why
-        The reason.
+        Reason for the difference.
     """
 
     phase: str

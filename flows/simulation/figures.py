@@ -81,7 +81,7 @@ class LayerSparsity(Figures):
     Attributes
     ----------
     layer
-        Its number.
+        Number of the layer.
     time_steps
         Share of each time step.
     union, intersection
@@ -111,7 +111,7 @@ class Latency(Figures):
     frame_0
         Latency of the first frame, which finds the machine idle; None if each is taken alone.
     mean, max
-        Over the frames.
+        Mean and largest latency over the frames.
     """
 
     frame_0: int | None = optional()

@@ -16,7 +16,7 @@ from flows.simulation.figures import (
     sparsity,
 )
 from flows.simulation.run import CoreModel, Simulation, build_core, network_digest, simulate
-from golden_model import Network, cycle_laws, latency
+from golden_model import FrameLatency, Network, cycle_laws, latency
 from hw.config import AcceleratorConfig
 
 __all__ = ["Cosimulation", "cosimulate"]
@@ -111,18 +111,9 @@ def cosimulate(
         messages = repeated or messages
     laws = cycle_laws(config, features, simulation.result.spikes)
     expected = laws_counters(laws, config)
-    messages += [
-        f"counter {name}: expected {expected[name]}, got {value}"
-        for name, value in simulation.counters.items()
-        if value != expected[name]
-    ]
     measured = _latency(config, simulation)
     alone = latency(config, network, features[:1])[0]
-    for name, value in (("first_logit", alone.first), ("last_logit", alone.last)):
-        if measured and measured[name].frame_0 != value:
-            messages.append(
-                f"latency of frame 0, {name}: expected {value}, got {measured[name].frame_0}"
-            )
+    messages += _differences(simulation.counters, expected, measured, alone)
     figures = SimulationFigures(
         passed=not messages,
         check=check,
@@ -183,6 +174,26 @@ def _repeat_with_waves(
     progress("repeating the run with waveforms")
     repeated = simulate(model, network, features, check="trace", seed=seed, waves_path=waves_path)
     return waves_path, repeated.messages
+
+
+def _differences(
+    counters: dict[str, int],
+    expected: dict[str, int],
+    measured: dict[str, Latency],
+    alone: FrameLatency,
+) -> list[str]:
+    """Where counters, and the latency of the first frame, are not as the laws say."""
+    found = [
+        f"counter {name}: expected {expected[name]}, got {value}"
+        for name, value in counters.items()
+        if value != expected[name]
+    ]
+    for name, value in (("first_logit", alone.first), ("last_logit", alone.last)):
+        if measured and measured[name].frame_0 != value:
+            found.append(
+                f"latency of frame 0, {name}: expected {value}, got {measured[name].frame_0}"
+            )
+    return found
 
 
 def _latency(config: AcceleratorConfig, simulation: Simulation) -> dict[str, Latency]:

@@ -31,7 +31,7 @@ class Recordings:
     data, format
         Else a folder, and how it is laid out: a key of `data.FORMATS`.
     split
-        One of `SPLITS`.
+        Part of the corpus, one of `SPLITS`.
     snr
         Signal-to-noise ratio of added noise, dB; None adds none.
     noise

@@ -51,9 +51,9 @@ class Transcription(Figures):
     Attributes
     ----------
     recording
-        The file.
+        File of the recording.
     engine
-        "golden" or "rtl".
+        What computed it: "golden" or "rtl".
     gain_db
         Applied to the recording.
     level_db
@@ -104,9 +104,9 @@ class Evaluation(Figures):
     Attributes
     ----------
     network
-        The file.
+        File of the network.
     corpus, format, split, speakers
-        Which recordings.
+        Where the recordings are from.
     snr_db, noise, noise_seed
         Noise that was added; None without.
     scores
@@ -131,7 +131,7 @@ class Evaluation(Figures):
     taken
         Wall-clock seconds by step, and in all.
     times_real_time
-        Speed.
+        Seconds of speech scored per second.
     """
 
     network: str
@@ -237,7 +237,7 @@ class DemoFigures(Figures):
     recording, words, frames_of_recording
         The sentence; its words where they are known, and all its frames.
     phones, reference_phones
-        Heard, and said.
+        Phones that were heard, and those that were said.
     simulation
         The Verilog beside the golden model.
     gain_db

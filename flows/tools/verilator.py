@@ -539,7 +539,7 @@ def lint(verilog: Path, top: str) -> list[str]:
     Parameters
     ----------
     verilog
-        The file.
+        File of the Verilog.
     top
         Name of its top module.
 

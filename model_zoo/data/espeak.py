@@ -295,9 +295,9 @@ def synthesise(
     seed
         Seed of the random speakers.
     workers
-        Processes.
+        Number of processes.
     progress
-        Show a bar.
+        Show a progress bar.
     per_speaker
         Sentences of each speaker.
 

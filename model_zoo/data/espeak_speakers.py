@@ -61,7 +61,7 @@ class Speaker:
     seed
         Seed of what differs from sentence to sentence.
     sentences
-        Numbers and texts.
+        Numbers and texts of what the speaker reads.
     """
 
     name: str
@@ -90,11 +90,11 @@ def draw_speakers(
         Texts; their numbers in the file names count from 1. The last `test` of them, in a random
         order, are for TEST, the others for TRAIN: no sentence is in both.
     speakers
-        How many.
+        How many speakers to draw.
     seed
         Seed of everything random.
     per_speaker
-        Sentences of each.
+        How many sentences each reads.
     test
         Share of TEST's speakers; at least two, one of each sex, where it is not 0.
 

@@ -36,7 +36,7 @@ def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> 
     name
         The corpus' name, which is its one speaker's too.
     folder
-        Where `prompts.tsv` is.
+        Folder with `prompts.tsv`.
     broken
         Takes note of recordings that are left out.
     options

@@ -27,7 +27,7 @@ def textgrid_labels(path: str | os.PathLike[str], tier: str | None = None) -> tu
     Parameters
     ----------
     path
-        UTF-8 or UTF-16.
+        A TextGrid in UTF-8 or UTF-16.
     tier
         Its name; None takes the one interval tier named "phones", "phone" or "SPEAKER - phones" in
         any case, else the only interval tier.

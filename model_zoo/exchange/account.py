@@ -118,56 +118,86 @@ def _by(error):
 
 def _in_words(config, part, layer, about):
     """Append to `exact`, `approximated` and `warnings` what one layer has of each."""
-    name = layer["name"]
-    exact, approximated = about["exact"], about["approximated"]
+    _weights(layer, about)
+    _decay(part, layer, about)
+    _input_sums(part, layer, about)
+    _leak(part, layer, about)
+    _range(config, layer, about)
+    _neurons(config, layer, about)
 
+
+def _weights(layer, about):
+    """How far weights are from the real ones."""
+    name = layer["name"]
     worst = layer["error_worst_neuron"]
     if worst:
         kinds = [("w_in", layer["error_w_in"]), ("w_rec", layer["error_w_rec"])]
         each = ", ".join(f"{kind}{_by(error)}" for kind, error in kinds if error)
-        approximated.append(f"{name}: weights, {each} (the worst neuron's by {percent(worst)})")
+        about["approximated"].append(
+            f"{name}: weights, {each} (the worst neuron's by {percent(worst)})"
+        )
     else:
-        exact.append(f"{name}: weights")
+        about["exact"].append(f"{name}: weights")
+
+
+def _decay(part, layer, about):
+    """How far the time constant is from the real one."""
+    name = layer["name"]
     error = part.decay.error(part.real.beta)
     off = float(error[np.abs(error).argmax()])
     steps, taken = layer["steps"][int(abs(error[0]) < abs(off))], layer["steps_taken"]
     steps = layer["steps"][0] if layer["steps"][0] == layer["steps"][1] else steps
     shown = "infinitely many" if steps is None else f"{steps:.6g}"
     if abs(off) <= _NOISE * max(1, taken):
-        exact.append(f"{name}: decay, a time constant of {taken:.6g} time steps")
+        about["exact"].append(f"{name}: decay, a time constant of {taken:.6g} time steps")
     else:
         text = (
             f"{name}: decay, a time constant of {shown} time steps as {taken:.6g}, "
             f"1 - beta by {percent(off, '+')}"
         )
-        approximated.append(text)
+        about["approximated"].append(text)
         if abs(off) > DECAY_TOLERANCE:
             about["warnings"].append(
                 f"{text}: the nearest that the hardware has was asked for, and it is another "
                 "network: measure what it does"
             )
+
+
+def _input_sums(part, layer, about):
+    """What the input shift rounds."""
+    name = layer["name"]
     if layer["input_shift"]:
         half = 0.5 / float(part.threshold[part.active].min())
-        approximated.append(
+        about["approximated"].append(
             f"{name}: input sums, rounded by up to half a weight step (input_shift "
             f"{layer['input_shift']}), {percent(half)} of the least threshold"
         )
+
+
+def _leak(part, layer, about):
+    """What the leak's shift rounds."""
+    name = layer["name"]
     ratio = layer["threshold_ratio"]
     if ratio is not None and part.decay.form == "leak":
-        approximated.append(
+        about["approximated"].append(
             f"{name}: leak, rounded up by less than a membrane step a time step, as a drive of up "
             f"to {percent(1 / ratio)} of what just reaches the threshold (threshold / 2^a is "
             f"{ratio:.4g})"
         )
     elif ratio is not None:
-        approximated.append(
+        about["approximated"].append(
             f"{name}: leak, rounded down by less than a membrane step a time step, "
             f"{percent(1 / ratio)} of the least threshold"
         )
+
+
+def _range(config, layer, about):
+    """Whether membranes can be limited."""
+    name = layer["name"]
     if layer["clamp"] is None:
-        exact.append(f"{name}: range of membranes")
+        about["exact"].append(f"{name}: range of membranes")
     else:
-        approximated.append(
+        about["approximated"].append(
             f"{name}: membranes, limited to {layer['clamp']:.3g} thresholds either way "
             f"(membrane_bits {config.membrane_bits}), which worst cases exceed"
         )
@@ -176,13 +206,18 @@ def _in_words(config, part, layer, about):
             f"{name}: membranes are limited to {layer['clamp']:.2g} thresholds either way: raise "
             "membrane_bits"
         )
+
+
+def _neurons(config, layer, about):
+    """Neurons with coarser weights than they might have, and with none."""
+    name = layer["name"]
     if layer["neurons_coarsened"]:
-        approximated.append(
+        about["approximated"].append(
             f"{name}: {layer['neurons_coarsened']} neurons have coarser weights than they would "
             f"with wider sums (acc_bits is {config.acc_bits})"
         )
     if layer["neurons_silent"]:
-        exact.append(
+        about["exact"].append(
             f"{name}: {layer['neurons_silent']} neurons that no input lifts to their thresholds "
             "have weights of 0"
         )

@@ -105,27 +105,15 @@ def quantise(
         raise ConversionError("the network has no LIF layer: the hardware needs one to 16")
     if not (np.isfinite(input_scale) and input_scale > 0):
         raise ConversionError(f"input_scale is {input_scale!r}: it must be a positive number")
-    last = layers[-1]
     if w_out is None:
-        w_out = np.eye(len(last.threshold))
+        w_out = np.eye(len(layers[-1].threshold))
     layers = [_checked(layer) for layer in layers]
-    w_out = _finite("readout", "weight", w_out)
-    if readout_bias is not None:
-        readout_bias = _finite("readout", "bias", readout_bias)
-        if readout_bias.shape != (w_out.shape[1],):
-            raise ConversionError(
-                f"readout: bias has shape {readout_bias.shape}: it must be ({w_out.shape[1]},)"
-            )
+    w_out, readout_bias = _checked_readout(w_out, readout_bias)
     fields = dict(fields or {})
     config = _config(layers, w_out, fields)
+    most_shift = fields.get("max_decay_shift", _MOST_SHIFT)
     chosen = [
-        choose_decay(
-            layer.name,
-            layer.beta,
-            fields.get("max_decay_shift", _MOST_SHIFT),
-            nearest=nearest,
-            help_=layer.help_,
-        )
+        choose_decay(layer.name, layer.beta, most_shift, nearest=nearest, help_=layer.help_)
         for layer in layers
     ]
     layers = [
@@ -136,25 +124,14 @@ def quantise(
     shifts = {"max_decay_shift": max(config.max_decay_shift, longest)}
     config = _config(layers, w_out, {**shifts, **fields})  # a folded reset makes a layer recurrent
     layers[0] = dataclasses.replace(layers[0], w_in=layers[0].w_in * input_scale)
-    held = 2.0 ** (fields.get("membrane_bits", _MOST_BITS) - 1) - 2
-    rounded = [
-        choose_scales(config, number, layer, decay.beta, held / 2**config.membrane_frac)
-        for number, (layer, decay) in enumerate(zip(layers, chosen, strict=True))
-    ]
-    parts = [
-        Part(config, number, *three)
-        for number, three in enumerate(zip(layers, chosen, rounded, strict=True))
-    ]
+    parts = _rounded(config, layers, chosen, fields)
     config = config.replace(**membrane_fields(parts, fields))
     frac = config.membrane_frac
     readout, out_scale, out_report = choose_readout(config, w_out)
     about = account(config, parts, out_report)
     _refuse_low_ratio(parts, about, fields, nearest)
     found = {
-        "scales": {
-            "input": float(input_scale),
-            "readout": float(out_scale),
-        },
+        "scales": {"input": float(input_scale), "readout": float(out_scale)},
         "conversion": about,
     }
     if readout_bias is not None and np.any(readout_bias):
@@ -212,6 +189,17 @@ def _checked(layer):
     return dataclasses.replace(layer, w_in=w_in, w_rec=w_rec, threshold=threshold, beta=beta)
 
 
+def _checked_readout(w_out, bias):
+    w_out = _finite("readout", "weight", w_out)
+    if bias is not None:
+        bias = _finite("readout", "bias", bias)
+        if bias.shape != (w_out.shape[1],):
+            raise ConversionError(
+                f"readout: bias has shape {bias.shape}: it must be ({w_out.shape[1]},)"
+            )
+    return w_out, bias
+
+
 def _config(layers, w_out, fields):
     """The configuration of these layers, with lanes for the widest of them."""
     for name in fields:
@@ -251,6 +239,19 @@ def _folded(layer, beta, time_steps):
     n = len(layer.threshold)
     w_rec = np.zeros((n, n)) if layer.w_rec is None else layer.w_rec
     return dataclasses.replace(layer, w_rec=w_rec - np.diag((1 - beta) * layer.threshold))
+
+
+def _rounded(config, layers, decays, fields):
+    """The layers in both worlds: each with its decay and its integer weights."""
+    held = 2.0 ** (fields.get("membrane_bits", _MOST_BITS) - 1) - 2
+    rounded = [
+        choose_scales(config, number, layer, decay.beta, held / 2**config.membrane_frac)
+        for number, (layer, decay) in enumerate(zip(layers, decays, strict=True))
+    ]
+    return [
+        Part(config, number, *three)
+        for number, three in enumerate(zip(layers, decays, rounded, strict=True))
+    ]
 
 
 def _refuse_low_ratio(parts, about, fields, nearest):

@@ -20,7 +20,7 @@ from hw.errors import PlosiveError
 from model_zoo import data
 from model_zoo.scoring import costs, decode
 from model_zoo.scoring.references import Said
-from model_zoo.scoring.score import Tally, run_batches
+from model_zoo.scoring.score import Outputs, Tally, run_batches
 from model_zoo.speech import features, phones
 from model_zoo.speech.features import FRAME_SECONDS, Normalisation
 from model_zoo.training.materials import state_labels
@@ -104,7 +104,7 @@ def sentences(
     Raises
     ------
     DataError
-        Nothing is left.
+        Nothing is left to score.
     AudioError
         A recording cannot be read.
     ImportError
@@ -184,7 +184,7 @@ def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray
     Parameters
     ----------
     header
-        The network file's.
+        Header of the network file.
     corpus
         Name of the corpus.
     log_mels
@@ -253,11 +253,7 @@ def evaluate(
     normalise = Normalisation.from_header(header)
     gain = gain or Gain(0.0, "none")
     fed = [normalise(gain(sentence.log_mel)) for sentence in recordings]
-    layers = [(layer.w_in, layer.w_rec) for layer in network.layers]
-    merged = config.merge_readout and config.time_steps == 2
-    operations = costs.Operations(layers, network.w_out, merged)
-    tally = Tally(header)
-    frames = cycles = enabled = 0
+    work, tally = _Work(network), Tally(header)
     taken = dict.fromkeys(("network", "decoding", "counting"), 0.0)
     with _bar(progress) as bar:
         task = bar.add_task("recordings", total=len(fed))
@@ -271,22 +267,13 @@ def evaluate(
             )
             began = _took(taken, "decoding", began)
             for output in outputs:
-                operations.add(output)
-                spikes = [layer.view(np.uint8) for layer in output.spikes]
-                laws = cycle_laws(config, output.features, spikes)
-                cycles += int(laws.total.sum())
-                enabled += int(laws.pe_operations.sum()) * config.lanes
-                frames += len(output.features)
+                work.add(output)
             began = _took(taken, "counting", began)
             bar.advance(task, len(numbers))
     scores = tally.scores().to_dict()
-    per_s = 1 / FRAME_SECONDS / 1e6
     return {
         **scores,
-        "mmac_per_s": round(operations.mmac_per_s(), 3),
-        "mmac_per_s_enabled": round(enabled / frames * per_s, 3),
-        "mmac_per_s_dense": round(costs.dense_mmac_per_s(config), 3),
-        "cycles_per_frame": round(cycles / frames, 1),
+        **work.figures(),
         "mb": round(costs.file_megabytes(network), 4),
         "mb_memory": round(costs.memory_megabytes(config), 4),
         "seconds": round(scores["frames"] * FRAME_SECONDS, 2),
@@ -298,6 +285,34 @@ def evaluate(
         "notes": _notes(recordings),
         "taken": {name: round(value, 2) for name, value in taken.items()},
     }
+
+
+class _Work:
+    """What the machine does for recordings, counted frame by frame with the cycle laws."""
+
+    def __init__(self, network: Network) -> None:
+        self._config = config = network.config
+        layers = [(layer.w_in, layer.w_rec) for layer in network.layers]
+        merged = config.merge_readout and config.time_steps == 2
+        self._operations = costs.Operations(layers, network.w_out, merged)
+        self._frames = self._cycles = self._enabled = 0
+
+    def add(self, output: Outputs) -> None:
+        self._operations.add(output)
+        spikes = [layer.view(np.uint8) for layer in output.spikes]
+        laws = cycle_laws(self._config, output.features, spikes)
+        self._cycles += int(laws.total.sum())
+        self._enabled += int(laws.pe_operations.sum()) * self._config.lanes
+        self._frames += len(output.features)
+
+    def figures(self) -> dict[str, float]:
+        per_s = 1 / FRAME_SECONDS / 1e6
+        return {
+            "mmac_per_s": round(self._operations.mmac_per_s(), 3),
+            "mmac_per_s_enabled": round(self._enabled / self._frames * per_s, 3),
+            "mmac_per_s_dense": round(costs.dense_mmac_per_s(self._config), 3),
+            "cycles_per_frame": round(self._cycles / self._frames, 1),
+        }
 
 
 def _took(taken: dict[str, float], name: str, began: float) -> float:

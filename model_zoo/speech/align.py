@@ -275,7 +275,7 @@ def _viterbi(
     Parameters
     ----------
     paths
-        One per sentence.
+        One path per sentence.
     scores
         Log densities `[frames, N_STATES]`, one array per sentence.
     log_stay, log_leave

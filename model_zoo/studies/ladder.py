@@ -203,7 +203,7 @@ def cross_validate(
     Parameters
     ----------
     name
-        Recipe.
+        Name of the recipe.
     folds
         Their numbers, 0 to 6.
     folder, build, report

@@ -45,7 +45,7 @@ def snr_plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     result
         What `robustness.over_snr` returns.
     path
-        SVG to write.
+        SVG file to write.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH, 9.5), layout="constrained")
@@ -83,7 +83,7 @@ def length_plot(results: Sequence[dict[str, Any]], path: str | os.PathLike[str])
     results
         What `robustness.over_length` returns, one per number of time steps.
     path
-        SVG to write.
+        SVG file to write.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH, 4.2), layout="constrained")
@@ -121,7 +121,7 @@ def tradeoff_plot(
         The points of each line of the plot: `zero_spikes` and `per`, and where there are any
         `spread` (standard deviation of the PER over folds) and `name` (written beside the point).
     path
-        SVG to write.
+        SVG file to write.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH, 4.6), layout="constrained")
@@ -167,7 +167,7 @@ def ladder_plot(
         The rungs of each line of the plot: `name`, `bytes`, and `per` as (mean, standard
         deviation over folds), as `ladder.summary` gives them.
     path
-        SVG to write.
+        SVG file to write.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH, 5), layout="constrained")

@@ -41,13 +41,13 @@ def over_snr(
     Parameters
     ----------
     network
-        What is scored.
+        The network that is scored.
     utterances
         All of one corpus.
     noise
         Clips by class, see `data.read_noise`.
     snrs
-        dB.
+        Signal-to-noise ratios in dB.
     cache
         A build folder to keep log-mel energies in.
     progress
@@ -101,7 +101,7 @@ def over_length(
     Parameters
     ----------
     network
-        What is scored.
+        The network that is scored.
     utterances
         All of one corpus.
     seconds

@@ -102,7 +102,7 @@ def at_precision(model: SpikingNetwork, precision: int | None) -> SpikingNetwork
     model
         What was trained; it is left as it is.
     precision
-        Out of `network.PRECISIONS`.
+        One of `network.PRECISIONS`.
 
     Returns
     -------

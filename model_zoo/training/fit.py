@@ -48,7 +48,7 @@ class Run:
     normalisation
         How the features are normalised.
     training
-        The constants.
+        Constants of the training.
     label_delay
         Frames that targets come later than their features.
     seed

@@ -23,7 +23,7 @@ from model_zoo.data import espeak
 from model_zoo.speech import align, phones
 from model_zoo.speech.audio import FRAME_SAMPLES
 from model_zoo.speech.features import HOP_SAMPLES
-from model_zoo.training.recipe import OwnCorpus
+from model_zoo.training.recipe import Recipe
 from model_zoo.training.statistics import phone_sequence
 
 __all__ = ["Material", "gather", "prepare", "state_labels"]
@@ -107,48 +107,43 @@ def state_labels(segments: Sequence[tuple[int, int, str]], n_frames: int) -> np.
 
 
 def gather(
-    corpora: Iterable[str],
+    recipe: Recipe,
     folder: str | os.PathLike[str] | None,
     build: str | os.PathLike[str],
-    sentences: int = 3000,
-    seed: int = 1,
     report: Callable[[str], None] = print,
     progress: bool = True,
     broken: str = "refuse",
-    own: Iterable[tuple[str, OwnCorpus]] = (),
 ) -> dict[str, Material]:
-    """Read, label and keep corpora by name.
+    """Read, label and keep every corpus that a recipe names.
 
     Parameters
     ----------
-    corpora
-        Keys of `data.CORPORA`, names of `own`, or "espeak" for synthetic speech (of the prompts at
-        hand).
+    recipe
+        Its corpora are keys of `data.CORPORA`, names of its own `corpora`, or "espeak" for
+        synthetic speech (of the prompts at hand), with `sentences` and `seed` of the recipe.
     folder
         Data folder, see `data.find_data`.
     build
         Where features, alignments and synthetic speech are kept.
-    sentences, seed
-        How many sentences of synthetic speech, and the seed of their speakers.
     report
         Takes lines on what was left out.
     progress
         Draw progress bars.
     broken
         What becomes of recordings that cannot be used: "refuse" or "skip".
-    own
-        Corpora of one's own, by name.
 
     Returns
     -------
     dict of str to Material
+        The corpora in the order in which stages, `tune` and `test` name them first.
 
     Raises
     ------
     DataError, AudioError
     """
-    made, folders = {}, dict(own)
-    for name in corpora:
+    trained_on = [name for stage in recipe.stages for name, _ in stage.data]
+    made, folders = {}, dict(recipe.corpora)
+    for name in dict.fromkeys([*trained_on, *recipe.tune, *recipe.test]):
         if name in folders:
             theirs = folders[name]
             found = data.read_folder(
@@ -161,7 +156,7 @@ def gather(
             )
             utterances = [replace(u, corpus=name) for u in found]
         elif name == "espeak":
-            utterances = _synthetic(folder, build, sentences, seed, progress)
+            utterances = _synthetic(folder, build, recipe.sentences, recipe.seed, progress)
         else:
             utterances = data.read(name, folder, broken, report)
         made[name] = prepare(utterances, build, report, progress)

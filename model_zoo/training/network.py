@@ -170,9 +170,9 @@ class SpikingLayer(nn.Module):
     Parameters
     ----------
     n_source, n
-        Inputs and neurons.
+        Number of inputs and of neurons.
     recurrent
-        Has recurrent weights.
+        Whether the layer has recurrent weights.
     rule
         How the layer's neurons leak and reset.
     membrane
@@ -180,7 +180,7 @@ class SpikingLayer(nn.Module):
     threshold
         First threshold of every neuron, stimulus units of a 4-bit network.
     precision
-        Out of `PRECISIONS`.
+        One of `PRECISIONS`.
     slope
         Slope of the surrogate gradient.
     """
@@ -235,7 +235,7 @@ class SpikingLayer(nn.Module):
             Features `[frames, 1, batch, n_source]` for the first layer, else the spikes below
             `[frames, T, batch, n_source]`.
         n_steps
-            T.
+            Time steps of a frame, T.
         """
         term = operand @ self.quantised(self.w_in)
         shift = self.rule.input_shift
@@ -260,7 +260,7 @@ class SpikingNetwork(nn.Module):
     config
         Shapes and number formats.
     rules
-        One per layer.
+        How the neurons of each layer leak and reset.
     thresholds
         First thresholds, stimulus units, one per layer.
     precision

@@ -192,7 +192,7 @@ class Stage:
     start
         The earlier stage whose network this one begins with; empty for the one just before.
     training
-        Its own constants.
+        Constants of this stage's training.
     """
 
     name: str
@@ -218,7 +218,7 @@ class Recipe:
     stages
         Stages in the order in which they are trained.
     network
-        What they share.
+        What all stages share about the network.
     seed
         Seed of everything random.
     start

@@ -51,7 +51,7 @@ class Scored:
     Attributes
     ----------
     rung
-        The network.
+        The trained network.
     header
         Header of the network file.
     scores
@@ -110,7 +110,7 @@ class Session:
     normalisation
         That of the first stage's training data, or of the network that the recipe starts from.
     start
-        That network.
+        The network that the recipe starts from, or None.
 
     Raises
     ------
@@ -130,20 +130,8 @@ class Session:
     ) -> None:
         self.recipe, self.build = recipe, Path(build)
         self.report, self.progress = report, progress
-        wanted = [name for stage in recipe.stages for name, _ in stage.data]
-        wanted = list(dict.fromkeys([*wanted, *recipe.tune, *recipe.test]))
         self.start, self.normalisation = _start(recipe) if recipe.start else (None, None)
-        made = gather(
-            wanted,
-            folder,
-            build,
-            recipe.sentences,
-            recipe.seed,
-            report,
-            progress,
-            broken,
-            recipe.corpora,
-        )
+        made = gather(recipe, folder, build, report, progress, broken)
         _check_splits(recipe, made)
         self.gains = {
             name: recipe.level - mean_level(material.split("train").log_mels)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import print_json, tell
-from flows.cli.given import hashes
 from flows.cli.options import Bake, Changes, ConfigFile, Json, NetworkFile, Preset
 
 __all__ = ["GeneratedTop", "generate"]
@@ -78,6 +77,7 @@ def generate(
     - `plosive generate --preset speech --top axi --best 1 -o out`
     - `plosive generate --network mine.safetensors -o out` (the hardware named in the network file)
     """
+    from flows.figures import Hashes
     from flows.inputs import configuration
     from flows.progress import on_terminal
     from flows.verilog import generate as flow
@@ -98,7 +98,9 @@ def generate(
             progress=progress,
         )
     if as_json:
-        print_json({"folder": str(made.folder), "files": made.files, **hashes(machine)})
+        print_json(
+            {"folder": str(made.folder), "files": made.files, **Hashes.of(machine).to_dict()}
+        )
         return
     for name in made.files:
         size = (made.folder / name).stat().st_size
