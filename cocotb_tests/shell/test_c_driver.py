@@ -26,7 +26,7 @@ from hw.errors import PlosiveError
 from hw.shell.ip_top import IPTop
 
 PROJECT = Path(__file__).resolve().parents[2]
-SOURCES = PROJECT / "cocotb_tests" / "c"
+SOURCES = PROJECT / "cocotb_tests" / "shell" / "c"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 STRICT += ("-Wsign-conversion", "-Wstrict-prototypes", "-Wmissing-prototypes", "-O1")
 COMPILERS = ("gcc", "clang")
@@ -439,4 +439,4 @@ def test_licence_in_the_header_ends_no_comment(tmp_path):
     network.header["licence"] = "mine */ int x; /*"
     write_image(preset("tiny"), network, tmp_path / "a.h")
     text = (tmp_path / "a.h").read_text()
-    assert "/* Licence: mine * / int x; /* */" in text
+    assert "/* Licence: mine * / int x; / * */" in text

@@ -11,6 +11,8 @@ from rich.table import Table
 from flows import terminal
 from flows.cli.console import print_json, say, tell
 from flows.cli.options import (
+    FRAMES,
+    SEED,
     Changes,
     ConfigFile,
     Json,
@@ -88,10 +90,10 @@ def export(
     random: Annotated[
         int | None,
         typer.Option(
-            "--random", metavar="N", min=1, help="The same, on N frames of random features."
+            "--random", metavar="N", **FRAMES, help="The same, on N frames of random features."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random features.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", **SEED, help="Seed of random features.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Convert a network to a NIR graph or the C driver's image, or a NIR graph to a network.
