@@ -34,9 +34,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Seed of this test: the same on every run, different from other tests, printed."""
+    """Seed of this test: the same on every run, different from other tests, printed.
+
+    The file's folder has no say in it: a test that moves to another room draws the same networks.
+    """
     base = request.config.getoption("--base-seed")
-    value = zlib.crc32(f"{base} {request.node.nodeid}".encode())
+    name = request.node.nodeid.rpartition("cocotb_tests/")[2].partition("::")
+    file = name[0].rpartition("/")[2]
+    value = zlib.crc32(f"{base} cocotb_tests/{file}::{name[2]}".encode())
     print(f"seed: {value}")
     return value
 
