@@ -20,7 +20,7 @@ from model_zoo.exchange.nir_graph import nir_file
 from model_zoo.exchange.nir_graph import read as read_nir
 from model_zoo.exchange.nir_graph.conversion import from_nir
 
-FEW, MANY = 100, 2000
+FEW, MANY = 100, 500
 LONGEST_MESSAGE = 700  # a refusal may list the fields of a node
 
 HOSTILE = [
