@@ -27,11 +27,11 @@ setup: $(STAMP)  ## install the pinned dependencies and the command plosive into
 $(STAMP): requirements.lock pyproject.toml
 	@missing=0; \
 	need() { echo "make setup: $$1 was not found: it is needed to $$2; install the Debian package $$3" >&2; missing=1; }; \
-	command -v $(PYTHON) >/dev/null || need $(PYTHON) "run everything" $(PYTHON); \
+	$(PYTHON) -c '' 2>/dev/null || need "a $(PYTHON) that starts" "run everything" $(notdir $(PYTHON)); \
 	command -v g++ >/dev/null || need g++ "compile the simulation models" g++; \
 	command -v perl >/dev/null || need perl "start Verilator" perl; \
-	if command -v $(PYTHON) >/dev/null; then \
-		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need "Python's venv" "make $(VENV)" $(PYTHON)-venv; \
+	if $(PYTHON) -c '' 2>/dev/null; then \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need "Python's venv" "make $(VENV)" $(notdir $(PYTHON))-venv; \
 	fi; \
 	exit $$missing
 	@echo "make setup: installing into $(VENV)"
