@@ -5,6 +5,7 @@ import copy
 import json
 import os
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +158,17 @@ def test_a_truncated_file_is_refused(path, kept):
     assert "\n" not in str(error.value)
 
 
+def check_loads_or_is_refused(path: Path) -> None:
+    """A damaged file loads, or is refused in one line that names it."""
+    message = f"{path}: "
+    try:
+        Network.load(path)
+    except NetworkFileError as error:
+        message = str(error)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+
+
 @settings(max_examples=60)
 @given(position=st.integers(0, 4000), value=st.integers(0, 255))
 def test_a_changed_byte_loads_or_is_refused_in_one_line(tmp_path_factory, position, value):
@@ -165,13 +177,7 @@ def test_a_changed_byte_loads_or_is_refused_in_one_line(tmp_path_factory, positi
     data = bytearray(path.read_bytes())
     data[position % len(data)] = value
     path.write_bytes(data)
-    message = f"{path}: "
-    try:
-        Network.load(path)
-    except NetworkFileError as error:
-        message = str(error)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
+    check_loads_or_is_refused(path)
 
 
 def test_a_pipe_and_a_huge_file_are_refused_at_once(tmp_path):
@@ -208,13 +214,7 @@ def test_a_file_with_changed_and_missing_bytes_loads_or_is_refused_in_one_line(
         position %= len(data)
         data[position : position + len(content)] = content
     path.write_bytes(data[: cut or None])
-    message = f"{path}: "
-    try:
-        Network.load(path)
-    except NetworkFileError as error:
-        message = str(error)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
+    check_loads_or_is_refused(path)
 
 
 def test_another_safetensors_file_is_refused(path):

@@ -237,6 +237,16 @@ def chain(rng, *, n_input=4, hidden=(6, 5), n_output=3, **changes) -> nir.NIRGra
     return nir.NIRGraph(nodes, edges, type_check=False)
 
 
+def check_refused(rng, change, message: str) -> None:
+    """A chain with a change is refused in one line that begins like this."""
+    graph = chain(rng)
+    change(graph)
+    with pytest.raises(ConversionError) as caught:
+        from_nir(graph)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
 def simulated(graph: nir.NIRGraph, features: np.ndarray, dt: float = 1e-4) -> np.ndarray:
     """Spikes [frames, n] of lif1 of a `chain`, in real numbers from NIR's equations."""
     nodes = graph.nodes
@@ -468,12 +478,7 @@ def _cuba(node):
     ],
 )
 def test_what_the_hardware_cannot_run_is_refused_with_the_reason(change, message, rng):
-    graph = chain(rng)
-    change(graph)
-    with pytest.raises(ConversionError) as caught:
-        from_nir(graph)
-    assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)
+    check_refused(rng, change, message)
 
 
 def test_feedback_to_an_earlier_layer_is_refused(rng):
@@ -766,11 +771,7 @@ def test_flatten_of_a_vector_is_the_vector(rng, tmp_path):
     ],
 )
 def test_values_that_are_no_real_numbers_are_refused(change, message, rng):
-    graph = chain(rng)
-    change(graph)
-    with pytest.raises(ConversionError) as caught:
-        from_nir(graph)
-    assert str(caught.value).startswith(message)
+    check_refused(rng, change, message)
 
 
 def test_tiny_weights_do_not_underflow(seed):
