@@ -53,11 +53,12 @@ class Core(wiring.Component):
     Parameters
     ----------
     config
-        Its shape.
+        Configuration of the core.
     contents
-        Initial contents of memories, thresholds and parameters; None: the host loads them.
+        Initial contents of memories, thresholds and parameters; None leaves them to the host.
     bake
-        Make the contents constants: ROMs, no weight port. Needs `contents`.
+        Whether to build the contents in: ROMs and constants, without a weight port. This needs
+        `contents`.
 
     Attributes
     ----------
@@ -68,15 +69,15 @@ class Core(wiring.Component):
     weights, weight_data
         The weight port (not with `bake`): requests in, read words out.
     clear_counters
-        In, set all counters to 0.
+        In, sets all counters to 0.
     counters
-        Out, of `counters_layout`.
+        Out, the counters, as in `counters_layout`.
     busy
-        Out, a frame is buffered or runs, or logits wait. While it is low the counters are exact.
+        Out, a frame is buffered or running, or logits wait. While it is low the counters are exact.
     trace_state
-        Out (config.trace): snapshot of all state at the last clock edge.
+        Out, a snapshot of all state at the last clock edge; only with `config.trace`.
     trace_fields
-        Its fields (a list, empty without `trace`).
+        The fields of `trace_state`, a list; empty without `config.trace`.
     """
 
     def __init__(

@@ -99,11 +99,13 @@ class WeightPort(wiring.Component):
     requests
         In, stream of `weight_request`.
     answers
-        Out, stream of read words; a read two cycles earlier at the soonest.
-    select, write
-        Out, one bit a region: it is addressed in this cycle; and written.
+        Out, stream of the words read, each two cycles after its request at the soonest.
+    select
+        Out, one bit for each region: it is addressed in this cycle.
+    write
+        Out, the region that is addressed is written.
     row, word, write_data
-        Out.
+        Out, where, and what is written there.
     read_word
         Out, the word of the row that was addressed in the cycle before.
     data

@@ -53,7 +53,7 @@ class Field:
     Attributes
     ----------
     lsb, width
-        Its bits.
+        The lowest bit of the field, and the number of its bits.
     doc
         One sentence.
     values
@@ -81,11 +81,12 @@ class Register:
     offset
         Byte address.
     constant
-        The same for ever in one build.
+        Whether it never changes in one build.
     volatile
-        The hardware changes it.
+        Whether the hardware changes it.
     needs
-        What a build must have, or it answers with an error: "weights" (not baked).
+        What a build must have for it, "weights" (not baked) or nothing; without, an access to it
+        is an error.
     """
 
     name: str

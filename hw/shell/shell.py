@@ -74,37 +74,37 @@ class Shell(wiring.Component):
     Parameters
     ----------
     config, contents, bake
-        Of the core.
+        Passed on to the core.
     best
-        Build the best-N list with so many entries; 0: none.
+        Entries of the best-N list; with 0 none is built.
     streams
-        Build the streams; without them registers carry features and results.
+        Whether to build the streams; without them, registers carry features and results.
     result_depth
-        Words of results that wait for the host, a power of two.
+        Words of results that can wait for the host, a power of two.
 
     Attributes
     ----------
     config, best
-        As given.
+        The parameters of these names.
     core
         The core.
     memory_instances
-        Its memories.
+        The core's memories, each a module of its own.
     constants
         Words of the constant registers, by name.
     bus
         In, a `ControlBus`.
     features
-        In, stream of `feature_input`. Only with `streams`, and only at work while MODE.source is
-        streams.
+        In, stream of `feature_input`. It exists only with `streams`, and takes features only while
+        MODE.source is streams.
     results
-        Out, stream of `result_beat`, likewise. A soft reset withdraws a beat.
+        Out, stream of `result_beat`, under the same conditions. A soft reset withdraws a beat.
     irq
-        Out, an enabled state holds.
+        Out, one of the states enabled in IRQ_ENABLE holds.
     busy, error
         Out, bits of STATUS.
     soft_reset
-        Out, one clock.
+        Out, high for one clock when the host asks for a soft reset.
 
     Raises
     ------
@@ -263,7 +263,7 @@ class _Machine(wiring.Component):
     clear_counters
         In, set the core's counters to 0.
     features, results, irq, busy, error
-        Those of `Shell`.
+        As in `Shell`.
     """
 
     def __init__(self, core: Core, bake: bool, best: int, streams: bool, result_depth: int) -> None:
