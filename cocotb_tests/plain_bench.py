@@ -13,7 +13,7 @@ from flows.tools import toolchain, verilator
 from flows.tools.toolchain import ToolError
 from flows.verilog.testbench import BENCH
 
-__all__ = ["BenchRun", "icarus_or_skip", "run_icarus", "run_verilator"]
+__all__ = ["BenchRun", "icarus_or_skip", "lint_by_default", "run_icarus", "run_verilator"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,14 @@ def icarus_or_skip() -> Path:
         return toolchain.find("iverilog").path
     except ToolError as error:
         pytest.skip(str(error))
+
+
+def lint_by_default(*options: str | Path) -> str:
+    """What Verilator's `--lint-only`, with no rule turned on or off, has against Verilog."""
+    command = [toolchain.find("verilator").path, "--lint-only", *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode == 0) == (result.stderr == ""), result.stderr
+    return result.stderr
 
 
 def run_icarus(folder: Path, timeout_s: float = 600) -> BenchRun:

@@ -188,7 +188,7 @@ class CycleModel:
     Parameters
     ----------
     config
-        Of the machine; it must have the network's shapes and formats.
+        Configuration of the machine; it must have the network's shapes and formats.
     network
         The integer network.
 

@@ -151,7 +151,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, parents: bool = T
     path
         The file; replaced if it exists. A symbolic link is followed.
     data
-        Its whole content.
+        The whole content of the file.
     parents
         Make the folders above it, too.
 

@@ -98,7 +98,7 @@ def cycle_laws(
     features
         [frames, n_input] or [batch, frames, n_input], int8.
     spikes
-        Of each layer [..., frames, T, n], as `Network.run` returns them.
+        Spikes of each layer [..., frames, T, n], as `Network.run` returns them.
 
     Raises
     ------
@@ -210,7 +210,7 @@ class _Counts(NamedTuple):
 
 
 def _input_law(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of one INPUT phase: slots, rows read, PE sets enabled."""
+    """Slots, rows read and PE sets enabled of one INPUT phase."""
     unsigned = x.view(np.uint8)
     slots = np.maximum(1, _CYCLES[unsigned].sum(axis=-1, dtype=np.int64))
     return slots, (x != 0).sum(axis=-1), _BITS[unsigned].sum(axis=-1, dtype=np.int64)
@@ -219,7 +219,7 @@ def _input_law(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _spike_law(
     fetch: Fetch, work: Work, n_source: int, source: _Counts
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of one spike phase: slots, inputs issued, PE sets enabled."""
+    """Slots, inputs issued and PE sets enabled of one spike phase."""
     if work is Work.ALL:
         sizes = np.array([half(n_source), n_source // 2])
         parities = np.broadcast_to(sizes, source.steps.shape)
@@ -256,7 +256,7 @@ def _stalls(
     after_input
         Slots until the last INPUT slot, inclusive.
     slots
-        Of a pair of tiles, and of the odd last tile.
+        Slots of a pair of tiles, and of the odd last tile.
     """
     last = Fetch.SPLIT if schedule.odd_tile else Fetch.PAIR
     pair_slots = slots.get(Fetch.PAIR, np.zeros_like(total_slots))
@@ -331,14 +331,15 @@ class Densities:
     Attributes
     ----------
     input_bits
-        That a bit of a feature is 1.
+        Probability that a bit of a feature is 1.
     spikes
-        That a neuron spikes in a time step (one time step: hidden matrices and readout).
+        Probability that a neuron spikes in a time step, for the hidden matrices and the readout of
+        a machine with one time step.
     steps
         The sum of the probabilities that a neuron spikes in time step 0 and in time step 1, for a
         readout without merging.
     union
-        That a neuron spikes in any of two time steps, for a readout with merging.
+        Probability that a neuron spikes in either of two time steps, for a readout with merging.
     """
 
     input_bits: float = 0.43

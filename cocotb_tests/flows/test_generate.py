@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cocotb_tests.plain_bench import run_icarus, run_verilator
+from cocotb_tests.plain_bench import icarus_or_skip, lint_by_default, run_icarus, run_verilator
 from flows.cli import app as cli
 from flows.verilog import testbench
 from flows.verilog.generate import DRIVER, generate
@@ -377,3 +377,26 @@ def test_paper_t2_is_generated_in_time_and_memory(tmp_path):
     seconds, megabytes = measured([*command, "-o", str(tmp_path / "out")])
     assert seconds < 30
     assert megabytes < 1500
+
+
+def test_commands_for_the_bench_work_as_printed(tmp_path, capsys) -> None:
+    compiler = icarus_or_skip()
+    assert cli.run(["generate", "--preset", "tiny", "--testbench", "-o", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out.splitlines()[-1]
+    assert printed.startswith("run the bench: cd ")
+    path = f"{compiler.parent}:{os.environ['PATH']}"
+    command = ["bash", "-c", printed.removeprefix("run the bench: ")]
+    result = subprocess.run(
+        command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1].startswith("PASS: ")
+
+
+def test_verilator_takes_the_bench_with_the_options_of_its_head(outputs) -> None:
+    """And with no rule turned off; `--lint-only` stands for `--binary`, which takes a minute."""
+    folder = outputs["loaded"]
+    words = re.search(r"\$ verilator --binary (.*) && ", (folder / testbench.BENCH).read_text())[1]
+    sources = [folder / word if word.endswith(".v") else word for word in words.split()]
+    assert sources[0] == "--timing"
+    assert lint_by_default(*sources) == ""

@@ -765,20 +765,20 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "parameter layer not held",
             "core/core.py",
-            "Mux(port.select[parameter], port.row, parameter_layer)",
+            "Mux(parameter.select, port.row, parameter_layer)",
             "port.row",
         ),
         (
             "thresholds written by reads",
             "core/core.py",
-            "Mux(port.select[threshold] & port.write, 1 << port.word, 0)",
-            "Mux(port.select[threshold], 1 << port.word, 0)",
+            "neurons.threshold_write.eq(threshold.write_words)",
+            "neurons.threshold_write.eq(Mux(threshold.select, 1 << port.word, 0))",
         ),
         (
             "weights written while reading",
             "core/core.py",
-            "bank.write.eq(Mux(select & port.write, 1 << port.word, 0))",
-            "bank.write.eq(Mux(select, 1 << port.word, 0))",
+            "bank.write.eq(access.write_words)",
+            "bank.write.eq(Mux(access.select, 1 << port.word, 0))",
         ),
         (
             "port open with a frame buffered",

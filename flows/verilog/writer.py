@@ -16,7 +16,15 @@ from flows.tools import toolchain
 from flows.tools.yosys import run_yosys
 from hw.errors import PlosiveError
 
-__all__ = ["TOP", "WRITERS", "component_verilog", "generator_hash", "to_verilog", "tool_versions"]
+__all__ = [
+    "LINT_OFF",
+    "TOP",
+    "WRITERS",
+    "component_verilog",
+    "generator_hash",
+    "to_verilog",
+    "tool_versions",
+]
 
 TOP = "plosive"
 
@@ -45,13 +53,25 @@ attrmap -modattr -remove generator -remove top -remove src
 write_verilog design.v
 """
 
+LINT_OFF = {
+    "CASEOVERLAP": "a multiplexer with a one-hot select is a `casez` with don't-cares",
+    "WIDTHEXPAND": "an operand has its own width where Verilog extends it, as meant",
+    "WIDTHTRUNC": "x == 0 is `!x`, and a word select takes the low bits of a shift",
+}
+"""Verilator's default rules that the style of yosys breaks and not the design, and how.
+
+Verilator stops at a warning unless it is told not to. No pass of yosys helps without changing what
+is synthesised: the first goes with `write_verilog -noparallelcase` or `pmuxtree`, the second with
+nothing, since Amaranth itself gives operands their own widths.
+"""
+
 
 def to_verilog(top: wiring.Component, name: str = TOP) -> str:
     """Synthesizable Verilog of a core, or of a design around one.
 
     The memories follow as modules of their own, `plosive_input_memory` and so on, so that a flow
     can leave them out or replace them. The same component gives the same bytes on every run of the
-    same tools: they hold no source paths and no dates.
+    same tools: they hold no source paths and no dates. Verilator takes them with its default rules.
 
     Parameters
     ----------
@@ -65,7 +85,7 @@ def to_verilog(top: wiring.Component, name: str = TOP) -> str:
     PlosiveError
         `component_verilog` cannot write the design.
     """
-    texts = [component_verilog(top, name)]
+    texts = [_quiet(component_verilog(top, name))]
     for memory in top.memory_instances:
         texts.append(component_verilog(memory.definition(), memory.name))
     return "\n".join(texts)
@@ -95,6 +115,13 @@ def component_verilog(component: wiring.Component, name: str) -> str:
         return (work / "design.v").read_text()
 
 
+def _quiet(text: str) -> str:
+    """Verilog between comments that turn off the rules of `LINT_OFF`, for it alone."""
+    off = [f"// {why}\n// verilator lint_off {rule}\n" for rule, why in LINT_OFF.items()]
+    on = [f"// verilator lint_on {rule}\n" for rule in LINT_OFF]
+    return "".join(("// The style of yosys, harmless here:\n", *off, text, *on))
+
+
 def tool_versions() -> dict[str, str]:
     """Versions of the Python packages that decide the bytes of the Verilog, by their names.
 
@@ -113,9 +140,10 @@ def tool_versions() -> dict[str, str]:
 def generator_hash() -> str:
     """Hash of everything but a component's parameters that decides the bytes of its Verilog.
 
-    That is the sources of `hw`, the script that yosys runs, and the versions of the tools.
+    That is the sources of `hw`, the script that yosys runs, what is put around its text, and the
+    versions of the tools.
     """
-    digest = hashlib.sha256(repr((_SCRIPT, tool_versions())).encode())
+    digest = hashlib.sha256(repr((_SCRIPT, _quiet(""), tool_versions())).encode())
     for path in sorted((Path(__file__).parents[2] / "hw").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

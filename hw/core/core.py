@@ -22,7 +22,7 @@ from hw.core.pe import PESet
 from hw.core.sequencer import Operation, RowMemoryId, Sequencer, slot_layout
 from hw.core.stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
 from hw.core.trace import Trace, Traced, TracedMemory, TraceField
-from hw.core.weight_port import WeightPort, regions, weight_request
+from hw.core.weight_port import Region, WeightPort, weight_request
 from hw.schedule import WEIGHT_WORD_BITS, Schedule, memory_banks
 
 __all__ = ["Contents", "Core"]
@@ -53,11 +53,12 @@ class Core(wiring.Component):
     Parameters
     ----------
     config
-        Its shape.
+        Configuration of the core.
     contents
-        Initial contents of memories, thresholds and parameters; None: the host loads them.
+        Initial contents of memories, thresholds and parameters; None leaves them to the host.
     bake
-        Make the contents constants: ROMs, no weight port. Needs `contents`.
+        Whether to build the contents in: ROMs and constants, without a weight port. This needs
+        `contents`.
 
     Attributes
     ----------
@@ -68,15 +69,15 @@ class Core(wiring.Component):
     weights, weight_data
         The weight port (not with `bake`): requests in, read words out.
     clear_counters
-        In, set all counters to 0.
+        In, sets all counters to 0.
     counters
-        Out, of `counters_layout`.
+        Out, the counters, as in `counters_layout`.
     busy
-        Out, a frame is buffered or runs, or logits wait. While it is low the counters are exact.
+        Out, a frame is buffered or running, or logits wait. While it is low the counters are exact.
     trace_state
-        Out (config.trace): snapshot of all state at the last clock edge.
+        Out, a snapshot of all state at the last clock edge; only with `config.trace`.
     trace_fields
-        Its fields (a list, empty without `trace`).
+        The fields of `trace_state`, a list; empty without `config.trace`.
     """
 
     def __init__(
@@ -251,13 +252,10 @@ class Core(wiring.Component):
     # ---- memories and the weight port ----------------------------------------------------
 
     def _connect_memories(self, m: Module) -> None:
+        """The rows that F reads and, unless the network is built in, the weight port."""
         sequencer, neurons = self.sequencer, self.neurons
-        issued = {"input": ([sequencer.input_read], [sequencer.input_row])}
-        for name in ("hidden", "readout"):
-            reads, rows = getattr(sequencer, f"{name}_read"), getattr(sequencer, f"{name}_row")
-            issued[name] = ([reads[0], reads[1]], [rows[0], rows[1]])
         banks = [
-            (bank, issued[name][0][b], issued[name][1][b])
+            (bank, sequencer.reads[name].read[b], sequencer.reads[name].row[b])
             for name, row_memories in self.memories.items()
             for b, bank in enumerate(row_memories)
         ]
@@ -270,7 +268,6 @@ class Core(wiring.Component):
         widths.append(len(neurons.threshold_data))
         widths.append(len(neurons.parameter_data.as_value()))
         m.submodules.weight_port = port = WeightPort(self.config, self.schedule, widths)
-        assert len(widths) == len(regions(self.config, self.schedule))
         connect(m, flipped(self.weights), port.requests)
         connect(m, port.answers, flipped(self.weight_data))
         m.d.comb += port.idle.eq(
@@ -279,36 +276,34 @@ class Core(wiring.Component):
             & (self.x.op == Operation.NONE)
             & ~self.capture
         )
-        for index, (bank, read, row) in enumerate(banks):
-            select = port.select[index]
+        *bank_regions, _, _ = port.sizes  # thresholds and parameters are the last two
+        for region, (bank, read, row) in zip(bank_regions, banks, strict=True):
+            access = port.access(region)
             m.d.comb += [
-                bank.row.eq(Mux(select, port.row, row)),
-                bank.read.eq(read | (select & ~port.write)),
-                bank.write.eq(Mux(select & port.write, 1 << port.word, 0)),
+                bank.row.eq(Mux(access.select, port.row, row)),
+                bank.read.eq(read | access.read),
+                bank.write.eq(access.write_words),
                 bank.write_data.eq(port.write_data.replicate(bank.shape.words)),
-                port.data[f"r{index}"].eq(
-                    bank.data.word_select(port.read_word, bank.shape.word_bits)
-                ),
+                access.data.eq(bank.data.word_select(port.read_word, bank.shape.word_bits)),
             ]
-        threshold, parameter = len(banks), len(banks) + 1
+        threshold = port.access(Region.THRESHOLD)
+        parameter = port.access(Region.PARAMETER)
         m.d.comb += [
             neurons.threshold_row.eq(port.row),
             neurons.threshold_lane.eq(port.read_word),
-            neurons.threshold_read.eq(port.select[threshold] & ~port.write),
-            neurons.threshold_write.eq(Mux(port.select[threshold] & port.write, 1 << port.word, 0)),
+            neurons.threshold_read.eq(threshold.read),
+            neurons.threshold_write.eq(threshold.write_words),
             neurons.threshold_write_data.eq(port.write_data),
-            port.data[f"r{threshold}"].eq(neurons.threshold_data),
-            neurons.parameter_write.eq(port.select[parameter] & port.write),
+            threshold.data.eq(neurons.threshold_data),
+            neurons.parameter_write.eq(parameter.write),
             neurons.parameter_write_data.eq(port.write_data),
-            port.data[f"r{parameter}"].eq(neurons.parameter_data),
+            parameter.data.eq(neurons.parameter_data),
         ]
         # A parameter is read in the cycle after its request, so its layer is held.
         parameter_layer = Signal.like(neurons.parameter_layer)
-        with m.If(port.select[parameter]):
+        with m.If(parameter.select):
             m.d.sync += parameter_layer.eq(port.row)
-        m.d.comb += neurons.parameter_layer.eq(
-            Mux(port.select[parameter], port.row, parameter_layer)
-        )
+        m.d.comb += neurons.parameter_layer.eq(Mux(parameter.select, port.row, parameter_layer))
 
     # ---- the trace -----------------------------------------------------------------------
 
@@ -320,7 +315,7 @@ class Core(wiring.Component):
         yield Traced("stall", outputs.stall)
         lanes = data.ArrayLayout(signed(self.config.weight_bits), self.config.lanes)
         for name, banks in self.memories.items():
-            yield TracedMemory(name, banks, Value.cast(getattr(sequencer, f"{name}_read")), lanes)
+            yield TracedMemory(name, banks, sequencer.reads[name].read, lanes)
         for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step", "part"):
             yield Traced(f"x_{name}", Value.cast(x[name]))
         for name in ("capture", "capture_last", "end"):

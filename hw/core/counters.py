@@ -35,7 +35,7 @@ class Counters(wiring.Component):
     Attributes
     ----------
     clear
-        In.
+        In, sets all counters to 0.
     running, stall, frame_last, phase_last
         In, as in docs/architecture.md, "Counters".
     input_rows (1 bit), hidden_rows, readout_rows, pe_operations (2 bits)
@@ -43,7 +43,7 @@ class Counters(wiring.Component):
     dense_rows
         In, rows of the phase without skipping, valid with `phase_last`.
     values
-        Out.
+        Out, the counters.
     counting
         Out, what happened in the cycle before is not in `values` yet.
     """

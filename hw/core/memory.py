@@ -20,7 +20,7 @@ class RowPort(wiring.Signature):
     Parameters
     ----------
     shape
-        Of the memory.
+        Shape of the memory.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class MemoryInstance(wiring.Component):
     Parameters
     ----------
     shape
-        Of the memory, with the name of the Verilog module.
+        Shape of the memory, with the name of its Verilog module.
     init
         Initial rows, as for `RowMemory`.
     """

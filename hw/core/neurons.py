@@ -29,13 +29,13 @@ class LayerParameters:
     Attributes
     ----------
     input_shift
-        Of the input sum; only layer 0 uses it.
+        Shift of the input sum; only layer 0 uses it.
     decay_shift
-        The a of the decay.
+        Shift a of the decay.
     decay_form
-        0 for leak, 1 for scale.
+        0 for a leak, 1 for a scale (`DecayForm`).
     reset
-        0 for zero, 1 for subtract.
+        0 for zero, 1 for subtract (`Reset`).
     """
 
     input_shift: int = 0
@@ -66,7 +66,7 @@ class Neurons(wiring.Component):
     Attributes
     ----------
     slot, execute
-        In, the slot in X, and whether it is executed at this edge (no stall).
+        In, the slot in X, and whether it is executed at this edge (there is no stall).
     start
         In, membranes count as 0 (first frame of an utterance).
     clear
@@ -78,7 +78,7 @@ class Neurons(wiring.Component):
     spikes
         Out, spike registers.
     load_value, load_round
-        Out, of a LOAD slot, each lane of the part: the load is their sum.
+        Out, for each lane of the part that a LOAD slot is for; the load is their sum.
     parameter_layer, parameter_write, parameter_write_data
         In, the layer whose parameter word is meant, and a write of it.
     parameter_data

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -11,7 +14,15 @@ from hw.config import AcceleratorConfig
 from hw.core.front_end import FeatureFrontEnd, SpikeFrontEnd, spike_positions
 from hw.schedule import Fetch, Phase, PhaseKind, Schedule, Work
 
-__all__ = ["Operation", "RowMemoryId", "Sequencer", "address", "slot_layout", "spike_layout"]
+__all__ = [
+    "Operation",
+    "RowMemoryId",
+    "RowReads",
+    "Sequencer",
+    "address",
+    "slot_layout",
+    "spike_layout",
+]
 
 
 class Operation(enum.Enum, shape=2):
@@ -75,6 +86,21 @@ def spike_layout(config: AcceleratorConfig) -> data.StructLayout:
     )
 
 
+class RowReads(NamedTuple):
+    """What F asks of the banks of a weight memory in this cycle.
+
+    Attributes
+    ----------
+    read
+        One bit for each bank: read a row. 0 in a stall.
+    row
+        For each bank, that row.
+    """
+
+    read: Value
+    row: Sequence[Value]
+
+
 class Sequencer(wiring.Component):
     """Registers `phase`, `tile`, `pointer`, `taken` and the frame flags; issues the slots of F.
 
@@ -104,6 +130,8 @@ class Sequencer(wiring.Component):
         Out, rows that the phase would read without skipping.
     start, end
         Out, flags of the running frame.
+    reads
+        The row reads of each weight memory, by its name: the outputs above, bank by bank.
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:
@@ -145,6 +173,11 @@ class Sequencer(wiring.Component):
         }
         super().__init__(ports)
         self._run = ~self.stall  # nothing is read in a stall
+        self.reads = {
+            "input": RowReads(self.input_read, [self.input_row]),
+            "hidden": RowReads(self.hidden_read, self.hidden_row),
+            "readout": RowReads(self.readout_read, self.readout_row),
+        }
 
     # ---- what the phase table asks of the front ends -------------------------------------
 
@@ -321,14 +354,10 @@ class Sequencer(wiring.Component):
             slot.end.eq(spike_end.last & self.end),
         ]
 
-    def _row_port(self, phase: Phase) -> tuple[Value, Value]:
-        """Reads and rows of the phase's memory, of both banks."""
-        return getattr(self, f"{phase.memory}_read"), getattr(self, f"{phase.memory}_row")
-
     def _issue_broadcast(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
         """One row for both sets, each of which takes it if the input spikes in its time step."""
         slot, run = self.slot, self._run
-        reads, rows = self._row_port(phase)
+        reads, rows = self.reads[phase.memory]
         served_odd = spike_end.serve[1]
         m.d.comb += [
             slot.bank.eq(served_odd),
@@ -340,7 +369,7 @@ class Sequencer(wiring.Component):
     def _issue_pair(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
         """The same input in both banks, a row for each set."""
         slot, run = self.slot, self._run
-        reads, rows = self._row_port(phase)
+        reads, rows = self.reads[phase.memory]
         served_odd, served = spike_end.serve[1], spike_end.serve.any()
         index = Mux(served_odd, spike_end.index[1], spike_end.index[0])
         spike = Mux(served_odd, spike_end.spike[1], spike_end.spike[0])
@@ -356,7 +385,7 @@ class Sequencer(wiring.Component):
     def _issue_split(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
         """Each bank and its set their own input."""
         slot, run = self.slot, self._run
-        reads, rows = self._row_port(phase)
+        reads, rows = self.reads[phase.memory]
         m.d.comb += [
             slot.enable.eq(spike_end.serve),
             reads.eq(spike_end.serve & run.replicate(2)),

@@ -27,12 +27,12 @@ class Traced(NamedTuple):
     Attributes
     ----------
     name
-        Of the field.
+        Name of the field.
     value
         A signal, a view or an expression.
     shape
-        Of the array of unsigned elements that the value holds. None takes it from the value: array
-        layouts give their lengths, everything else is one number.
+        Shape of the array of unsigned elements that the value holds. None takes it from the value:
+        array layouts give their lengths, and everything else is one number.
     """
 
     name: str
@@ -49,11 +49,11 @@ class TracedMemory(NamedTuple):
     Attributes
     ----------
     name
-        Of the memory; the fields are `name`_read, `name`_row and `name`_data.
+        Name of the memory; the fields are `name`_read, `name`_row and `name`_data.
     banks
-        Its banks.
+        The memory's banks.
     issued
-        One bit for each bank: a frame reads it.
+        One bit for each bank, high when a frame reads it.
     row
         Layout of a row.
     """
@@ -73,7 +73,7 @@ class TraceField:
     name
         The field's name.
     offset
-        Its lowest bit.
+        Place of its lowest bit in the trace word.
     width, signed
         Width and signedness of one element.
     shape
@@ -105,9 +105,9 @@ class Trace(wiring.Component):
     snapshot
         Out, all fields, one after the other.
     fields
-        Their places.
+        Where each field stands in it.
     bits
-        The width of all.
+        Its width.
     """
 
     def __init__(self, entries: Sequence[Traced | TracedMemory]) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Elaboratable, Module, Signal
+from typing import NamedTuple
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +13,7 @@ from hw.config import AcceleratorConfig
 from hw.core.choose import choose
 from hw.schedule import WEIGHT_WORD_BITS, Schedule
 
-__all__ = ["Region", "WeightPort", "regions", "weight_request"]
+__all__ = ["Region", "RegionAccess", "WeightPort", "regions", "weight_request"]
 
 
 class Region(enum.Enum, shape=3):
@@ -61,6 +63,30 @@ def weight_request(config: AcceleratorConfig, schedule: Schedule) -> data.Struct
     )
 
 
+class RegionAccess(NamedTuple):
+    """What the weight port wants of one region in this cycle, and where it takes the answer.
+
+    Attributes
+    ----------
+    select
+        The region is addressed.
+    read
+        It is read.
+    write
+        It is written.
+    write_words
+        One bit for each word of the row: this word is written.
+    data
+        To be driven with the word `read_word` of the row that was read in the cycle before.
+    """
+
+    select: Value
+    read: Value
+    write: Value
+    write_words: Value
+    data: Value
+
+
 class WeightPort(wiring.Component):
     """Decodes requests, one a cycle while the machine is idle, and answers reads in order.
 
@@ -73,11 +99,13 @@ class WeightPort(wiring.Component):
     requests
         In, stream of `weight_request`.
     answers
-        Out, stream of read words; a read two cycles earlier at the soonest.
-    select, write
-        Out, one bit a region: it is addressed in this cycle; and written.
+        Out, stream of the words read, each two cycles after its request at the soonest.
+    select
+        Out, one bit for each region: it is addressed in this cycle.
+    write
+        Out, the region that is addressed is written.
     row, word, write_data
-        Out.
+        Out, where, and what is written there.
     read_word
         Out, the word of the row that was addressed in the cycle before.
     data
@@ -100,6 +128,19 @@ class WeightPort(wiring.Component):
                 "read_word": Out(request["word"].shape),
                 "data": In(data.StructLayout({f"r{i}": bits for i, bits in enumerate(widths)})),
             }
+        )
+
+    def access(self, region: Region) -> RegionAccess:
+        """What is wanted of a region, one of `sizes`."""
+        index = list(self.sizes).index(region)
+        select = self.select[index]
+        write = select & self.write
+        return RegionAccess(
+            select=select,
+            read=select & ~self.write,
+            write=write,
+            write_words=Mux(write, 1 << self.word, 0),
+            data=self.data[f"r{index}"],
         )
 
     def elaborate(self, platform: object) -> Elaboratable:

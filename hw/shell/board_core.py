@@ -24,14 +24,14 @@ class BoardCore(wiring.Component):
     Parameters
     ----------
     config, contents, bake, best, result_depth
-        Of the `Shell`.
+        Passed on to the `Shell`.
     clock_hz, baud, hold_bits
-        Of the `SerialBridge`; baud is the speed after a reset.
+        Passed on to the `SerialBridge`; baud is the speed after a reset.
 
     Attributes
     ----------
     shell, bridge
-        The parts.
+        The two parts.
     memory_instances
         The memories, each a module of its own.
     rx

@@ -60,13 +60,14 @@ class BoardTop(wiring.Component):
     Parameters
     ----------
     core
-        Has `rx` (In), `tx` (Out) and `leds` (Out, 3: idle, busy, error).
+        The component to clock; it has `rx` (In), `tx` (Out) and `leds` (Out, 3 bits: idle, busy,
+        error).
     clock_hz
-        Of the core, for the length of the reset.
+        Clock frequency of the core, which sets how many cycles the reset lasts.
     pll
-        Between the pin and the core, or None.
+        The PLL between the pin and the core; None connects them directly.
     divide
-        2 halves the clock, behind the PLL, with a flip-flop; 1 does not.
+        2 to halve the clock (behind the PLL) with a flip-flop, 1 to leave it.
     inverted
         LED ports that light when low.
 
@@ -79,7 +80,7 @@ class BoardTop(wiring.Component):
     tx
         Out, the serial line to it.
     led_idle, led_busy, led_error
-        Out.
+        Out, the LEDs.
     """
 
     def __init__(

@@ -28,12 +28,12 @@ class IPTop(wiring.Component):
     Parameters
     ----------
     config, contents, bake, best, result_depth
-        Of the `Shell`.
+        Passed on to the `Shell`.
 
     Attributes
     ----------
     shell, core
-        What is inside.
+        The shell, and the core inside it.
     memory_instances
         The core's memories.
     s_axi_ctrl_*
@@ -42,8 +42,8 @@ class IPTop(wiring.Component):
         In, one int8 a beat; tlast: a frame's last; tuser of that beat: bit 0 the frame begins an
         utterance, bit 1 it ends one.
     m_axis_logits_*
-        Out, result elements, lowest first; tlast: a frame's last; tuser: bit 0 of an
-        utterance's last frame, bit 1 the frame was cut off by a soft reset.
+        Out, result elements, lowest first; tlast: a frame's last; tuser: bit 0 the frame is an
+        utterance's last, bit 1 a soft reset cut it off.
     irq
         Out, an enabled state holds.
     """

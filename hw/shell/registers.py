@@ -53,7 +53,7 @@ class Field:
     Attributes
     ----------
     lsb, width
-        Its bits.
+        The lowest bit of the field, and the number of its bits.
     doc
         One sentence.
     values
@@ -81,11 +81,12 @@ class Register:
     offset
         Byte address.
     constant
-        The same for ever in one build.
+        Whether it never changes in one build.
     volatile
-        The hardware changes it.
+        Whether the hardware changes it.
     needs
-        What a build must have, or it answers with an error: "weights" (not baked).
+        What a build must have for it, "weights" (not baked) or nothing; without, an access to it
+        is an error.
     """
 
     name: str
@@ -134,7 +135,20 @@ def _word(name: str, doc: str) -> tuple[Field, ...]:
     return (Field(name, 0, 32, doc),)
 
 
+def _made(name: str, access: Access, doc: str, *fields: Field, **more: object) -> Register:
+    """A register that has no place in the map yet."""
+    return Register(name, 0, access, doc, fields, **more)
+
+
 def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
+    """Name, doc and fields of the constant registers, in the order of their offsets."""
+    yield from _identity()
+    yield from _shapes()
+    yield from _layers()
+
+
+def _identity() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
+    """Which machine this is: its version, its hashes and the options of its build."""
     yield "ID", "Says that this is a Plosive.", _word("magic", 'The bytes "PLSV", lowest first.')
     yield (
         "VERSION",
@@ -166,6 +180,10 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("result_depth", 16, 16, "Words that RESULTS buffers before the machine waits."),
         ),
     )
+
+
+def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
+    """Sizes, widths and formats, all but those of the hidden layers."""
     yield (
         "FRAME",
         "Size of a frame.",
@@ -227,6 +245,10 @@ def _constants() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("logits_words", 16, 16, "Words of a frame's logits modulo 65536."),
         ),
     )
+
+
+def _layers() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
+    """The hidden layers, a register each."""
     for layer in range(_MAX_LAYERS):
         yield (
             f"HIDDEN_{layer}",
@@ -274,11 +296,16 @@ IRQ_SOURCES = tuple(field.name for field in _IRQ_FIELDS)
 
 def _others() -> Iterator[Register]:
     """All registers that are not constant, in the order of their offsets; offset 0 here."""
+    yield from _control()
+    yield from _state()
+    yield from _data()
+    yield from _weights()
+    yield from _counters()
 
-    def made(name: str, access: Access, doc: str, *fields: Field, **more: object) -> Register:
-        return Register(name, 0, access, doc, fields, **more)
 
-    yield made(
+def _control() -> Iterator[Register]:
+    """What the host tells the machine to do."""
+    yield _made(
         "CONTROL",
         Access.WRITE,
         "Actions: writing a 1 to a bit performs its action once.",
@@ -291,7 +318,7 @@ def _others() -> Iterator[Register]:
         ),
         Field("clear_counters", 1, 1, "Sets all counters to 0."),
     )
-    yield made(
+    yield _made(
         "MODE",
         Access.READ_WRITE,
         "What the results are and which way data travels. Refused while STATUS.busy is 1.",
@@ -311,8 +338,12 @@ def _others() -> Iterator[Register]:
             (("streams", 0), ("registers", 1)),
         ),
     )
-    yield made("STATUS", Access.READ, "What can be done now.", *_RESULT_FLAGS, volatile=True)
-    yield made(
+
+
+def _state() -> Iterator[Register]:
+    """What the machine tells the host, and the interrupts that spare it the asking."""
+    yield _made("STATUS", Access.READ, "What can be done now.", *_RESULT_FLAGS, volatile=True)
+    yield _made(
         "ERRORS",
         Access.CLEAR,
         "Errors since they were last cleared.",
@@ -339,20 +370,24 @@ def _others() -> Iterator[Register]:
         ),
         volatile=True,
     )
-    yield made(
+    yield _made(
         "IRQ_ENABLE",
         Access.READ_WRITE,
         "Which states raise the irq output.",
         *_IRQ_FIELDS,
     )
-    yield made(
+    yield _made(
         "IRQ_STATUS",
         Access.READ,
         "Which of the enabled states hold; irq is high while any does.",
         *_IRQ_FIELDS,
         volatile=True,
     )
-    yield made(
+
+
+def _data() -> Iterator[Register]:
+    """Features in, results out."""
+    yield _made(
         "FRAME_FLAGS",
         Access.READ_WRITE,
         "Flags of the next frame written to FEATURES; both return to 0 with its first word.",
@@ -360,14 +395,14 @@ def _others() -> Iterator[Register]:
         Field("end", 1, 1, "The frame ends an utterance."),
         volatile=True,
     )
-    yield made(
+    yield _made(
         "FEATURES",
         Access.WRITE,
         "Four features, lowest byte first; unused bytes of a frame's last word are ignored. "
         "Refused if MODE.source is streams or the machine cannot accept it yet.",
         *(Field(f"feature_{i}", 8 * i, 8, "int8.") for i in range(_FEATURES_PER_WORD)),
     )
-    yield made(
+    yield _made(
         "RESULTS",
         Access.READ,
         "The next word of results, lowest element first; unused bits of a frame's last word are "
@@ -375,7 +410,11 @@ def _others() -> Iterator[Register]:
         Field("word", 0, 32, "Two elements of 16 bits or one of 32: see RESULT_FORMAT."),
         volatile=True,
     )
-    yield made(
+
+
+def _weights() -> Iterator[Register]:
+    """The weight port."""
+    yield _made(
         "WEIGHT_ADDRESS",
         Access.WRITE,
         "Region and word of the next WEIGHT_DATA.",
@@ -397,14 +436,14 @@ def _others() -> Iterator[Register]:
         ),
         needs="weights",
     )
-    yield made(
+    yield _made(
         "WEIGHT_ROW",
         Access.WRITE,
         "Row of the next WEIGHT_DATA.",
         Field("row", 0, 32, "Row in the region."),
         needs="weights",
     )
-    yield made(
+    yield _made(
         "WEIGHT_DATA",
         Access.READ_WRITE,
         "The word at WEIGHT_ADDRESS and WEIGHT_ROW, which then advance to the next word, and "
@@ -414,8 +453,12 @@ def _others() -> Iterator[Register]:
         volatile=True,
         needs="weights",
     )
+
+
+def _counters() -> Iterator[Register]:
+    """The performance counters."""
     for name, doc in _COUNTERS.items():
-        yield made(
+        yield _made(
             f"COUNTER_{name}",
             Access.READ,
             doc,

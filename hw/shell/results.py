@@ -307,67 +307,79 @@ class Results(wiring.Component):
         ]
         if self._best:
             m.submodules.best = best = BestN(config, self._best)
-            m.submodules.list_words = list_words = ListSplitter(config, self._best, BUS_WORD_BITS)
-            m.d.comb += [
-                self.busy.eq(best.result.valid),
-                best.elements.payload.eq(elements.payload),
-                best.elements.valid.eq(elements.valid & self.best_mode),
-                packer.elements.valid.eq(elements.valid & ~self.best_mode),
-                elements.ready.eq(Mux(self.best_mode, best.elements.ready, packer.elements.ready)),
-                list_words.lists.payload.eq(best.result.payload),
-                list_words.lists.valid.eq(best.result.valid & self.by_registers),
-                best.result.ready.eq(list_words.lists.ready),
-                buffer.input.payload.eq(
-                    Mux(
-                        self.best_mode,
-                        list_words.parts.payload.as_value(),
-                        packer.words.payload.as_value(),
-                    )
-                ),
-                buffer.input.valid.eq(
-                    Mux(self.best_mode, list_words.parts.valid, packer.words.valid)
-                ),
-                list_words.parts.ready.eq(buffer.input.ready),
-                packer.words.ready.eq(buffer.input.ready),
-            ]
+            self._choose_words(m, elements, packer, best)
         else:
             m.d.comb += [
                 packer.elements.valid.eq(elements.valid),
                 elements.ready.eq(packer.elements.ready),
             ]
             connect(m, packer.words, buffer.input)
-        if not self._streams:
-            return m
+        if self._streams:
+            self._send_logits(m, direct, held)
+            if self._best:
+                self._send_lists(m, best)
+        return m
 
-        beat = self.beats.payload
+    def _choose_words(
+        self, m: Module, elements: stream.Interface, packer: ElementPacker, best: BestN
+    ) -> None:
+        """Logits to the packer or to the best-N list, and the words of either to the buffer."""
+        config, buffer = self._config, self._buffer
+        m.submodules.list_words = list_words = ListSplitter(config, self._best, BUS_WORD_BITS)
+        m.d.comb += [
+            self.busy.eq(best.result.valid),
+            best.elements.payload.eq(elements.payload),
+            best.elements.valid.eq(elements.valid & self.best_mode),
+            packer.elements.valid.eq(elements.valid & ~self.best_mode),
+            elements.ready.eq(Mux(self.best_mode, best.elements.ready, packer.elements.ready)),
+            list_words.lists.payload.eq(best.result.payload),
+            list_words.lists.valid.eq(best.result.valid & self.by_registers),
+            best.result.ready.eq(list_words.lists.ready),
+            buffer.input.payload.eq(
+                Mux(
+                    self.best_mode,
+                    list_words.parts.payload.as_value(),
+                    packer.words.payload.as_value(),
+                )
+            ),
+            buffer.input.valid.eq(Mux(self.best_mode, list_words.parts.valid, packer.words.valid)),
+            list_words.parts.ready.eq(buffer.input.ready),
+            packer.words.ready.eq(buffer.input.ready),
+        ]
+
+    def _send_logits(self, m: Module, direct: Signal, held: Signal) -> None:
+        """The core's beats onto the stream, when it is to carry logits."""
+        logits, beat = self.logits, self.beats.payload
         with m.If(direct):
             m.d.comb += [
-                self.beats.valid.eq(self.logits.valid),
-                self.logits.ready.eq(self.beats.ready),
-                beat.last.eq(self.logits.payload.last),
-                beat.end.eq(self.logits.payload.end),
+                self.beats.valid.eq(logits.valid),
+                logits.ready.eq(self.beats.ready),
+                beat.last.eq(logits.payload.last),
+                beat.end.eq(logits.payload.end),
                 *(
-                    beat.elements[lane].eq(self.logits.payload.logits[lane])
-                    for lane in range(config.output_lanes)
+                    beat.elements[lane].eq(logits.payload.logits[lane])
+                    for lane in range(self._config.output_lanes)
                 ),
             ]
         m.d.comb += [
             direct.eq(~self.by_registers & ~self.best_mode),
             held.eq(self.beats.valid & ~self.beats.ready),
         ]
-        if self._best:
-            bits = config.output_lanes * element_bits(config)
-            m.submodules.list_beats = list_beats = ListSplitter(config, self._best, bits)
-            m.d.comb += [
-                list_beats.lists.payload.eq(best.result.payload),
-                list_beats.lists.valid.eq(best.result.valid & ~self.by_registers),
-                list_beats.parts.ready.eq(self.beats.ready),
-            ]
-            with m.If(~self.by_registers):
-                m.d.comb += best.result.ready.eq(list_beats.lists.ready)
-                with m.If(self.best_mode):
-                    m.d.comb += [
-                        self.beats.valid.eq(list_beats.parts.valid),
-                        beat.as_value().eq(list_beats.parts.payload),
-                    ]
-        return m
+
+    def _send_lists(self, m: Module, best: BestN) -> None:
+        """Best-N lists onto the stream, when it is to carry them."""
+        config = self._config
+        bits = config.output_lanes * element_bits(config)
+        m.submodules.list_beats = list_beats = ListSplitter(config, self._best, bits)
+        m.d.comb += [
+            list_beats.lists.payload.eq(best.result.payload),
+            list_beats.lists.valid.eq(best.result.valid & ~self.by_registers),
+            list_beats.parts.ready.eq(self.beats.ready),
+        ]
+        with m.If(~self.by_registers):
+            m.d.comb += best.result.ready.eq(list_beats.lists.ready)
+            with m.If(self.best_mode):
+                m.d.comb += [
+                    self.beats.valid.eq(list_beats.parts.valid),
+                    self.beats.payload.as_value().eq(list_beats.parts.payload),
+                ]

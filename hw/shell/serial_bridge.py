@@ -58,14 +58,14 @@ class _Registers:
     receiving
         The bridge waits for a packet.
     write_pointer, read_pointer
-        Of the memory that is written or read, in bytes; one bit more than the memory has, to see
-        that it is full.
+        Where the memory is written or read, in bytes, with one bit more than its address, which
+        shows that it is full.
     word, address
         The word under way, and where it goes to or comes from on the bus.
     left, count
         Words that are still to come of whatever is under way, and words done.
     sequence, op, status
-        Of the request carried out last.
+        Those of the request carried out last.
     session
         A HELLO was seen since the reset.
     header
@@ -147,7 +147,7 @@ class SerialBridge(wiring.Component):
     Parameters
     ----------
     clock_hz
-        Of the clock, reported to the host.
+        Clock frequency, reported to the host.
     baud
         Speed of the line after a reset, and again when the host has been silent.
     hold_bits

@@ -74,37 +74,37 @@ class Shell(wiring.Component):
     Parameters
     ----------
     config, contents, bake
-        Of the core.
+        Passed on to the core.
     best
-        Build the best-N list with so many entries; 0: none.
+        Entries of the best-N list; with 0 none is built.
     streams
-        Build the streams; without them registers carry features and results.
+        Whether to build the streams; without them, registers carry features and results.
     result_depth
-        Words of results that wait for the host, a power of two.
+        Words of results that can wait for the host, a power of two.
 
     Attributes
     ----------
     config, best
-        As given.
+        The parameters of these names.
     core
         The core.
     memory_instances
-        Its memories.
+        The core's memories, each a module of its own.
     constants
         Words of the constant registers, by name.
     bus
         In, a `ControlBus`.
     features
-        In, stream of `feature_input`. Only with `streams`, and only at work while MODE.source is
-        streams.
+        In, stream of `feature_input`. It exists only with `streams`, and takes features only while
+        MODE.source is streams.
     results
-        Out, stream of `result_beat`, likewise. A soft reset withdraws a beat.
+        Out, stream of `result_beat`, under the same conditions. A soft reset withdraws a beat.
     irq
-        Out, an enabled state holds.
+        Out, one of the states enabled in IRQ_ENABLE holds.
     busy, error
         Out, bits of STATUS.
     soft_reset
-        Out, one clock.
+        Out, high for one clock when the host asks for a soft reset.
 
     Raises
     ------
@@ -166,7 +166,6 @@ class Shell(wiring.Component):
         constant = words.read_port()
         request, response = self.bus.request, self.bus.response
         index = request.payload.address[2 : 2 + _INDEX_BITS]
-        write = request.payload.write
         mapped = Signal()
         is_constant = Signal()
         m.d.comb += [
@@ -177,7 +176,7 @@ class Shell(wiring.Component):
             is_constant.eq(index < len(CONSTANTS)),
             constant.addr.eq(index),
             machine.index.eq(index),
-            machine.write.eq(write),
+            machine.write.eq(request.payload.write),
             machine.data.eq(request.payload.data),
             self.irq.eq(machine.irq),
             self.busy.eq(machine.busy),
@@ -186,16 +185,7 @@ class Shell(wiring.Component):
         if "features" in self.signature.members:
             connect(m, flipped(self.features), machine.features)
             connect(m, machine.results, flipped(self.results))
-
-        control = register("CONTROL")
-        is_control = index == control.offset // 4
-        soft_reset, clear_counters = (
-            request.payload.data[control.field(name).lsb]
-            for name in ("soft_reset", "clear_counters")
-        )
-        m.d.sync += [self.soft_reset.eq(0), machine.clear_counters.eq(0)]
-        refused = Signal()
-        value = Signal(BUS_WORD_BITS)
+        m.d.sync += [self.soft_reset.eq(0), machine.clear_counters.eq(0)]  # but for one clock
         with m.FSM():
             with m.State("IDLE"):
                 # Constants are read ahead; the request stays until it is taken in the next clock.
@@ -203,32 +193,7 @@ class Shell(wiring.Component):
                 with m.If(request.valid):
                     m.next = "ACCESS"
             with m.State("ACCESS"):
-                m.d.comb += request.ready.eq(1)
-                with m.If(~mapped):
-                    m.d.comb += [refused.eq(1), machine.access_error.eq(1)]
-                with m.Elif(is_constant):
-                    m.d.comb += [
-                        refused.eq(write),
-                        machine.access_error.eq(write),
-                        value.eq(constant.data),
-                    ]
-                with m.Elif(is_control):
-                    m.d.comb += [refused.eq(~write), machine.access_error.eq(~write)]
-                    m.d.sync += [
-                        self.soft_reset.eq(write & soft_reset),
-                        machine.clear_counters.eq(write & clear_counters),
-                    ]
-                with m.Else():
-                    m.d.comb += [
-                        machine.access.eq(1),
-                        request.ready.eq(~machine.wait),
-                        refused.eq(machine.refused),
-                        value.eq(machine.value),
-                    ]
-                m.d.sync += [
-                    response.payload.data.eq(Mux(write | refused, 0, value)),
-                    response.payload.error.eq(refused),
-                ]
+                self._access(m, index, mapped, is_constant, constant.data)
                 with m.If(request.ready):
                     m.next = "RESPOND"
             with m.State("RESPOND"):
@@ -236,6 +201,41 @@ class Shell(wiring.Component):
                 with m.If(response.ready):
                     m.next = "IDLE"
         return m
+
+    def _access(
+        self, m: Module, index: Value, mapped: Signal, is_constant: Signal, constant: Value
+    ) -> None:
+        """Carry out the access that waits on the bus, and hold its answer."""
+        machine, request, response = self._machine, self.bus.request, self.bus.response
+        write = request.payload.write
+        refused = Signal()
+        value = Signal(BUS_WORD_BITS)
+        m.d.comb += request.ready.eq(1)
+        with m.If(~mapped):
+            m.d.comb += [refused.eq(1), machine.access_error.eq(1)]
+        with m.Elif(is_constant):
+            m.d.comb += [refused.eq(write), machine.access_error.eq(write), value.eq(constant)]
+        with m.Elif(index == _index("CONTROL")):
+            control = register("CONTROL")
+            m.d.comb += [refused.eq(~write), machine.access_error.eq(~write)]
+            m.d.sync += [
+                target.eq(write & request.payload.data[control.field(name).lsb])
+                for name, target in (
+                    ("soft_reset", self.soft_reset),
+                    ("clear_counters", machine.clear_counters),
+                )
+            ]
+        with m.Else():
+            m.d.comb += [
+                machine.access.eq(1),
+                request.ready.eq(~machine.wait),
+                refused.eq(machine.refused),
+                value.eq(machine.value),
+            ]
+        m.d.sync += [
+            response.payload.data.eq(Mux(write | refused, 0, value)),
+            response.payload.error.eq(refused),
+        ]
 
 
 def _stream_ports(config: AcceleratorConfig, streams: bool) -> dict:
@@ -263,7 +263,7 @@ class _Machine(wiring.Component):
     clear_counters
         In, set the core's counters to 0.
     features, results, irq, busy, error
-        Those of `Shell`.
+        As in `Shell`.
     """
 
     def __init__(self, core: Core, bake: bool, best: int, streams: bool, result_depth: int) -> None:
@@ -289,6 +289,8 @@ class _Machine(wiring.Component):
                 **_stream_ports(core.config, streams),
             }
         )
+        self._reads = self.access & ~self.write
+        self._writes = self.access & self.write
 
     def elaborate(self, platform: object) -> Elaboratable:
         m = Module()
@@ -297,121 +299,70 @@ class _Machine(wiring.Component):
         m.submodules.results = results
         m.submodules.feature_words = window = FeatureWords(core.config)
         connect(m, core.logits, results.logits)
-        # MODE; a bit that has no choice is no register.
-        best_mode = Signal() if self._best else Const(0, 1)
-        by_registers = Signal() if self._streams else Const(1, 1)
-        errors, flags, irq_enable = Signal(3), Signal(2), Signal(len(IRQ_SOURCES))
-        access_error, misplaced, overrun = Signal(), Signal(), Signal()
-        clear_errors = Signal.like(errors)
-        features_ready, weights_ready = Signal(), Signal()
-        head = results.words
+        state = _State(self._best, self._streams)
         m.d.comb += [
             core.clear_counters.eq(self.clear_counters),
-            results.best_mode.eq(best_mode),
-            results.by_registers.eq(by_registers),
+            results.best_mode.eq(state.best_mode),
+            results.by_registers.eq(state.by_registers),
             self.busy.eq(core.busy | results.busy | ~window.words.ready),
-            self.error.eq(errors.any()),
+            self.error.eq(state.errors.any()),
             window.words.payload.eq(self.data),
-            Cat(window.start, window.end).eq(flags),
-            features_ready.eq(by_registers & window.words.ready),
-            weights_ready.eq(0 if self._bake else core.weights.ready),
+            Cat(window.start, window.end).eq(state.flags),
+            state.features_ready.eq(state.by_registers & window.words.ready),
+            state.weights_ready.eq(0 if self._bake else core.weights.ready),
         ]
-        status = Cat(
-            self.busy,
-            features_ready,
-            head.valid,
-            head.valid & head.payload.last,
-            head.valid & head.payload.end,
-            weights_ready,
-            results.blocked,
-            self.error,
-        )
-        irq_status = irq_enable & Cat(head.valid, features_ready, ~self.busy, self.error)
+        irq_status = self._irq_status(state)
         m.d.sync += [
             self.irq.eq(irq_status.any()),
-            errors.eq((errors & ~clear_errors) | Cat(access_error, misplaced, overrun)),
-        ]
-        self._connect_streams(m, window, by_registers, misplaced, overrun)
-
-        # ---- the registers -----------------------------------------------------------------
-        read, write = self.access & ~self.write, self.access & self.write
-        not_yet = Signal()  # a refusal that time would help: no error
-        m.d.comb += [
-            self.refused.eq(1),
-            access_error.eq(
-                self.access_error | (self.access & self.refused & ~self.wait & ~not_yet)
+            state.errors.eq(
+                (state.errors & ~state.clear_errors)
+                | Cat(state.access_error, state.misplaced, state.overrun)
             ),
         ]
-        accept = self.refused.eq(0)
+        self._connect_streams(m, state, window)
+
+        m.d.comb += [
+            self.refused.eq(1),
+            state.access_error.eq(
+                self.access_error | (self.access & self.refused & ~self.wait & ~state.not_yet)
+            ),
+        ]
         if not self._bake:
             weight_window = _WeightWindow(m, core, self.write, self.data)
         with m.Switch(self.index):
-            with m.Case(_index("MODE")):
-                m.d.comb += self.value.eq(Cat(best_mode, by_registers))
-                # What has no choice can only be written as it is.
-                possible = ~self.busy
-                if not self._best:
-                    possible &= ~self.data[0]
-                if not self._streams:
-                    possible &= self.data[1]
-                m.d.comb += self.refused.eq(self.write & ~possible)
-                with m.If(write & possible):
-                    if self._best:
-                        m.d.sync += best_mode.eq(self.data[0])
-                    if self._streams:
-                        m.d.sync += by_registers.eq(self.data[1])
-            with m.Case(_index("STATUS")):
-                m.d.comb += [self.refused.eq(self.write), self.value.eq(status)]
-            with m.Case(_index("ERRORS")):
-                m.d.comb += [accept, self.value.eq(errors)]
-                with m.If(write):
-                    m.d.comb += clear_errors.eq(self.data)
-            with m.Case(_index("IRQ_ENABLE")):
-                m.d.comb += [accept, self.value.eq(irq_enable)]
-                with m.If(write):
-                    m.d.sync += irq_enable.eq(self.data)
-            with m.Case(_index("IRQ_STATUS")):
-                m.d.comb += [self.refused.eq(self.write), self.value.eq(irq_status)]
-            with m.Case(_index("FRAME_FLAGS")):
-                m.d.comb += [accept, self.value.eq(flags)]
-                with m.If(write):
-                    m.d.sync += flags.eq(self.data)
-            with m.Case(_index("FEATURES")):
-                m.d.comb += [
-                    self.refused.eq(~self.write | ~features_ready),
-                    not_yet.eq(self.write & by_registers),
-                    window.words.valid.eq(write & by_registers),
-                ]
-                with m.If(write & by_registers):
-                    with m.If(~window.words.ready):
-                        # The word before is on its way into the core, unless the core is full.
-                        m.d.comb += self.wait.eq(core.features.ready)
-                    with m.Elif(window.frame_begins):
-                        m.d.sync += flags.eq(0)
-            with m.Case(_index("RESULTS")):
-                m.d.comb += [
-                    self.refused.eq(self.write | ~head.valid),
-                    not_yet.eq(~self.write),
-                    self.value.eq(head.payload.word),
-                    head.ready.eq(read),
-                ]
+            self._mode_register(m, state)
+            self._state_registers(m, state)
+            self._data_registers(m, state, window)
             for name, counter in zip(COUNTER_REGISTERS, COUNTERS, strict=True):
                 with m.Case(_index(name)):
                     m.d.comb += [self.refused.eq(self.write), self.value.eq(core.counters[counter])]
             if not self._bake:
-                self._weight_registers(m, weight_window, write, not_yet)
+                self._weight_registers(m, state, weight_window)
         return m
 
-    def _connect_streams(
-        self,
-        m: Module,
-        window: FeatureWords,
-        by_registers: Value,
-        misplaced: Signal,
-        overrun: Signal,
-    ) -> None:
+    def _status(self, state: _State) -> Value:
+        """The word of STATUS."""
+        head = self._results.words
+        return Cat(
+            self.busy,
+            state.features_ready,
+            head.valid,
+            head.valid & head.payload.last,
+            head.valid & head.payload.end,
+            state.weights_ready,
+            self._results.blocked,
+            self.error,
+        )
+
+    def _irq_status(self, state: _State) -> Value:
+        """The word of IRQ_STATUS."""
+        return state.irq_enable & Cat(
+            self._results.words.valid, state.features_ready, ~self.busy, self.error
+        )
+
+    def _connect_streams(self, m: Module, state: _State, window: FeatureWords) -> None:
         """Features from both sides into the core; beats out."""
-        core, results = self._core, self._results
+        core, results, by_registers = self._core, self._results, state.by_registers
         count = core.feature_buffer.count
         m.d.comb += [
             window.frame_begins.eq(count == 0),
@@ -420,7 +371,7 @@ class _Machine(wiring.Component):
         refused_word = window.words.valid & ~window.words.ready & ~self.wait
         if not self._streams:
             connect(m, window.features, core.features)
-            m.d.comb += overrun.eq(results.blocked & refused_word)
+            m.d.comb += state.overrun.eq(results.blocked & refused_word)
             return
         connect(m, results.beats, flipped(self.results))
         beat = self.features.payload
@@ -437,35 +388,93 @@ class _Machine(wiring.Component):
                 self.features.ready.eq(core.features.ready),
             ]
         m.d.comb += [
-            misplaced.eq(
+            state.misplaced.eq(
                 self.features.valid & self.features.ready & (beat.last != window.frame_ends)
             ),
-            overrun.eq(
+            state.overrun.eq(
                 results.blocked
                 & (refused_word | (self.features.valid & ~self.features.ready & ~by_registers))
             ),
         ]
 
-    def _weight_registers(
-        self, m: Module, window: _WeightWindow, write: Value, not_yet: Signal
-    ) -> None:
-        """WEIGHT_ADDRESS, WEIGHT_ROW and WEIGHT_DATA, inside the Switch over the registers."""
+    # ---- the registers, inside the Switch over them --------------------------------------
+
+    def _mode_register(self, m: Module, state: _State) -> None:
+        """MODE: what a build leaves no choice about can only be written as it is."""
+        with m.Case(_index("MODE")):
+            m.d.comb += self.value.eq(Cat(state.best_mode, state.by_registers))
+            possible = ~self.busy
+            if not self._best:
+                possible &= ~self.data[0]
+            if not self._streams:
+                possible &= self.data[1]
+            m.d.comb += self.refused.eq(self.write & ~possible)
+            with m.If(self._writes & possible):
+                if self._best:
+                    m.d.sync += state.best_mode.eq(self.data[0])
+                if self._streams:
+                    m.d.sync += state.by_registers.eq(self.data[1])
+
+    def _state_registers(self, m: Module, state: _State) -> None:
+        """STATUS, ERRORS, IRQ_ENABLE and IRQ_STATUS."""
+        with m.Case(_index("STATUS")):
+            m.d.comb += [self.refused.eq(self.write), self.value.eq(self._status(state))]
+        with m.Case(_index("ERRORS")):
+            m.d.comb += [self.refused.eq(0), self.value.eq(state.errors)]
+            with m.If(self._writes):
+                m.d.comb += state.clear_errors.eq(self.data)
+        with m.Case(_index("IRQ_ENABLE")):
+            m.d.comb += [self.refused.eq(0), self.value.eq(state.irq_enable)]
+            with m.If(self._writes):
+                m.d.sync += state.irq_enable.eq(self.data)
+        with m.Case(_index("IRQ_STATUS")):
+            m.d.comb += [self.refused.eq(self.write), self.value.eq(self._irq_status(state))]
+
+    def _data_registers(self, m: Module, state: _State, window: FeatureWords) -> None:
+        """FRAME_FLAGS, FEATURES and RESULTS."""
+        head, by_registers = self._results.words, state.by_registers
+        with m.Case(_index("FRAME_FLAGS")):
+            m.d.comb += [self.refused.eq(0), self.value.eq(state.flags)]
+            with m.If(self._writes):
+                m.d.sync += state.flags.eq(self.data)
+        with m.Case(_index("FEATURES")):
+            m.d.comb += [
+                self.refused.eq(~self.write | ~state.features_ready),
+                state.not_yet.eq(self.write & by_registers),
+                window.words.valid.eq(self._writes & by_registers),
+            ]
+            with m.If(self._writes & by_registers):
+                with m.If(~window.words.ready):
+                    # The word before is on its way into the core, unless the core is full.
+                    m.d.comb += self.wait.eq(self._core.features.ready)
+                with m.Elif(window.frame_begins):
+                    m.d.sync += state.flags.eq(0)
+        with m.Case(_index("RESULTS")):
+            m.d.comb += [
+                self.refused.eq(self.write | ~head.valid),
+                state.not_yet.eq(~self.write),
+                self.value.eq(head.payload.word),
+                head.ready.eq(self._reads),
+            ]
+
+    def _weight_registers(self, m: Module, state: _State, window: _WeightWindow) -> None:
+        """WEIGHT_ADDRESS, WEIGHT_ROW and WEIGHT_DATA."""
         port, answer = self._core.weights, self._core.weight_data
         word, row, inside, asked = window.word, window.row, window.inside, window.asked
         with m.Case(_index("WEIGHT_ADDRESS")):
             m.d.comb += self.refused.eq(~self.write)
-            with m.If(write):
+            with m.If(self._writes):
                 m.d.sync += [
                     word.eq(_limited(self.data[:16], word)),
                     window.region.eq(self.data[16:19]),
                 ]
         with m.Case(_index("WEIGHT_ROW")):
             m.d.comb += self.refused.eq(~self.write)
-            with m.If(write):
+            with m.If(self._writes):
                 m.d.sync += row.eq(_limited(self.data, row))
         with m.Case(_index("WEIGHT_DATA")):
             m.d.comb += [
-                not_yet.eq(inside),
+                state.not_yet.eq(inside),
                 self.value.eq(answer.payload),
                 # A read ends with its answer, a write with its request.
                 self.refused.eq(Mux(asked, ~answer.valid, ~inside | ~port.ready)),
@@ -485,6 +494,39 @@ class _Machine(wiring.Component):
                         m.d.sync += [word.eq(0), row.eq(row + 1)]
                     with m.Else():
                         m.d.sync += word.eq(word + 1)
+
+
+class _State:
+    """The registers of `_Machine`, and what its parts tell each other.
+
+    Attributes
+    ----------
+    best_mode, by_registers
+        MODE; a bit that the build leaves no choice about is no register.
+    errors, flags, irq_enable
+        ERRORS, FRAME_FLAGS and IRQ_ENABLE.
+    access_error, misplaced, overrun
+        The bits of ERRORS that are set at this edge.
+    clear_errors
+        Those that are cleared.
+    features_ready, weights_ready
+        The bits of STATUS.
+    not_yet
+        Time would help the access, so its refusal is no error.
+    """
+
+    def __init__(self, best: int, streams: bool) -> None:
+        self.best_mode = Signal() if best else Const(0, 1)
+        self.by_registers = Signal() if streams else Const(1, 1)
+        # Amaranth names the last signal of a line after its variable, and the others not at all.
+        errors, flags, irq_enable = Signal(3), Signal(2), Signal(len(IRQ_SOURCES))
+        access_error, misplaced, overrun = Signal(), Signal(), Signal()
+        features_ready, weights_ready = Signal(), Signal()
+        self.errors, self.flags, self.irq_enable = errors, flags, irq_enable
+        self.access_error, self.misplaced, self.overrun = access_error, misplaced, overrun
+        self.clear_errors = Signal.like(errors)
+        self.features_ready, self.weights_ready = features_ready, weights_ready
+        self.not_yet = Signal()
 
 
 class _WeightWindow:
