@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from golden_model import Network
-from golden_model.inputs import parse_json, read_json
+from golden_model.files.reading import parse_json, read_json
 from hw.config import AcceleratorConfig, ConfigError, preset
 from hw.errors import PlosiveError
 from model_zoo import zoo

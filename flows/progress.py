@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from golden_model.escape import terminal
+from golden_model.files.escape import terminal
 
 __all__ = ["Progress", "on_terminal", "silent"]
 

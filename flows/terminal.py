@@ -16,7 +16,8 @@ class _PlainConsole(Console):
     """Shows texts as they are: no markup, no emoji codes, no control characters of a file's."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        from golden_model import escape  # numpy comes with it, which `--help` does not wait for
+        # Imported here, because numpy comes with it, which `--help` does not wait for.
+        from golden_model.files import escape
 
         return super().render_str(
             escape.terminal(text), **{**options, "markup": False, "emoji": False}

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from golden_model import network_file
 from golden_model.errors import NetworkError, NetworkFileError
+from golden_model.files import network_file
 from golden_model.fixed_point import bits_needed, round_shift, signed_range
 from golden_model.layer import DECAY_FORMS, RESETS, Layer, product, run_layer, sign_sums
 from golden_model.random_network import draw

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import PlosiveError
+from hw.errors import PlosiveError
 
 __all__ = [
     "MOST_VALUE_BITS",

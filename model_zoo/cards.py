@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from golden_model import Network
-from golden_model.escape import markdown, markdown_code
-from golden_model.files import atomic_write
-from golden_model.header import provenance as origin
+from golden_model.files.escape import markdown, markdown_code
+from golden_model.files.header import provenance as origin
+from golden_model.files.writing import atomic_write
 from hw.config import AcceleratorConfig
 from model_zoo import zoo
 from model_zoo.scoring import costs

@@ -20,7 +20,7 @@ from flows.tools.opensta import run_opensta
 from flows.tools.toolchain import ToolError
 from flows.tools.yosys import YosysError, run_yosys
 from flows.verilog.writer import component_verilog
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.config import preset
 from hw.core.pe import PESet
 from hw.errors import PlosiveError

@@ -14,8 +14,8 @@ import pytest
 from cocotb_tests.runner import run_bench
 from flows.tools import toolchain, verilator
 from flows.tools.toolchain import ToolError
-from golden_model import files
-from golden_model.files import atomic_directory, atomic_write
+from golden_model.files import writing
+from golden_model.files.writing import atomic_directory, atomic_write
 from hw.errors import PlosiveError
 
 BENCH = "cocotb_tests.flows.bench_toolchain"
@@ -151,7 +151,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatc
     def full(_descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("golden_model.files.os.fsync", full)
+    monkeypatch.setattr("golden_model.files.writing.os.fsync", full)
     with pytest.raises(PlosiveError) as caught:
         atomic_write(path, b"new")
     assert str(caught.value) == f"cannot write {path}: No space left on device"
@@ -497,5 +497,5 @@ def test_the_product_imports_no_package_of_the_extra_dev():
 
 
 def test_every_public_name_of_flows_exists():
-    for module in (files, toolchain, verilator):
+    for module in (writing, toolchain, verilator):
         assert all(hasattr(module, name) for name in module.__all__), module.__name__

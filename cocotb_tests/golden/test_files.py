@@ -10,14 +10,14 @@ import time
 import numpy as np
 import pytest
 
-from golden_model import files
-from golden_model.files import atomic_directory, atomic_open, atomic_write, lock
+from golden_model.files import writing
+from golden_model.files.writing import atomic_directory, atomic_open, atomic_write, lock
 from hw.errors import PlosiveError
 
 _HOLD = {
-    "lock": "with files.lock(path):",
-    "directory": "with files.atomic_directory(path) as work:\n    (work / 'half').write_text('')",
-    "file": "files.os.fsync = lambda _: hold()\nfiles.atomic_write(path, b'half')\nif 0:",
+    "lock": "with writing.lock(path):",
+    "directory": "with writing.atomic_directory(path) as work:\n    (work / 'half').write_text('')",
+    "file": "writing.os.fsync = lambda _: hold()\nwriting.atomic_write(path, b'half')\nif 0:",
 }
 """What another process does for as long as its standard input is open."""
 
@@ -29,7 +29,7 @@ def other(tmp_path):
 
     def start(way):
         script = (
-            "import sys\nfrom pathlib import Path\nfrom golden_model import files\n"
+            "import sys\nfrom pathlib import Path\nfrom golden_model.files import writing\n"
             "def hold():\n    print('holds', flush=True)\n    sys.stdin.read()\n"
             f"path = Path(sys.argv[1])\n{_HOLD[way]}\n    hold()\n"
         )
@@ -51,7 +51,7 @@ def other(tmp_path):
 
 def aged(folder, seconds=3600):
     """Make what lies in a folder older, and forget that it was swept."""
-    files._swept.clear()
+    writing._swept.clear()
     for name in os.listdir(folder):
         then = time.time() - seconds
         os.utime(folder / name, (then, then), follow_symlinks=False)
@@ -108,7 +108,7 @@ def test_without_locks_only_what_is_very_old_is_removed(tmp_path, other, monkeyp
         raise OSError("no locks here")
 
     other("file")
-    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    monkeypatch.setattr(writing.fcntl, "flock", no_locks)
     aged(tmp_path)
     atomic_write(tmp_path / "one", b"")
     assert len(os.listdir(tmp_path)) == 2

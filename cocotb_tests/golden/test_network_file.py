@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from cocotb_tests.configurations import configurations
 from flows.host.speech import BestPhones
 from flows.speech import transcribe
-from golden_model import Network, NetworkError, NetworkFileError, network_file
-from golden_model.header import check_header
+from golden_model import Network, NetworkError, NetworkFileError
+from golden_model.files import network_file
+from golden_model.files.header import check_header
 from hw.config import AcceleratorConfig, preset
 from model_zoo import cards, zoo
 from model_zoo.scoring import evaluate

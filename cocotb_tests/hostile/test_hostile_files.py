@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden_model import inputs
-from golden_model.inputs import InputError
+from golden_model.files import reading
+from golden_model.files.reading import InputError
 
-READERS = (inputs.read_bytes, inputs.read_text, inputs.read_json, inputs.read_toml)
+READERS = (reading.read_bytes, reading.read_text, reading.read_json, reading.read_toml)
 
 
 def refused(reader, path, **options) -> str:
@@ -52,7 +52,7 @@ def test_only_regular_files_are_read(reader, tmp_path):
 @pytest.mark.parametrize("reader", READERS)
 def test_a_file_is_read_up_to_its_limit(reader, tmp_path):
     path = tmp_path / "file"
-    path.write_text("[1, 2]" if reader is inputs.read_json else "a = [1]\n")
+    path.write_text("[1, 2]" if reader is reading.read_json else "a = [1]\n")
     size = path.stat().st_size
     reader(path, most_bytes=size)
     assert refused(reader, path, most_bytes=size - 1) == (
@@ -66,8 +66,8 @@ def test_a_file_is_read_up_to_its_limit(reader, tmp_path):
 
 
 def test_a_file_that_says_it_is_empty_is_read_up_to_the_limit():
-    assert inputs.read_bytes("/proc/self/status").startswith(b"Name:")
-    assert refused(inputs.read_bytes, "/proc/self/status", most_bytes=10) == (
+    assert reading.read_bytes("/proc/self/status").startswith(b"Name:")
+    assert refused(reading.read_bytes, "/proc/self/status", most_bytes=10) == (
         "cannot read FILE: has more than the 10 bytes that are read at most"
     )
 
@@ -75,10 +75,10 @@ def test_a_file_that_says_it_is_empty_is_read_up_to_the_limit():
 def test_text_is_utf_8(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"\xef\xbb\xbf1")
-    assert inputs.read_text(path) == "1"
-    assert inputs.read_json(path) == 1
+    assert reading.read_text(path) == "1"
+    assert reading.read_json(path) == 1
     path.write_bytes(b"a \xff")
-    assert refused(inputs.read_json, path) == "FILE: it is not UTF-8 text: byte 2 is wrong"
+    assert refused(reading.read_json, path) == "FILE: it is not UTF-8 text: byte 2 is wrong"
 
 
 def npz(shape: str, content: bytes) -> bytes:
@@ -93,17 +93,17 @@ def npz(shape: str, content: bytes) -> bytes:
 
 
 def test_arrays_are_checked_before_they_are_made():
-    assert inputs.parse_arrays(npz("(3,)", b"abc"))["a"].tobytes() == b"abc"
+    assert reading.parse_arrays(npz("(3,)", b"abc"))["a"].tobytes() == b"abc"
     wrong = r"a\.npy has not the bytes that its header says"
     for shape in ("(1000000000000,)", "(2,)", "(-3,)", "(-1, -3)"):
         with pytest.raises(ValueError, match=wrong):
-            inputs.parse_arrays(npz(shape, b"abc"))
+            reading.parse_arrays(npz(shape, b"abc"))
     with pytest.raises(ValueError, match=r"its arrays have more than 1,000,000 bytes"):
-        inputs.parse_arrays(npz("(2000000,)", bytes(2_000_000)), 1_000_000)
+        reading.parse_arrays(npz("(2000000,)", bytes(2_000_000)), 1_000_000)
     whole = npz("(3,)", b"abc")
     for data in (b"", b"no archive", whole[:40], whole[:-5]):
         with pytest.raises(ValueError, match=r"."):
-            inputs.parse_arrays(data)
+            reading.parse_arrays(data)
 
 
 DEEP = "lists and tables stand in each other more than 32 deep"
@@ -128,7 +128,7 @@ def test_json_is_refused_with_the_reason(case, tmp_path):
     text, reason = HOSTILE_JSON[case]
     path = tmp_path / "file.json"
     path.write_text(text)
-    assert refused(inputs.read_json, path, most_bytes=1 << 26).startswith(
+    assert refused(reading.read_json, path, most_bytes=1 << 26).startswith(
         f"FILE: it is not JSON: {reason}"
     )
 
@@ -150,18 +150,18 @@ def test_toml_is_refused_with_the_reason(case, tmp_path):
     text, reason = HOSTILE_TOML[case]
     path = tmp_path / "file.toml"
     path.write_text(text)
-    line = refused(inputs.read_toml, path)
+    line = refused(reading.read_toml, path)
     assert line.startswith(f"FILE: it is not TOML: {reason}")
 
 
 def test_32_levels_are_read(tmp_path):
     path = tmp_path / "file"
     path.write_text("[" * 32 + "]" * 32)
-    assert str(inputs.read_json(path)) == "[" * 32 + "]" * 32
+    assert str(reading.read_json(path)) == "[" * 32 + "]" * 32
     path.write_text(".".join("a" * 32) + " = 1\n")
-    assert str(inputs.read_toml(path)).count("{") == 32
+    assert str(reading.read_toml(path)).count("{") == 32
     path.write_text("a = " + "[" * 31 + "]" * 31)
-    assert str(inputs.read_toml(path)).count("[") == 31
+    assert str(reading.read_toml(path)).count("[") == 31
 
 
 def outcome(reader, path):
@@ -184,7 +184,7 @@ VALUES = st.recursive(
 def test_any_json_file_is_read_as_python_does_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("json") / "file"
     path.write_bytes(content if isinstance(content, bytes) else content.encode(errors="replace"))
-    message, value = outcome(inputs.read_json, path)
+    message, value = outcome(reading.read_json, path)
     if message is not None:
         assert message.startswith(f"{path}: it is not ")
     else:
@@ -203,7 +203,7 @@ TOML = st.lists(
 def test_any_toml_file_is_read_as_python_does_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("toml") / "file"
     path.write_bytes(content if isinstance(content, bytes) else content.encode(errors="replace"))
-    message, value = outcome(inputs.read_toml, path)
+    message, value = outcome(reading.read_toml, path)
     if message is not None:
         assert message.startswith(f"{path}: it is not ")
     else:

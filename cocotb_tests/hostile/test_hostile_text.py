@@ -17,7 +17,8 @@ from markdown_it import MarkdownIt
 from flows.report import drawings
 from flows.tools import verilator
 from flows.verilog import network_image
-from golden_model import Network, escape
+from golden_model import Network
+from golden_model.files import escape
 from hw.config import preset
 from model_zoo import cards
 

@@ -33,7 +33,7 @@ from flows.tools import verilator
 from flows.verilog.contents import weight_requests
 from flows.verilog.writer import TOP
 from golden_model import Network, random_features
-from golden_model.files import make_directory
+from golden_model.files.writing import make_directory
 from golden_model.layer import DECAY_FORMS, RESETS
 from hw.config import AcceleratorConfig
 from hw.core.counters import COUNTERS

@@ -30,7 +30,7 @@ from flows.host.link import DEFAULT_BAUD, BusError, Link, LinkError
 from flows.progress import Progress, on_terminal, silent
 from flows.tools import verilator
 from flows.verilog.writer import component_verilog
-from golden_model.files import make_directory
+from golden_model.files.writing import make_directory
 from hw.errors import PlosiveError
 from hw.shell.serial_bridge import SerialBridge
 

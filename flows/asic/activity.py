@@ -22,7 +22,7 @@ from flows.tools import toolchain
 from flows.verilog.beats import logit_payloads
 from flows.verilog.contents import weight_requests
 from golden_model import Network
-from golden_model.files import atomic_directory
+from golden_model.files.writing import atomic_directory
 from hw.core.counters import COUNTERS
 from hw.errors import PlosiveError
 from hw.schedule import Schedule

@@ -16,7 +16,7 @@ from flows.simulation.run import CoreModel
 from flows.tools import verilator
 from flows.tools.yosys import run_yosys, share_folder
 from flows.verilog.writer import TOP, component_verilog
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.core.memory import RowMemory
 from hw.errors import PlosiveError
 

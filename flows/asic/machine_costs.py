@@ -26,7 +26,7 @@ from flows.figures import Figures, Hashes
 from flows.progress import Progress, silent
 from flows.tools import toolchain
 from golden_model import Network
-from golden_model.files import atomic_write, make_directory
+from golden_model.files.writing import atomic_write, make_directory
 from hw.errors import PlosiveError
 
 __all__ = [

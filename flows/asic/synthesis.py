@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.asic.pdk import Macro, Pdk
-from flows.asic.sram import (
-    Goal,
-    Tiling,
-    macro_stub,
-    macros_of,
-    memory_stub,
-    tile,
-    wrapper,
-)
+from flows.asic.sram import Goal, Tiling, macro_stub, macros_of, memory_stub, tile, wrapper
 from flows.progress import Progress, silent
 from flows.tools import toolchain
 from flows.tools.build_once import build_once

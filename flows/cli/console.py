@@ -35,14 +35,14 @@ def print_phones(phones: "list[Phone]") -> None:
 
 def tell(line: str) -> None:
     """A line of a command's result, on standard output; what is no glyph is spelled out."""
-    from golden_model import escape
+    from golden_model.files import escape
 
     typer.echo(escape.terminal(line))
 
 
 def say(line: str) -> None:
     """A line of the program itself, on standard error."""
-    from golden_model import escape
+    from golden_model.files import escape
 
     print(f"plosive: {escape.terminal(line)}", file=sys.stderr)
 

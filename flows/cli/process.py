@@ -129,7 +129,7 @@ def status_of(action: Callable[[], object], arguments: list[str]) -> int:
 
 def _fault(error: Exception, arguments: list[str]) -> str:
     """Leave the traceback of a fault in a file; the line to say."""
-    from golden_model.escape import shell_word
+    from golden_model.files.escape import shell_word
 
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     line = f"a fault of the program: {_joined(what)}"
@@ -165,7 +165,7 @@ _MOST_SHOWN = 2000  # characters of a message
 
 def _joined(text: str) -> str:
     """Lines of a message as one, not longer than people read."""
-    from golden_model.escape import one_line
+    from golden_model.files.escape import one_line
 
     lines = (one_line(line) for line in text.splitlines())
     shown = "; ".join(line for line in lines if line)

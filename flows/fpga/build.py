@@ -29,12 +29,7 @@ from flows.fpga.figures import (
     RoutedPath,
     WithAndAlone,
 )
-from flows.fpga.memory import (
-    block_ram_count,
-    choose_sprams,
-    inferred_memory,
-    spram_wrapper,
-)
+from flows.fpga.memory import block_ram_count, choose_sprams, inferred_memory, spram_wrapper
 from flows.progress import Progress, silent
 from flows.simulation.cycles import expected_figures, measured_figures
 from flows.tools import toolchain
@@ -44,8 +39,8 @@ from flows.tools.yosys import run_yosys
 from flows.verilog.contents import contents
 from flows.verilog.writer import TOP, component_verilog
 from golden_model import Network
-from golden_model.escape import shell_path
-from golden_model.files import atomic_write
+from golden_model.files.escape import shell_path
+from golden_model.files.writing import atomic_write
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError

@@ -15,8 +15,8 @@ from flows.fpga.figures import ProjectFigures
 from flows.progress import Progress, silent
 from flows.verilog.contents import contents
 from golden_model import Network
-from golden_model.escape import template_word
-from golden_model.files import atomic_directory
+from golden_model.files.escape import template_word
+from golden_model.files.writing import atomic_directory
 from hw.config import AcceleratorConfig
 
 __all__ = ["write_project"]

@@ -19,7 +19,7 @@ from flows.host.link import BusError, Link
 from flows.progress import Progress, silent
 from flows.verilog.contents import contents, window_words
 from golden_model import Network, random_features
-from golden_model.network_file import differing_fields
+from golden_model.files.network_file import differing_fields
 from hw.config import AcceleratorConfig, ConfigError
 from hw.errors import PlosiveError
 from hw.shell.registers import (

@@ -21,7 +21,7 @@ from types import TracebackType
 from flows.progress import Progress, silent
 from flows.tools import verilator
 from flows.verilog.writer import generator_hash, to_verilog
-from golden_model.files import atomic_write, make_directory
+from golden_model.files.writing import atomic_write, make_directory
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
 from hw.shell.board_core import BOARD_TOP, BoardCore

@@ -22,7 +22,7 @@ from flows.measure import measurements
 from flows.measure.measurements import Job, Measurement
 from flows.progress import Progress, on_terminal, silent
 from flows.speech.record import read_json
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.config import PRESETS, preset
 from hw.errors import PlosiveError
 

@@ -27,7 +27,7 @@ from flows.simulation.simulate import cosimulate
 from flows.tools import toolchain, verilator
 from flows.verilog.writer import tool_versions
 from golden_model import CycleModel, Network, cycle_laws, random_features
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.config import PRESETS, AcceleratorConfig, preset
 
 __all__ = ["bench", "main", "measured"]

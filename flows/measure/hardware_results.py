@@ -17,7 +17,7 @@ from flows.fpga.boards import BOARDS, LABELS
 from flows.measure import measurements
 from flows.measure.measurements import BOARD_SHAPES, Measurement, board_jobs, preset_jobs
 from flows.progress import on_terminal
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.config import PRESETS
 from hw.errors import PlosiveError
 

@@ -33,7 +33,7 @@ from flows.simulation.figures import SimulationFigures
 from flows.speech.record import read_json
 from flows.tools import toolchain
 from flows.tools.toolchain import ToolError
-from golden_model.files import atomic_write, lock
+from golden_model.files.writing import atomic_write, lock
 from hw.config import PRESETS, preset
 from hw.errors import PlosiveError
 from model_zoo import data, zoo

@@ -26,7 +26,7 @@ from flows.speech import record
 from flows.speech.figures import DemoFigures, Phone, Rung
 from flows.speech.record import Record
 from flows.terminal import number, percent, significant
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.errors import PlosiveError
 
 __all__ = ["PAGE", "page", "write"]

@@ -16,7 +16,7 @@ from flows.tools import verilator
 from flows.verilog.contents import contents, weight_requests
 from flows.verilog.writer import TOP, generator_hash, to_verilog
 from golden_model import Network
-from golden_model.files import atomic_write, make_directory
+from golden_model.files.writing import atomic_write, make_directory
 from golden_model.network import Result
 from hw.config import AcceleratorConfig
 from hw.core.core import Core

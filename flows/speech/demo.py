@@ -24,8 +24,8 @@ from flows.speech.reference import reference_phones
 from flows.speech.transcribe import check_header, phones_of
 from flows.tools import toolchain
 from golden_model import Network
-from golden_model.escape import terminal
-from golden_model.header import provenance
+from golden_model.files.escape import terminal
+from golden_model.files.header import provenance
 from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import PlosiveError
 from hw.schedule import Schedule

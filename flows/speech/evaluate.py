@@ -10,8 +10,8 @@ from typing import Any
 
 from flows.speech.figures import Evaluation, Scores
 from golden_model import Network
-from golden_model.escape import terminal
-from golden_model.files import make_directory
+from golden_model.files.escape import terminal
+from golden_model.files.writing import make_directory
 from hw.errors import PlosiveError
 
 __all__ = ["SPLITS", "Recordings", "evaluate"]

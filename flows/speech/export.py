@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.verilog import network_image
 from golden_model import Network, NetworkError, random_features
-from golden_model.files import atomic_write, make_directory
+from golden_model.files.writing import atomic_write, make_directory
 from golden_model.network import checked_features
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError

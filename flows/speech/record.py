@@ -16,9 +16,9 @@ import numpy as np
 
 from flows.figures import Figures, FiguresError
 from flows.speech.figures import DemoFigures
-from golden_model import inputs
-from golden_model.escape import shell_path
-from golden_model.files import atomic_write
+from golden_model.files import reading
+from golden_model.files.escape import shell_path
+from golden_model.files.writing import atomic_write
 from hw.errors import PlosiveError
 
 __all__ = ["Record", "read", "read_figures", "read_json", "write"]
@@ -81,12 +81,12 @@ def read(folder: Path) -> Record:
         )
     values = read_json(path)
     arrays = folder / _ARRAYS
-    data = inputs.read_bytes(arrays, most_bytes=_MOST_BYTES)
+    data = reading.read_bytes(arrays, most_bytes=_MOST_BYTES)
     if hashlib.sha256(data).hexdigest() != values.get(_DIGEST):
         raise PlosiveError(f"{arrays}: it is damaged, or of another run than {path}; run the demo")
     figures = _figures(path, values, DemoFigures, "plosive demo")
     try:
-        return Record(figures, inputs.parse_arrays(data, _MOST_BYTES))
+        return Record(figures, reading.parse_arrays(data, _MOST_BYTES))
     except ValueError as error:
         raise PlosiveError(f"{arrays}: it holds no arrays: {error}") from error
 
@@ -99,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
     PlosiveError
         The file cannot be read, is not JSON, or holds something else.
     """
-    value = inputs.read_json(path, most_bytes=_MOST_BYTES)
+    value = reading.read_json(path, most_bytes=_MOST_BYTES)
     if not isinstance(value, dict):
         raise PlosiveError(f"{path}: it is not a JSON object")
     return value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.speech.figures import Scores, Stage, StageScores, Training
 from golden_model import Network
-from golden_model.files import atomic_write, make_directory
+from golden_model.files.writing import atomic_write, make_directory
 from hw.errors import PlosiveError
 from model_zoo import cards
 from model_zoo.training import recipe

@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from golden_model.files import atomic_directory, lock
-from golden_model.inputs import InputError, read_json
+from golden_model.files.reading import InputError, read_json
+from golden_model.files.writing import atomic_directory, lock
 
 __all__ = ["build_once", "is_finished"]
 

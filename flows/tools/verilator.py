@@ -28,7 +28,7 @@ from cocotb_tools.runner import Verilator
 from flows.tools import toolchain
 from flows.tools.build_once import build_once, is_finished
 from flows.tools.process import run_child
-from golden_model.files import atomic_write, make_directory
+from golden_model.files.writing import atomic_write, make_directory
 from hw.errors import PlosiveError
 
 __all__ = ["RunResult", "SimModel", "build", "build_program", "lint", "wave_format"]

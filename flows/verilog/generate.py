@@ -13,8 +13,8 @@ from flows.verilog import interface, testbench
 from flows.verilog.contents import contents, parameter_word
 from flows.verilog.writer import TOP, to_verilog
 from golden_model import Network
-from golden_model.files import atomic_directory
-from golden_model.inputs import InputError, read_json
+from golden_model.files.reading import InputError, read_json
+from golden_model.files.writing import atomic_directory
 from hw.config import AcceleratorConfig
 from hw.core.core import Contents, Core
 from hw.errors import PlosiveError

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.verilog.contents import window_words
 from golden_model import Network
-from golden_model.escape import c_comment
-from golden_model.files import atomic_write
+from golden_model.files.escape import c_comment
+from golden_model.files.writing import atomic_write
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from golden_model.escape import c_comment, string
+from golden_model.files.escape import c_comment, string
 from hw.shell.registers import (
     CONSTANTS,
     COUNTER_REGISTERS,

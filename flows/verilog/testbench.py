@@ -7,7 +7,7 @@ import numpy as np
 from flows.verilog.beats import feature_payload, feature_values, logit_payloads
 from flows.verilog.contents import weight_requests
 from golden_model import CycleModel, Network, random_features
-from golden_model.escape import template_word
+from golden_model.files.escape import template_word
 from hw.config import AcceleratorConfig
 from hw.core.stream_buffers import feature_beat, logit_beat
 from hw.core.weight_port import weight_request

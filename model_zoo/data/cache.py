@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from golden_model.files import atomic_open
+from golden_model.files.writing import atomic_open
 from model_zoo.data import noise, repair
 from model_zoo.data.corpus import Utterance
 from model_zoo.speech import features

@@ -29,7 +29,7 @@ import numpy as np
 import soundfile
 from rich.progress import Progress
 
-from golden_model.files import atomic_directory, lock
+from golden_model.files.writing import atomic_directory, lock
 from model_zoo.data import espeak_labels
 from model_zoo.data.corpus import DataError, resample
 from model_zoo.data.espeak_labels import MS, Event, Phone, Sound

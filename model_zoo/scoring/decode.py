@@ -122,7 +122,7 @@ def check_header(header: dict[str, Any]) -> None:
     ----------
     header
         A network file's header; its types and numbers were checked when it was loaded, see
-        `golden_model.header`. Here it is asked for what the phones of TIMIT need.
+        `golden_model.files.header`. Here it is asked for what the phones of TIMIT need.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from golden_model import Network, cycle_laws
-from golden_model.header import provenance
+from golden_model.files.header import provenance
 from hw.errors import PlosiveError
 from model_zoo import data
 from model_zoo.scoring import costs, decode

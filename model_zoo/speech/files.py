@@ -3,7 +3,7 @@
 
 import os
 
-from golden_model import inputs
+from golden_model.files import reading
 from hw.errors import PlosiveError
 
 __all__ = [
@@ -59,8 +59,8 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
         The file is missing, of another kind, larger than `most`, or may not be read.
     """
     try:
-        return inputs.read_bytes(path, most_bytes=most)
-    except inputs.InputError as error:
+        return reading.read_bytes(path, most_bytes=most)
+    except reading.InputError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise FileError("no such file") from None
         opened = error.__cause__ is None

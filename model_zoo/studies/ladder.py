@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from model_zoo import data
 from model_zoo.scoring import costs
 from model_zoo.scoring.score import Outputs

@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from golden_model.files import atomic_open
+from golden_model.files.writing import atomic_open
 
 __all__ = ["COLOURS", "ladder_plot", "length_plot", "snr_plot", "tradeoff_plot"]
 

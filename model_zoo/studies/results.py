@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from golden_model import Network
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from hw.config import preset
 from model_zoo import data, zoo
 from model_zoo.scoring import costs, evaluate

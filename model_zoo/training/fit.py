@@ -19,18 +19,10 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from golden_model.files import atomic_open
+from golden_model.files.writing import atomic_open
 from hw.config import AcceleratorConfig
 from model_zoo.speech.features import Normalisation
-from model_zoo.training.chunks import (
-    IGNORED,
-    Labelled,
-    TrainError,
-    augment,
-    chunks,
-    mask,
-    quantise,
-)
+from model_zoo.training.chunks import IGNORED, Labelled, TrainError, augment, chunks, mask, quantise
 from model_zoo.training.network import LayerRule, SpikingNetwork
 from model_zoo.training.recipe import NetworkSettings, Training
 

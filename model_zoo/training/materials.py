@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden_model.files import atomic_open, lock
+from golden_model.files.writing import atomic_open, lock
 from model_zoo import data
 from model_zoo.data import espeak
 from model_zoo.speech import align, phones

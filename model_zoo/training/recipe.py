@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-from golden_model.header import MOST_LABEL_DELAY
-from golden_model.inputs import InputError, read_toml
+from golden_model.files.header import MOST_LABEL_DELAY
+from golden_model.files.reading import InputError, read_toml
 from hw.config import PRESETS
 from hw.errors import PlosiveError
 

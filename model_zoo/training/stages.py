@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from golden_model.files import atomic_open, lock
+from golden_model.files.writing import atomic_open, lock
 from hw.config import AcceleratorConfig, preset
 from model_zoo.speech.features import Normalisation
 from model_zoo.training.chunks import Labelled

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from golden_model import Network
-from golden_model.files import make_directory
+from golden_model.files.writing import make_directory
 from hw.config import NETWORK_FIELDS
 from model_zoo import data, zoo
 from model_zoo.exchange.export import export, from_network

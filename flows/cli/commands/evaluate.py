@@ -11,15 +11,7 @@ from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say
-from flows.cli.options import (
-    ZOO_BUILD,
-    Broken,
-    BrokenOption,
-    Json,
-    NetworkFile,
-    ZooBuild,
-    decibels,
-)
+from flows.cli.options import ZOO_BUILD, Broken, BrokenOption, Json, NetworkFile, ZooBuild, decibels
 
 if TYPE_CHECKING:
     from flows.speech.figures import Evaluation

@@ -10,16 +10,7 @@ from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say, tell
-from flows.cli.options import (
-    FRAMES,
-    SEED,
-    Changes,
-    ConfigFile,
-    Json,
-    NetworkFile,
-    Preset,
-    number,
-)
+from flows.cli.options import FRAMES, SEED, Changes, ConfigFile, Json, NetworkFile, Preset, number
 from hw.errors import PlosiveError
 
 __all__ = ["Reset", "conversion_table", "export", "fidelity_table"]

@@ -82,7 +82,7 @@ def generate(
     from flows.progress import on_terminal
     from flows.verilog import generate as flow
     from golden_model import Network
-    from golden_model.escape import shell_path
+    from golden_model.files.escape import shell_path
 
     machine = configuration(preset, config, changes or (), network)
     held = Network.load(network, machine) if network is not None else None

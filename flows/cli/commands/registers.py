@@ -45,7 +45,7 @@ def registers(
     - `plosive registers --format systemrdl -o plosive.rdl`
     """
     from flows.verilog.register_map import register_map
-    from golden_model.files import atomic_write
+    from golden_model.files.writing import atomic_write
 
     text = register_map(form.value)
     if output is None:

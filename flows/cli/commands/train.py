@@ -10,15 +10,7 @@ from rich.table import Table
 
 from flows import terminal
 from flows.cli.console import print_json, say, tell
-from flows.cli.options import (
-    SEED,
-    ZOO_BUILD,
-    Broken,
-    BrokenOption,
-    DataFolder,
-    Json,
-    ZooBuild,
-)
+from flows.cli.options import SEED, ZOO_BUILD, Broken, BrokenOption, DataFolder, Json, ZooBuild
 
 if TYPE_CHECKING:
     from flows.speech.figures import Stage

@@ -8,12 +8,7 @@ import typer
 from flows.cli.discovery import add_commands
 from flows.cli.host import commands
 from flows.cli.host.session import HostOptions
-from flows.cli.options import (
-    BAUD,
-    BUILD,
-    BuildFolder,
-    number,
-)
+from flows.cli.options import BAUD, BUILD, BuildFolder, number
 
 __all__ = ["host"]
 

@@ -8,7 +8,7 @@ import h5py
 import nir
 import numpy as np
 
-from golden_model.files import atomic_write
+from golden_model.files.writing import atomic_write
 from model_zoo.exchange.errors import ConversionError
 from model_zoo.exchange.nir_graph.own import to_nir
 

@@ -9,11 +9,7 @@ from rich.table import Table
 from flows import terminal
 from flows.cli.console import print_json
 from flows.cli.host.session import open_device
-from flows.cli.options import (
-    BAUD,
-    FRAMES,
-    Json,
-)
+from flows.cli.options import BAUD, FRAMES, Json
 
 if TYPE_CHECKING:
     from flows.host.figures import Throughput

@@ -9,11 +9,7 @@ from rich.table import Table
 from flows import terminal
 from flows.cli.console import print_json, tell
 from flows.cli.host.session import open_connection
-from flows.cli.options import (
-    BAUD,
-    Json,
-    number,
-)
+from flows.cli.options import BAUD, Json, number
 
 if TYPE_CHECKING:
     from flows.host.link_quality import Quality

@@ -7,11 +7,7 @@ import typer
 
 from flows.cli.console import print_json, tell
 from flows.cli.host.session import open_device
-from flows.cli.options import (
-    FRAMES,
-    SEED,
-    Json,
-)
+from flows.cli.options import FRAMES, SEED, Json
 from hw.errors import PlosiveError
 
 __all__ = ["selftest"]

@@ -39,7 +39,7 @@ def stream(
     from flows.host.figures import Streamed
     from flows.host.samples import from_microphone, from_stdin
     from flows.rates import FRAMES_PER_S
-    from golden_model import escape
+    from golden_model.files import escape
 
     held = labelled(network)
     ended: list[Streamed] = []

@@ -5,8 +5,8 @@ The tensors of a file are `layers.<l>.w_in`, `layers.<l>.w_rec` (recurrent layer
 `layers.<l>.threshold` and `w_out`. The metadata holds one entry, `plosive`: a JSON object with
 `format_version`, `config` (every field of AcceleratorConfig), `network_hash`, `layers` (one object
 a layer: decay_shift, decay_form, reset, input_shift) and `header` (scales, labels, feature
-normalisation, provenance, licence, and anything else; `golden_model.header` checks what Plosive
-reads of it). See docs/numerics.md, "The network file".
+normalisation, provenance, licence, and anything else; `golden_model.files.header` checks what
+Plosive reads of it). See docs/numerics.md, "The network file".
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import safetensors
 import safetensors.numpy
 
 from golden_model.errors import NetworkError, NetworkFileError
-from golden_model.files import atomic_write
-from golden_model.header import check_header
-from golden_model.inputs import InputError, open_regular, parse_json
+from golden_model.files.header import check_header
+from golden_model.files.reading import InputError, open_regular, parse_json
+from golden_model.files.writing import atomic_write
 from hw.config import NETWORK_FIELDS, AcceleratorConfig, ConfigError
 from hw.errors import PlosiveError
 
