@@ -61,7 +61,7 @@ class Work(enum.Enum):
     NONE = "none"  # the phase reads no spikes
     ALL = "all"  # Type D: every input
     SPIKES = "spikes"  # Type B: the inputs that spike in the only time step
-    UNION = "union"  # Type C: the inputs that spike in either time step; both: shift 1
+    UNION = "union"  # Type C: the inputs that spike in either time step
     SERIAL = "serial"  # the inputs that spike in time step 0, then those of time step 1
 
 
@@ -222,11 +222,16 @@ class Schedule:
         config = self.config
         recurrent = kind is PhaseKind.RECURRENT
         n_source = config.hidden[layer] if recurrent else config.n_source(layer)
+        if config.time_steps == 1:
+            fetch, work = Fetch.SPLIT, Work.SPIKES
+        else:
+            fetch = Fetch.BROADCAST
+            work = Work.UNION if config.hidden_work == "union" else Work.ALL
         return Phase(
             kind,
             layer,
-            Fetch.BROADCAST if config.time_steps == 2 else Fetch.SPLIT,
-            Work.ALL if config.time_steps == 2 else Work.SPIKES,
+            fetch,
+            work,
             "hidden",
             self.matrix_base["w_rec" if recurrent else "w_in", layer],
             half(n_source),

@@ -70,6 +70,8 @@ SPIKE_FRONT_ENDS = {
     "spikes_b7": (1, (Work.SPIKES,), 7, 7),
     "spikes_cd1": (2, (Work.ALL, Work.UNION), 1, 1),
     "spikes_cd6": (2, (Work.ALL, Work.UNION), 6, 6),
+    "spikes_c7": (2, (Work.UNION,), 7, 7),
+    "spikes_cs5": (2, (Work.UNION, Work.SERIAL), 5, 3),
     "spikes_s5": (2, (Work.ALL, Work.SERIAL), 5, 5),
     "spikes_s7": (2, (Work.ALL, Work.SERIAL), 7, 2),
 }

@@ -134,8 +134,9 @@ def test_phases_follow_the_rules(config):
     for phase in schedule.phases:
         two = config.time_steps == 2
         if phase.kind in (PhaseKind.RECURRENT, PhaseKind.FEEDFORWARD):
+            hidden = Work.ALL if config.hidden_work == "all" else Work.UNION
             assert (phase.fetch, phase.work) == (
-                (Fetch.BROADCAST, Work.ALL) if two else (Fetch.SPLIT, Work.SPIKES)
+                (Fetch.BROADCAST, hidden) if two else (Fetch.SPLIT, Work.SPIKES)
             )
             assert phase.source_layer == phase.layer - (phase.kind is PhaseKind.FEEDFORWARD)
             assert phase.dense_rows == phase.n_source

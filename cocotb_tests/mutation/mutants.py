@@ -58,6 +58,22 @@ CONFIGS = {
         readout_every=3,
         **_SMALL,
     ),
+    # T = 2, folded, only inputs that spike, one time step after the other in the readout.
+    "union": AcceleratorConfig(
+        n_input=3,
+        hidden=(5, 4),
+        recurrent=(True, True),
+        n_output=9,
+        time_steps=2,
+        lanes=3,
+        acc_bits=10,
+        membrane_bits=12,
+        membrane_frac=3,
+        merge_readout=False,
+        hidden_work="union",
+        output_lanes=2,
+        **_SMALL,
+    ),
     # T = 1, folded, an odd last tile.
     "t1-folded": AcceleratorConfig(
         n_input=3,
@@ -307,6 +323,27 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             "core/front_end.py",
             "has_work.eq(steps[0] | steps[1])",
             "has_work.eq(steps[0])",
+        ),
+        (
+            "hidden union of one step",
+            "core/front_end.py",
+            "m.d.comb += has_work.eq(steps[0] | steps[1])",
+            "m.d.comb += has_work.eq(steps[1])",
+            ("union",),
+        ),
+        (
+            "hidden union skips nothing",
+            "schedule.py",
+            'work = Work.UNION if config.hidden_work == "union" else Work.ALL',
+            "work = Work.ALL",
+            ("union",),
+        ),
+        (
+            "both sets take a row that one step needs",
+            "core/sequencer.py",
+            "slot.enable.eq(Mux(served_odd, spike_end.spike[1], spike_end.spike[0])),",
+            "slot.enable.eq(spike_end.serve.any().replicate(2)),",
+            ("union", "t2"),
         ),
         (
             "serial index not taken back",
