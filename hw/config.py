@@ -41,7 +41,7 @@ _RANGES = {
     "max_decay_shift": (1, 15),
     "counter_bits": (4, 32),
 }
-HIDDEN_WORK = ("all", "union")
+HIDDEN_WORK = ("all", "union", "split")
 """The values of `hidden_work`; a name's place here is its number in the register OPTIONS."""
 
 MOST_VALUE_BITS = 65_536
@@ -103,9 +103,11 @@ class AcceleratorConfig:
         For T = 2, whether the readout adds both time steps at once (front end Type C) rather than
         one after the other. It has no effect for T = 1.
     hidden_work
-        For T = 2, which inputs of the hidden layers are fetched for both time steps at once: "all"
-        (front end Type D), or the "union" of those that spike in either time step. It has no effect
-        for T = 1, which skips every input that does not spike.
+        For T = 2, which inputs of the hidden layers are fetched, and how: "all", each for both time
+        steps at once (front end Type D); the "union" of those that spike in either time step,
+        likewise; or "split": the PE sets share the inputs that spike in both time steps, add up,
+        and then take those of one time step each. It has no effect for T = 1, which skips every
+        input that does not spike.
     output_lanes
         Logits of an output beat; it divides 2 * lanes.
     readout_every
@@ -267,6 +269,12 @@ class AcceleratorConfig:
     def parts(self) -> int:
         """Slots that it takes to compute (or load) a tile; 1 for one lane, else 2."""
         return -(-self.lanes // self.neuron_lanes)
+
+    @property
+    def merges(self) -> bool:
+        """Whether PE sets add up what both time steps share: "split", and there are hidden rows."""
+        rows = self.n_layers > 1 or self.recurrent[0]
+        return rows and self.time_steps == 2 and self.hidden_work == "split"
 
     @property
     def row_bits(self) -> int:

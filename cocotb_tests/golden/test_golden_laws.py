@@ -137,6 +137,46 @@ def test_hidden_work_that_skips_reads_the_union(work, seed):
     ).all()
 
 
+def test_slots_of_split_hidden_work(rng):
+    """Against sets of inputs, counted one by one: shared ones by bank, then set by set and bank."""
+    config = preset("tiny").replace(hidden_work="split", hidden=[13, 6], lanes=16)
+    shape = (5, 2)
+    spikes = [(rng.random((*shape, n)) < 0.5).astype(np.uint8) for n in config.hidden]
+    laws = cycle_laws(config, np.zeros((5, config.n_input), np.int8), spikes)
+    for (name, layer), cycles in laws.hidden_matrices.items():
+        source = spikes[layer if name == "w_rec" else layer - 1]
+        for t in range(5):
+            now = t - (name == "w_rec")
+            first, second = (
+                set(np.flatnonzero(source[now, k])) if now >= 0 else set() for k in (0, 1)
+            )
+            common = [sum(i % 2 == b for i in first & second) for b in range(2)]
+            only = [
+                [sum(i % 2 == b for i in s) for b in range(2)]
+                for s in (first - second, second - first)
+            ]
+            exclusive = max(1, only[0][0], only[1][1]) + max(1, only[0][1], only[1][0])
+            assert cycles[t] == max(1, *common) + exclusive
+    assert (laws.pe_operations[1:] == laws.hidden_rows[1:] + laws.readout_rows[1:]).all()
+
+
+def test_two_passes_are_the_fewest_cycles_for_exclusive_inputs(rng):
+    """No set and no bank takes more than one input a cycle, and one of them is never idle."""
+    for e in rng.integers(0, 9, (500, 2, 2)):
+        passes = max(e[0, 0], e[1, 1]) + max(e[0, 1], e[1, 0])
+        assert passes == max(*e.sum(axis=0), *e.sum(axis=1))
+
+
+def test_densities_that_no_two_time_steps_have_are_refused():
+    config = preset("tiny").replace(hidden_work="split")
+    for union in (0.39, 0.81):
+        with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole text is compared
+            expected_cycles(config, Densities(steps=0.8, union=union))
+        assert str(error.value) == (
+            f"union is {union}: it must be from steps / 2 = 0.4 to steps = 0.8"
+        )
+
+
 def test_hidden_rows_of_other_ways_to_work(seed):
     two, one = preset("paper-t2"), preset("paper-t1")
     features = random_features(two, 5, seed)

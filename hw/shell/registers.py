@@ -229,7 +229,7 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("time_steps", 8, 8, "Evaluations of the network in a frame, T."),
             Field("merge_readout", 16, 1, "The readout sums both time steps in one pass."),
             Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
-            Field("hidden_work", 18, 2, "hidden_work: 0 all, 1 union."),
+            Field("hidden_work", 18, 2, "hidden_work: 0 all, 1 union, 2 split."),
         ),
     )
     yield (
