@@ -38,7 +38,12 @@ COUNTERS = (
 _NO_STEPS = (0,) * len(COUNTERS)
 
 _OP_NONE, _OP_MAC, _OP_LOAD, _OP_LIF = range(4)
-_OPS = {PhaseKind.WAIT: _OP_NONE, PhaseKind.LOAD: _OP_LOAD, PhaseKind.LIF: _OP_LIF}
+_OPS = {
+    PhaseKind.WAIT: _OP_NONE,
+    PhaseKind.LOAD: _OP_LOAD,
+    PhaseKind.MERGE: _OP_LOAD,
+    PhaseKind.LIF: _OP_LIF,
+}
 _MEMORY_NAMES = ("input", "hidden", "readout")
 _MEMORIES = {"": 0} | {name: index for index, name in enumerate(_MEMORY_NAMES)}
 
@@ -413,12 +418,15 @@ class CycleModel:
             slot = _Slot(_OPS[phase.kind], part=phase.part)
             if slot.op == _OP_LIF:
                 slot.layer, slot.tile, slot.step = phase.layer, self.tile, phase.step
+            elif phase.kind is PhaseKind.MERGE:
+                slot.step = 1
             return slot
         issue = {
             Fetch.FEATURES: self._issue_feature,
             Fetch.BROADCAST: self._issue_one_input,
             Fetch.PAIR: self._issue_one_input,
             Fetch.SPLIT: self._issue_split,
+            Fetch.CROSSED: self._issue_split,
         }[phase.fetch]
         slot = issue(phase)
         slot.op = _OP_MAC
@@ -474,6 +482,12 @@ class CycleModel:
             return list(halves[0])
         if phase.work is Work.UNION:
             return [halves[0][b] | halves[1][b] for b in range(2)]
+        if phase.work is Work.COMMON:
+            return [halves[0][b] & halves[1][b] for b in range(2)]
+        if phase.work is Work.STRAIGHT:
+            return [halves[b][b] & ~halves[1 - b][b] for b in range(2)]
+        if phase.work is Work.CROSSED:
+            return [halves[1 - b][b] & ~halves[b][b] for b in range(2)]
         return [halves[0][b] | halves[1][b] << h for b in range(2)]
 
     def _candidates(self, work: list[int]) -> tuple[int | None, int | None]:
@@ -524,26 +538,29 @@ class CycleModel:
         return slot
 
     def _issue_split(self, phase: Phase) -> _Slot:
-        """Each bank, and its PE set, serves the inputs of its parity."""
+        """Each bank serves the inputs of its parity to its own PE set or, crossed, to the other."""
         work = self._work(phase)
         candidates = self._candidates(work)
         h = half(phase.n_source)
         base = phase.base + self.tile * phase.stride
-        enable, shift, row = [0, 0], [0, 0], [0, 0]
+        crossed = int(phase.fetch is Fetch.CROSSED)
+        enable, shift, read, row = [0, 0], [0, 0], [0, 0], [0, 0]
         pointer = list(self.pointer)
         weights: list[np.ndarray | None] = [None, None]
         for b, position in enumerate(candidates):
             if position is None:
                 continue
             j = position - h if position >= h else position
-            enable[b], row[b] = 1, base + j
-            shift[b] = self._input_shift(phase, b, position)
-            weights[b] = self._weights[self.phase][self.tile][b][2 * j + b]
+            k = b ^ crossed
+            enable[k], read[b], row[b] = 1, 1, base + j
+            shift[k] = self._input_shift(phase, b, position)
+            weights[k] = self._weights[self.phase][self.tile][k][2 * j + b]
             pointer[b] = position + 1
         return _Slot(
             enable=tuple(enable),
             shift=tuple(shift),
-            read=tuple(enable),
+            bank=crossed,
+            read=tuple(read),
             row=tuple(row),
             weights=tuple(weights),
             pointer=tuple(pointer),
@@ -568,10 +585,15 @@ class CycleModel:
         """The accumulators after an op 1 or op 2 slot."""
         x, config = self._x, self.config
         if x.op == _OP_LOAD:
-            shift = self.network.layers[0].input_shift
             acc = self.acc.astype(np.int64)
-            a = wrap(round_shift(acc[0] + (acc[1] << 4), shift), config.acc_bits)
-            loaded = np.stack([a, a if config.time_steps == 2 else 0 * a])
+            if x.step:  # MERGE
+                a = wrap(acc[0] + acc[1], config.acc_bits)
+                both = True
+            else:
+                shift = self.network.layers[0].input_shift
+                a = wrap(round_shift(acc[0] + (acc[1] << 4), shift), config.acc_bits)
+                both = config.time_steps == 2 and not (config.merges and config.recurrent[0])
+            loaded = np.stack([a, a if both else 0 * a])
             acc[:, self._part()] = loaded[:, self._part()]
             return acc.astype(self._dtype)
         if not (x.first or x.enable[0] or x.enable[1]):
@@ -681,7 +703,8 @@ class CycleModel:
                 if slot.weights[b] is not None:
                     self._rows[b] = slot.weights[b]
                 if slot.read[b]:
-                    self._bank_data[slot.memory, b] = slot.weights[b]
+                    # Set b has bank b's row, or in a crossed phase the other's.
+                    self._bank_data[slot.memory, b] = slot.weights[b ^ slot.bank]
 
         # Feature buffer: filling and emptying exclude each other.
         was_full = self.full

@@ -36,6 +36,9 @@ _BITS = _POPCOUNT[np.arange(256) & 15] + _POPCOUNT[np.arange(256) >> 4]
 _CYCLES = np.maximum(_POPCOUNT[np.arange(256) & 15], _POPCOUNT[np.arange(256) >> 4])
 
 
+_OVERHEAD = (PhaseKind.LOAD, PhaseKind.MERGE, PhaseKind.WAIT)
+
+
 @dataclass(frozen=True, eq=False)
 class FrameCycles:
     """What frames cost; every array is [..., frames] int64.
@@ -47,7 +50,7 @@ class FrameCycles:
     hidden_matrices
         (matrix, layer), for example ("w_rec", 0), to cycles; `hidden` is their sum.
     overhead
-        LOAD and WAIT cycles.
+        LOAD, MERGE and WAIT cycles.
     stalls
         Cycles that captures waited for the output buffer while a frame was under way. Those
         that the last group of a frame causes after its last slot count for the next frame.
@@ -140,15 +143,18 @@ def cycle_laws(
                         read = 2 * read
                 else:
                     name = "w_rec" if phase.kind is PhaseKind.RECURRENT else "w_in"
-                    matrices[name, phase.layer] = issued * runs
-                    dense_fetch = zero + phase.n_source * runs
+                    matrix = name, phase.layer
+                    others = matrix not in matrices  # once for all phases that share a matrix
+                    matrices[matrix] = matrices.get(matrix, zero) + issued * runs
+                    runs_if = runs if others else 0 * runs
+                    dense_fetch = zero + phase.n_source * runs_if
                     rows_if["parallel"] = rows_if["parallel"] + dense_fetch
                     rows_if["serial"] = rows_if["serial"] + config.time_steps * dense_fetch
                     for way, inputs in (
                         ("serial_skipping", source.spikes),
                         ("union_skipping", source.union.sum(axis=-1)),
                     ):
-                        rows_if[way] = rows_if[way] + inputs * runs
+                        rows_if[way] = rows_if[way] + inputs * runs_if
             else:
                 issued, read, worked = zero + 1, zero, zero
             cycles[phase.kind] = cycles[phase.kind] + issued * runs
@@ -159,7 +165,8 @@ def cycle_laws(
     total_slots = sum(cycles.values())
     tiles = config.tiles(0)
     # Slots up to the last one of the last INPUT phase: with folding, whole tiles come before it.
-    per_tile = config.parts * (1 + config.time_steps) + matrices.get(("w_rec", 0), zero) // tiles
+    single = sum(phase.fetch is Fetch.NONE for phase in schedule.blocks[0].phases)
+    per_tile = single + matrices.get(("w_rec", 0), zero) // tiles
     after_input = cycles[PhaseKind.INPUT] + (tiles - 1) * per_tile
     stalls = _stalls(config, schedule, reads_readout, total_slots, after_input, slots)
     return FrameCycles(
@@ -167,7 +174,7 @@ def cycle_laws(
         hidden_matrices=matrices,
         lif=cycles[PhaseKind.LIF],
         readout=cycles[PhaseKind.READOUT],
-        overhead=cycles[PhaseKind.LOAD] + cycles[PhaseKind.WAIT],
+        overhead=sum(cycles[kind] for kind in _OVERHEAD),
         stalls=stalls,
         input_rows=rows["input"],
         hidden_rows=rows["hidden"],
@@ -183,6 +190,13 @@ class _Counts(NamedTuple):
 
     steps: np.ndarray  # sum over the time steps, by parity
     union: np.ndarray  # spikes in any time step, by parity
+    straight: np.ndarray  # of parity b, spikes in time step b only; 0 if T = 1
+    crossed: np.ndarray  # of parity b, spikes in time step 1 - b only; 0 if T = 1
+
+    @property
+    def common(self) -> np.ndarray:
+        """Spikes in both time steps, by parity."""
+        return self.union - self.straight - self.crossed
 
     @property
     def spikes(self) -> np.ndarray:
@@ -196,7 +210,16 @@ class _Counts(NamedTuple):
             halves = [values[..., b::2].sum(axis=-1, dtype=np.int64) for b in range(2)]
             return np.stack(halves, axis=-1)
 
-        return cls(by_parity(s).sum(axis=-2), by_parity(union))
+        steps = by_parity(s)
+        # Inputs less those that spike in the other time step are those that spike in this one only.
+        only = by_parity(union)[..., None, :] - steps[..., ::-1, :]
+        ways = [
+            np.stack([only[..., b ^ way, b] for b in range(2)], axis=-1)
+            if steps.shape[-2] == 2
+            else np.zeros_like(only[..., 0, :])
+            for way in range(2)
+        ]
+        return cls(steps.sum(axis=-2), by_parity(union), *ways)
 
     def frame_before(self) -> _Counts:
         """The counts one frame later; none before the first frame."""
@@ -206,7 +229,7 @@ class _Counts(NamedTuple):
             moved[..., 1:, :] = values[..., :-1, :]
             return moved
 
-        return _Counts(later(self.steps), later(self.union))
+        return _Counts(*map(later, self))
 
 
 def _input_law(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -224,12 +247,19 @@ def _spike_law(
         sizes = np.array([half(n_source), n_source // 2])
         parities = np.broadcast_to(sizes, source.steps.shape)
     else:
-        parities = source.union if work is Work.UNION else source.steps
+        parities = {
+            Work.SPIKES: source.steps,
+            Work.UNION: source.union,
+            Work.SERIAL: source.steps,
+            Work.COMMON: source.common,
+            Work.STRAIGHT: source.straight,
+            Work.CROSSED: source.crossed,
+        }[work]
     inputs = parities.sum(axis=-1)
-    slots = parities.max(axis=-1) if fetch is Fetch.SPLIT else inputs
+    slots = parities.max(axis=-1) if fetch in (Fetch.SPLIT, Fetch.CROSSED) else inputs
     # A set takes a broadcast row only if its own time step spikes.
-    enabled = {Fetch.BROADCAST: source.spikes, Fetch.PAIR: 2 * inputs, Fetch.SPLIT: inputs}
-    return np.maximum(1, slots), inputs, enabled[fetch]
+    enabled = {Fetch.BROADCAST: source.spikes, Fetch.PAIR: 2 * inputs}
+    return np.maximum(1, slots), inputs, enabled.get(fetch, inputs)
 
 
 def _stalls(
@@ -337,15 +367,27 @@ class Densities:
         a machine with one time step.
     steps
         The sum of the probabilities that a neuron spikes in time step 0 and in time step 1, for a
-        readout without merging.
+        readout without merging. Where the time steps are told apart (hidden_work "split"), both
+        have half of it.
     union
-        Probability that a neuron spikes in either of two time steps, for a readout with merging.
+        Probability that a neuron spikes in either of two time steps, for a readout with merging
+        and for hidden work that skips.
     """
 
     input_bits: float = 0.43
     spikes: float = 0.40
     steps: float = 0.803
     union: float = 0.46
+
+    @property
+    def both(self) -> float:
+        """That a neuron spikes in both of two time steps."""
+        return self.steps - self.union
+
+    @property
+    def one(self) -> float:
+        """That a neuron spikes in one of two time steps, a given one, and not in the other."""
+        return self.union - self.steps / 2
 
 
 PUBLISHED = Densities()
@@ -379,7 +421,17 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
     taken in expectation, not of expectations. With readout_every the readout is averaged over the
     frames. That a frame's first group could wait for the frame before is left out: it takes a
     drain longer than all input and hidden phases.
+
+    Raises
+    ------
+    ValueError
+        The time steps are told apart, and no two have these densities.
     """
+    if config.merges and not densities.steps / 2 <= densities.union <= densities.steps:
+        raise ValueError(
+            f"union is {densities.union!r}: it must be from steps / 2 = {densities.steps / 2!r} to "
+            f"steps = {densities.steps!r}"
+        )
     schedule = Schedule(config)
     parts = dict.fromkeys(PhaseKind, 0.0)
     stalls = 0.0
@@ -402,7 +454,7 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
                 waiting = (block.tiles - first) / config.readout_every
                 stalls += waiting * (_mean_of_max(slots, full) - cycles)
     hidden = parts[PhaseKind.RECURRENT] + parts[PhaseKind.FEEDFORWARD]
-    overhead = parts[PhaseKind.LOAD] + parts[PhaseKind.WAIT]
+    overhead = sum(parts[kind] for kind in _OVERHEAD)
     return ExpectedCycles(
         parts[PhaseKind.INPUT],
         hidden,
@@ -420,8 +472,11 @@ def _expected_slots(fetch: Fetch, work: Work, n_source: int, densities: Densitie
         Work.SPIKES: (densities.spikes, 1),
         Work.UNION: (densities.union, 1),
         Work.SERIAL: (densities.steps / 2, 2),
+        Work.COMMON: (densities.both, 1),
+        Work.STRAIGHT: (densities.one, 1),
+        Work.CROSSED: (densities.one, 1),
     }[work]
-    if fetch is not Fetch.SPLIT:
+    if fetch not in (Fetch.SPLIT, Fetch.CROSSED):
         return _binomial(passes * n_source, density)
     even = _binomial(passes * half(n_source), density)
     odd = _binomial(passes * (n_source // 2), density)

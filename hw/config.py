@@ -12,6 +12,7 @@ from typing import Any
 from hw.errors import PlosiveError
 
 __all__ = [
+    "HIDDEN_WORK",
     "MOST_VALUE_BITS",
     "NETWORK_FIELDS",
     "PRESETS",
@@ -40,6 +41,9 @@ _RANGES = {
     "max_decay_shift": (1, 15),
     "counter_bits": (4, 32),
 }
+HIDDEN_WORK = ("all", "union", "split")
+"""The values of `hidden_work`; a name's place here is its number in the register OPTIONS."""
+
 MOST_VALUE_BITS = 65_536
 """The widest value that Amaranth elaborates and Verilator takes."""
 
@@ -60,6 +64,10 @@ NETWORK_FIELDS = (
     "membrane_frac",
     "readout_every",
 )
+
+# Fields that machines were hashed without: at their defaults they stay out of the hash, so that it
+# is the one in files and bitstreams made before the field was there.
+_LATER_FIELDS = ("hidden_work",)
 
 
 def _is_int(value: Any) -> bool:
@@ -94,6 +102,12 @@ class AcceleratorConfig:
     merge_readout
         For T = 2, whether the readout adds both time steps at once (front end Type C) rather than
         one after the other. It has no effect for T = 1.
+    hidden_work
+        For T = 2, which inputs of the hidden layers are fetched, and how: "all", each for both time
+        steps at once (front end Type D); the "union" of those that spike in either time step,
+        likewise; or "split": the PE sets share the inputs that spike in both time steps, add up,
+        and then take those of one time step each. It has no effect for T = 1, which skips every
+        input that does not spike.
     output_lanes
         Logits of an output beat; it divides 2 * lanes.
     readout_every
@@ -124,6 +138,7 @@ class AcceleratorConfig:
     membrane_bits: int = 16
     membrane_frac: int = 4
     merge_readout: bool = True
+    hidden_work: str = "all"
     output_lanes: int = 16
     readout_every: int = 1
     max_input_shift: int = 7
@@ -149,6 +164,10 @@ class AcceleratorConfig:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(f"{name} is {value!r}: it must be true or false")
+        if self.hidden_work not in HIDDEN_WORK:
+            raise ConfigError(
+                f"hidden_work is {self.hidden_work!r}: it must be one of {', '.join(HIDDEN_WORK)}"
+            )
         if not 1 <= len(self.hidden) <= _MAX_LAYERS:
             raise ConfigError(f"hidden is {self.hidden!r}: it must name 1 to {_MAX_LAYERS} layers")
         for neurons in self.hidden:
@@ -252,6 +271,12 @@ class AcceleratorConfig:
         return -(-self.lanes // self.neuron_lanes)
 
     @property
+    def merges(self) -> bool:
+        """Whether PE sets add up what both time steps share: "split", and there are hidden rows."""
+        rows = self.n_layers > 1 or self.recurrent[0]
+        return rows and self.time_steps == 2 and self.hidden_work == "split"
+
+    @property
     def row_bits(self) -> int:
         """Width of a weight row, the word of every weight memory: lanes * weight_bits."""
         return self.lanes * self.weight_bits
@@ -306,8 +331,14 @@ class AcceleratorConfig:
 
     @property
     def config_hash(self) -> str:
-        """16 hex digits over every field."""
-        return self._hash(tuple(field.name for field in dataclasses.fields(self)))
+        """16 hex digits over every field, without later fields that have their defaults."""
+        return self._hash(
+            tuple(
+                field.name
+                for field in dataclasses.fields(self)
+                if field.name not in _LATER_FIELDS or getattr(self, field.name) != field.default
+            )
+        )
 
 
 def _paper(**changes: Any) -> AcceleratorConfig:

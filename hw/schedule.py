@@ -38,6 +38,7 @@ class PhaseKind(enum.Enum):
 
     INPUT = "input"  # features times w_in of layer 0, two nibbles side by side
     LOAD = "load"  # both nibble sums of a part of a tile, rounded and shifted, back into acc
+    MERGE = "merge"  # the sum of both sets of a part of a tile, back into both
     RECURRENT = "recurrent"  # the layer's own spikes of the frame before times w_rec
     FEEDFORWARD = "feedforward"  # spikes of the layer before times w_in
     LIF = "lif"  # one time step of the neurons of one part of a tile
@@ -48,11 +49,12 @@ class PhaseKind(enum.Enum):
 class Fetch(enum.Enum):
     """How a slot's rows come from the banks of a memory to the two PE sets."""
 
-    NONE = "none"  # no rows: LOAD, LIF and WAIT
+    NONE = "none"  # no rows: LOAD, MERGE, LIF and WAIT
     FEATURES = "features"  # one bank: a feature's row serves both sets until its bits are used up
     BROADCAST = "broadcast"  # one input, from the bank of its parity: both sets take that row
     PAIR = "pair"  # one input, from both banks: each set takes the row of its own bank
     SPLIT = "split"  # an input from each bank, of that bank's parity: each set takes its own
+    CROSSED = "crossed"  # likewise, but each set takes the other's
 
 
 class Work(enum.Enum):
@@ -61,8 +63,11 @@ class Work(enum.Enum):
     NONE = "none"  # the phase reads no spikes
     ALL = "all"  # Type D: every input
     SPIKES = "spikes"  # Type B: the inputs that spike in the only time step
-    UNION = "union"  # Type C: the inputs that spike in either time step; both: shift 1
+    UNION = "union"  # Type C: the inputs that spike in either time step
     SERIAL = "serial"  # the inputs that spike in time step 0, then those of time step 1
+    COMMON = "common"  # the inputs that spike in both time steps
+    STRAIGHT = "straight"  # of bank b, the inputs that spike in time step b only
+    CROSSED = "crossed"  # of bank b, the inputs that spike in time step 1 - b only
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,10 @@ class Phase:
     step
         The time step of an LIF phase.
     part
-        The part of the tile that a LOAD or LIF phase is for.
+        The part of the tile that a LOAD, MERGE or LIF phase is for.
     dense_rows
-        Rows that the phase would read if nothing were skipped, both banks together.
+        Rows that the phase would read if nothing were skipped, both banks together. Of the phases
+        that share a matrix's inputs, the first has all of them.
     """
 
     kind: PhaseKind
@@ -218,22 +224,47 @@ class Schedule:
         }
         self.blocks = tuple(self._make_blocks())
 
-    def _hidden(self, kind: PhaseKind, layer: int, *, first: bool) -> Phase:
+    def _hidden(self, *kinds: PhaseKind, layer: int, first: bool) -> list[Phase]:
+        """The phases of a layer's hidden matrices; with `first`, they begin at 0."""
+        config = self.config
+        if config.merges:
+            first_work, fetch = Work.COMMON, Fetch.SPLIT
+        elif config.time_steps == 1:
+            first_work, fetch = Work.SPIKES, Fetch.SPLIT
+        else:
+            first_work = Work.UNION if config.hidden_work == "union" else Work.ALL
+            fetch = Fetch.BROADCAST
+        phases = [
+            self._matrix(kind, layer, fetch, first_work, first=first and kind is kinds[0])
+            for kind in kinds
+        ]
+        if config.merges and kinds:
+            phases += [Phase(PhaseKind.MERGE, layer, part=p) for p in range(config.parts)]
+            for kind in kinds:
+                phases += [
+                    self._matrix(kind, layer, Fetch.SPLIT, Work.STRAIGHT),
+                    self._matrix(kind, layer, Fetch.CROSSED, Work.CROSSED),
+                ]
+        return phases
+
+    def _matrix(
+        self, kind: PhaseKind, layer: int, fetch: Fetch, work: Work, *, first: bool = False
+    ) -> Phase:
         config = self.config
         recurrent = kind is PhaseKind.RECURRENT
         n_source = config.hidden[layer] if recurrent else config.n_source(layer)
         return Phase(
             kind,
             layer,
-            Fetch.BROADCAST if config.time_steps == 2 else Fetch.SPLIT,
-            Work.ALL if config.time_steps == 2 else Work.SPIKES,
+            fetch,
+            work,
             "hidden",
             self.matrix_base["w_rec" if recurrent else "w_in", layer],
             half(n_source),
             n_source,
             layer if recurrent else layer - 1,
             first,
-            dense_rows=n_source,
+            dense_rows=0 if work in (Work.STRAIGHT, Work.CROSSED) else n_source,
         )
 
     def _readout(self, fetch: Fetch, base: int) -> Phase:
@@ -282,17 +313,16 @@ class Schedule:
                     *(Phase(PhaseKind.LOAD, 0, part=p) for p in range(config.parts)),
                 ]
                 if config.recurrent[0]:
-                    phases.append(self._hidden(PhaseKind.RECURRENT, 0, first=False))
+                    phases += self._hidden(PhaseKind.RECURRENT, layer=0, first=False)
             elif config.recurrent[layer]:
                 # Recurrent first: it reads old spikes, so the new ones of the layer before have
                 # time to reach their registers and no cycle is lost.
-                phases = [
-                    self._hidden(PhaseKind.RECURRENT, layer, first=True),
-                    self._hidden(PhaseKind.FEEDFORWARD, layer, first=False),
-                ]
+                phases = self._hidden(
+                    PhaseKind.RECURRENT, PhaseKind.FEEDFORWARD, layer=layer, first=True
+                )
             else:
                 add([Phase(PhaseKind.WAIT, layer)], 1)
-                phases = [self._hidden(PhaseKind.FEEDFORWARD, layer, first=True)]
+                phases = self._hidden(PhaseKind.FEEDFORWARD, layer=layer, first=True)
             phases += [
                 Phase(PhaseKind.LIF, layer, step=k, part=p)
                 for k in range(config.time_steps)

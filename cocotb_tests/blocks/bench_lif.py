@@ -8,7 +8,7 @@ import cocotb
 import numpy as np
 
 from cocotb_tests.blocks.block_ports import Block, start
-from cocotb_tests.blocks.blocks import LIFS, lif_config
+from cocotb_tests.blocks.blocks import LIFS, MERGING_LIFS, lif_config
 from golden_model import Layer
 from golden_model.fixed_point import round_shift, signed_range, wrap
 from golden_model.layer import DECAY_FORMS, RESETS, lif_step
@@ -91,8 +91,26 @@ async def joins_nibbles(dut):
         pairs = list(itertools.product(corners, corners))
         pairs += [(rng.randint(least, highest), rng.randint(least, highest)) for _ in range(100)]
         for shift, (low, high) in itertools.product(range(most + 1), pairs):
-            block.set(load=1, membrane=0, low=low, high=high, shift=shift)
+            block.set(load=1, step=0, membrane=0, low=low, high=high, shift=shift)
             await edge
             value, carry = block.get("load_value"), block.get("load_round")
             expected = wrap(round_shift(low + (high << 4), shift), bits)
             assert wrap(value + carry, bits) == expected, (name, low, high, shift)
+
+
+@cocotb.test()
+async def merges(dut):
+    """Corners and random sums, against the sum of op 2, MERGE."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    edge = await start(dut)
+    for name in MERGING_LIFS:
+        block, bits = Block(dut, name), LIFS[name][2]
+        least, highest = signed_range(bits)
+        corners = [least, least + 1, -1, 0, 1, highest]
+        pairs = list(itertools.product(corners, corners))
+        pairs += [(rng.randint(least, highest), rng.randint(least, highest)) for _ in range(300)]
+        for low, high in pairs:
+            block.set(load=1, step=1, membrane=0, low=low, high=high, shift=0)
+            await edge
+            value, carry = block.get("load_value"), block.get("load_round")
+            assert wrap(value + carry, bits) == wrap(low + high, bits), (name, low, high)

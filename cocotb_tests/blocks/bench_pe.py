@@ -6,7 +6,7 @@ import random
 import cocotb
 
 from cocotb_tests.blocks.block_ports import Block, pack, start
-from cocotb_tests.blocks.blocks import PES
+from cocotb_tests.blocks.blocks import CLEARING_PES, PES
 from golden_model.fixed_point import signed_range, wrap
 
 
@@ -46,13 +46,17 @@ async def accumulates(dut):
             )
             if negates:
                 blocks[name].set(negate=negate)
+            clear = name in CLEARING_PES and rng.randrange(2)
+            if name in CLEARING_PES:
+                blocks[name].set(clear=clear)
             for lane, weight in enumerate(weights):
                 if execute:
                     term = (-1 if negate else 1) * (weight << shift) if enable else 0
                     before = 0 if first else acc[name][lane]
                     acc[name][lane] = wrap(before + term, bits)
                 elif load >> lane // part & 1:
-                    acc[name][lane] = wrap(values[lane % part] + rounds[lane % part], bits)
+                    value = values[lane % part] + rounds[lane % part]
+                    acc[name][lane] = 0 if clear else wrap(value, bits)
         await edge
         for name, (bits, _, _) in PES.items():
             blocks[name].check("the control words so far", acc=pack(acc[name], bits))
@@ -67,6 +71,8 @@ async def reset_clears(dut):
         load = 3 if lanes > 1 else 1
         values = pack([-1] * part, bits)
         blocks[name].set(execute=0, first=0, enable=0, load=load, load_value=values, load_round=0)
+        if name in CLEARING_PES:
+            blocks[name].set(clear=0)
     await edge
     for name, (bits, lanes, _) in PES.items():
         blocks[name].check("a load", acc=pack([-1] * lanes, bits))

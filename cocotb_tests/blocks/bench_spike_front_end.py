@@ -20,6 +20,11 @@ def _has_work(work: Work, spikes: list[list[int]], n_source: int, h: int, b: int
         return True
     if work is Work.UNION:
         return any(s[i] for s in spikes)
+    if work is Work.COMMON:
+        return all(s[i] for s in spikes)
+    if work in (Work.STRAIGHT, Work.CROSSED):
+        step = b if work is Work.STRAIGHT else 1 - b
+        return bool(spikes[step][i]) and not spikes[1 - step][i]
     return bool(spikes[step][i])
 
 

@@ -22,10 +22,12 @@ from hw.core.stream_buffers import FeatureBuffer, OutputBuffer
 from hw.schedule import MemoryShape, Schedule, Work
 
 __all__ = [
+    "CLEARING_PES",
     "COUNTER_CONFIG",
     "FEATURES",
     "LIFS",
     "MEMORIES",
+    "MERGING_LIFS",
     "OUTPUTS",
     "PES",
     "PRIORITIES",
@@ -53,7 +55,15 @@ def config(**changes: object) -> AcceleratorConfig:
 
 
 # name: (accumulator bits, lanes, negates)
-PES = {"pe_0": (8, 3, False), "pe_1": (12, 2, True), "pe_2": (8, 1, True)}
+PES = {
+    "pe_0": (8, 3, False),
+    "pe_1": (12, 2, True),
+    "pe_2": (8, 1, True),
+    "pe_3": (9, 5, True),
+    "pe_4": (8, 1, True),
+}
+CLEARING_PES = {"pe_3", "pe_4"}
+"""PE sets in which a load can be of 0."""
 # name: (time steps, membrane bits, accumulator bits, membrane_frac, largest decay and input shift);
 # total narrower, as wide and wider than the membrane, and the same of the load's sum
 LIFS = {
@@ -61,7 +71,11 @@ LIFS = {
     "lif_1": (1, 8, 10, 0, 8, 0),
     "lif_2": (2, 12, 8, 2, 15, 11),
     "lif_3": (1, 10, 9, 7, 3, 12),
+    "lif_4": (2, 16, 12, 4, 7, 7),
+    "lif_5": (2, 10, 11, 1, 4, 9),
 }
+MERGING_LIFS = {"lif_4", "lif_5"}
+"""LIF lanes of machines with MERGE slots."""
 # Features of each, by name.
 FEATURES = {"features_1": 1, "features_2": 2, "features_5": 5}
 # name: (time steps, kinds of work, neurons, neurons of the serial layer)
@@ -70,6 +84,11 @@ SPIKE_FRONT_ENDS = {
     "spikes_b7": (1, (Work.SPIKES,), 7, 7),
     "spikes_cd1": (2, (Work.ALL, Work.UNION), 1, 1),
     "spikes_cd6": (2, (Work.ALL, Work.UNION), 6, 6),
+    "spikes_c7": (2, (Work.UNION,), 7, 7),
+    "spikes_cs5": (2, (Work.UNION, Work.SERIAL), 5, 3),
+    "spikes_x1": (2, (Work.UNION, Work.COMMON, Work.STRAIGHT, Work.CROSSED), 1, 1),
+    "spikes_x7": (2, (Work.UNION, Work.COMMON, Work.STRAIGHT, Work.CROSSED), 7, 7),
+    "spikes_xs6": (2, (Work.SERIAL, Work.COMMON, Work.STRAIGHT, Work.CROSSED), 6, 3),
     "spikes_s5": (2, (Work.ALL, Work.SERIAL), 5, 5),
     "spikes_s7": (2, (Work.ALL, Work.SERIAL), 7, 2),
 }
@@ -128,6 +147,7 @@ def lif_config(name: str) -> AcceleratorConfig:
         membrane_frac=frac,
         max_decay_shift=decay,
         max_input_shift=shift,
+        hidden_work="split" if name in MERGING_LIFS else "all",
     )
 
 
@@ -135,7 +155,7 @@ def _components() -> dict[str, wiring.Component]:
     parts: dict[str, wiring.Component] = {}
     for name, (bits, lanes, negates) in PES.items():
         shape = config(acc_bits=bits, lanes=lanes)
-        parts[name] = PESet(shape, negates=negates)
+        parts[name] = PESet(shape, negates=negates, clears=name in CLEARING_PES)
     for name in LIFS:
         parts[name] = LIFLane(lif_config(name))
     for name, n_input in FEATURES.items():

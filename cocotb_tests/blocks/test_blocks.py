@@ -15,7 +15,7 @@ from golden_model import Network
 BENCHES = {
     "counters": ["counts_and_wraps"],
     "feature_front_end": ["walks"],
-    "lif": ["joins_nibbles", "updates"],
+    "lif": ["joins_nibbles", "merges", "updates"],
     "memory": ["reads_writes_holds"],
     "pe": ["accumulates", "reset_clears"],
     "priority": ["finds_the_lowest"],

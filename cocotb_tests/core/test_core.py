@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flows.simulation.run import CoreModel, Simulation, build_core, simulate
 from golden_model import Layer, Network, random_features
-from hw.config import AcceleratorConfig, preset
+from hw.config import HIDDEN_WORK, AcceleratorConfig, preset
 
 # Configurations whose shapes hurt, small enough to build in seconds.
 SHAPES: dict[str, AcceleratorConfig] = {
@@ -69,6 +69,20 @@ SHAPES: dict[str, AcceleratorConfig] = {
         membrane_frac=6,
         readout_every=2,
     ),
+}
+# Each way of hidden work in shapes of one and of two tiles, odd sizes, one layer, plain layers,
+# a merged and a serial readout, and frames without one.
+SHAPES |= {
+    f"{work}-{name}": SHAPES[name].replace(hidden_work=work, **changes)
+    for work in HIDDEN_WORK[1:]
+    for name, changes in {
+        "tiny": {},
+        "tiny-unmerged": {"hidden": (13,), "recurrent": (True,)},
+        "one-of-everything": {},
+        "just-over-and-under-a-tile": {},
+        "plain-layers": {},
+        "unfolded": {},
+    }.items()
 }
 
 BURSTS = {"on": [1, 4], "off": [1, 4]}
@@ -208,6 +222,7 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         membrane_bits=draw(st.sampled_from([12, 16, 18])),
         membrane_frac=draw(st.sampled_from([0, 4, 7])),
         merge_readout=draw(st.booleans()),
+        hidden_work=draw(st.sampled_from(HIDDEN_WORK)),
         output_lanes=draw(st.sampled_from(divisors)),
         readout_every=draw(st.sampled_from([1, 1, 2, 3])),
         max_input_shift=draw(st.sampled_from([0, 3, 7])),

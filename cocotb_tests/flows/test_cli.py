@@ -27,7 +27,7 @@ from flows.simulation.run import _source_key, network_digest
 from flows.simulation.simulate import cosimulate
 from flows.verilog.writer import to_verilog
 from golden_model import Network, random_features
-from hw.config import PRESETS, preset
+from hw.config import HIDDEN_WORK, PRESETS, preset
 from hw.core.core import Core
 from hw.schedule import Schedule
 
@@ -287,12 +287,13 @@ def test_cycles_of_hidden_weights_fetched_in_other_ways(figures):
 
 
 @pytest.mark.parametrize("name", [*PRESETS])
-def test_expected_row_reads_are_those_of_random_spikes(name):
+@pytest.mark.parametrize("work", HIDDEN_WORK)
+def test_expected_row_reads_are_those_of_random_spikes(name, work):
     """The closed forms equal what the laws count on frames of such densities."""
     from flows.simulation.cycles import expected_figures
     from golden_model import Densities, cycle_laws
 
-    config = PRESETS[name]
+    config = PRESETS[name].replace(hidden_work=work)
     rng = np.random.default_rng(1)
     frames = 400
     bits = rng.random((frames, config.n_input, 8)) < 0.43

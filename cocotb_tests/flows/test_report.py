@@ -410,6 +410,23 @@ def test_tables_are_the_figures_of_the_run(build):
     assert page.rows("Tools")["verilator"] == [figures["tools"]["verilator"]]
 
 
+@pytest.mark.parametrize(
+    ("machine", "built", "reads"),
+    [
+        ({"time_steps": 2, "hidden_work": "all"}, "One fetch for both steps", 4),
+        ({"time_steps": 2, "hidden_work": "union"}, "One fetch, skipped where neither spikes", 1),
+        ({"time_steps": 2, "hidden_work": "split"}, "One fetch, skipped where neither spikes", 1),
+        ({"time_steps": 1, "hidden_work": "union"}, "Zeros skipped", 3),
+    ],
+)
+def test_the_first_bar_is_the_schedule_as_built(machine, built, reads):
+    ways = {"parallel": 4, "serial": 8, "serial_skipping": 3, "union_skipping": 1}
+    rows = report._ways(preset("tiny").replace(**machine), ways)
+    assert rows[0] == (f"{built}, as built", reads)
+    assert sum("as built" in text for text, _ in rows) == 1
+    assert len(rows) == (4 if machine["time_steps"] == 2 else 2)
+
+
 def test_bars_are_as_long_as_their_values(build):
     text = report.write(build).read_text()
     reads = record.read(build).figures.simulation.cycles.hidden_row_reads_if

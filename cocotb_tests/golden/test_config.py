@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from cocotb_tests.configurations import configurations
-from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
+from hw.config import HIDDEN_WORK, PRESETS, AcceleratorConfig, ConfigError, preset
 
 RANGES = {
     "n_input": (1, 4096),
@@ -28,6 +28,7 @@ RANGES = {
 MACHINE_ONLY = {
     "lanes": 4,
     "merge_readout": False,
+    "hidden_work": "union",
     "output_lanes": 2,
     "max_input_shift": 5,
     "max_decay_shift": 5,
@@ -77,6 +78,13 @@ def test_integers_outside_their_range_are_refused(field, wrong):
         ({"input_bits": 7}, "input_bits is 7: the datapath is built for 8"),
         ({"weight_bits": True}, "weight_bits is True: the datapath is built for 4"),
         ({"merge_readout": 1}, "merge_readout is 1: it must be true or false"),
+        ({"hidden_work": "both"}, "hidden_work is 'both': it must be one of all, union, split"),
+        ({"hidden_work": 1}, "hidden_work is 1: it must be one of all, union, split"),
+        ({"hidden_work": None}, "hidden_work is None: it must be one of all, union, split"),
+        (
+            {"hidden_work": ["union"]},
+            "hidden_work is ['union']: it must be one of all, union, split",
+        ),
         ({"trace": "yes"}, "trace is 'yes': it must be true or false"),
         ({"hidden": []}, "hidden is (): it must name 1 to 16 layers"),
         ({"hidden": [1] * 17}, f"hidden is {(1,) * 17}: it must name 1 to 16 layers"),
@@ -188,6 +196,28 @@ def test_hashes_cover_what_they_claim():
     assert len(networks) == 1 + len(OF_THE_NETWORK)
     assert len(hashes) == 1 + len(OF_THE_NETWORK) + len(MACHINE_ONLY)
     assert all(len(value) == 16 and int(value, 16) >= 0 for value in networks | hashes)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("paper-t2", "75f27b1e421c29ea"),
+        ("paper-t2-unmerged", "83f13f490de6de24"),
+        ("paper-t1", "7633b6070d08f22c"),
+        ("speech", "ba44a7abd8dd8de8"),
+        ("tiny", "bd2e7606752e7730"),
+    ],
+)
+def test_later_fields_leave_older_hashes_and_files_as_they_were(name, digest):
+    """The hashes are those of the first version, which did not have `hidden_work`."""
+    config = preset(name)
+    assert config.config_hash == digest
+    older = config.to_dict()
+    assert older.pop("hidden_work") == "all"
+    assert AcceleratorConfig.from_dict(older) == config
+    others = {config.replace(hidden_work=work).config_hash for work in HIDDEN_WORK}
+    assert digest in others
+    assert len(others) == len(HIDDEN_WORK)
 
 
 def test_presets():

@@ -208,7 +208,9 @@ def replayed_accumulators(config, network, image, trace):
                 if memory == "input":
                     rows = [rows[0], rows[0]]
                 elif memory == "hidden" and config.time_steps == 2:
-                    rows = [rows[trace["x_bank"][clock]]] * 2
+                    bank = trace["x_bank"][clock]
+                    split = config.hidden_work == "split"  # the sets take different banks
+                    rows = [rows[bank], rows[1 - bank if split else bank]]
                 acc = np.zeros_like(acc) if trace["x_first"][clock] else acc.copy()
                 for b in range(2):
                     if trace["x_enable"][clock, b]:
@@ -218,8 +220,12 @@ def replayed_accumulators(config, network, image, trace):
                 a = acc[0] + 16 * acc[1]
                 if shift:
                     a = (a + 2 ** (shift - 1)) // 2**shift
+                merged_later = config.hidden_work == "split" and config.recurrent[0]
+                other = a if config.time_steps == 2 and not merged_later else 0 * a
+                if trace["x_step"][clock]:  # a MERGE
+                    a = other = acc[0] + acc[1]
                 part = np.arange(config.lanes) // config.neuron_lanes == trace["x_part"][clock]
-                acc = np.where(part, [a, a if config.time_steps == 2 else 0 * a], acc)
+                acc = np.where(part, [a, other], acc)
             acc = wrap(acc, config.acc_bits)
         for name in names:
             if f"{name}_read" not in trace:

@@ -19,7 +19,7 @@ from golden_model import (
     random_features,
 )
 from golden_model.cycle import COUNTERS
-from hw.config import preset
+from hw.config import HIDDEN_WORK, preset
 from hw.schedule import Schedule
 
 
@@ -63,8 +63,9 @@ def test_laws_equal_the_counters_of_every_frame(config, seed, density):
 
 
 @pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech"])
-def test_laws_of_the_reference_equal_the_counters(name, seed):
-    config = preset(name)
+@pytest.mark.parametrize("work", HIDDEN_WORK)
+def test_laws_of_the_reference_equal_the_counters(name, work, seed):
+    config = preset(name).replace(hidden_work=work)
     network = Network.random(config, seed)
     features = random_features(config, 4, seed)
     laws = cycle_laws(config, features, network.run(features).spikes)
@@ -119,6 +120,63 @@ def test_parts_add_up_and_batches_equal_utterances(seed):
     assert none.total.shape == (3, 0)
 
 
+@pytest.mark.parametrize("work", HIDDEN_WORK[1:])
+def test_hidden_work_that_skips_reads_the_union(work, seed):
+    config = preset("tiny").replace(hidden_work=work)
+    features = random_features(config, 5, seed)
+    spikes = Network.random(config, seed).run(features).spikes
+    laws = cycle_laws(config, features, spikes)
+    as_built = cycle_laws(preset("tiny"), features, spikes)
+    assert laws.hidden_rows.tolist() == laws.hidden_rows_if["union_skipping"].tolist()
+    assert {way: rows.tolist() for way, rows in laws.hidden_rows_if.items()} == {
+        way: rows.tolist() for way, rows in as_built.hidden_rows_if.items()
+    }
+    assert (laws.hidden < as_built.hidden).all()
+    assert (
+        laws.skipped_rows + laws.hidden_rows == as_built.skipped_rows + as_built.hidden_rows
+    ).all()
+
+
+def test_slots_of_split_hidden_work(rng):
+    """Against sets of inputs, counted one by one: shared ones by bank, then set by set and bank."""
+    config = preset("tiny").replace(hidden_work="split", hidden=[13, 6], lanes=16)
+    shape = (5, 2)
+    spikes = [(rng.random((*shape, n)) < 0.5).astype(np.uint8) for n in config.hidden]
+    laws = cycle_laws(config, np.zeros((5, config.n_input), np.int8), spikes)
+    for (name, layer), cycles in laws.hidden_matrices.items():
+        source = spikes[layer if name == "w_rec" else layer - 1]
+        for t in range(5):
+            now = t - (name == "w_rec")
+            first, second = (
+                set(np.flatnonzero(source[now, k])) if now >= 0 else set() for k in (0, 1)
+            )
+            common = [sum(i % 2 == b for i in first & second) for b in range(2)]
+            only = [
+                [sum(i % 2 == b for i in s) for b in range(2)]
+                for s in (first - second, second - first)
+            ]
+            exclusive = max(1, only[0][0], only[1][1]) + max(1, only[0][1], only[1][0])
+            assert cycles[t] == max(1, *common) + exclusive
+    assert (laws.pe_operations[1:] == laws.hidden_rows[1:] + laws.readout_rows[1:]).all()
+
+
+def test_two_passes_are_the_fewest_cycles_for_exclusive_inputs(rng):
+    """No set and no bank takes more than one input a cycle, and one of them is never idle."""
+    for e in rng.integers(0, 9, (500, 2, 2)):
+        passes = max(e[0, 0], e[1, 1]) + max(e[0, 1], e[1, 0])
+        assert passes == max(*e.sum(axis=0), *e.sum(axis=1))
+
+
+def test_densities_that_no_two_time_steps_have_are_refused():
+    config = preset("tiny").replace(hidden_work="split")
+    for union in (0.39, 0.81):
+        with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole text is compared
+            expected_cycles(config, Densities(steps=0.8, union=union))
+        assert str(error.value) == (
+            f"union is {union}: it must be from steps / 2 = 0.4 to steps = 0.8"
+        )
+
+
 def test_hidden_rows_of_other_ways_to_work(seed):
     two, one = preset("paper-t2"), preset("paper-t1")
     features = random_features(two, 5, seed)
@@ -148,20 +206,22 @@ def test_published_densities_give_the_frames_of_the_contract(name, before_overhe
     assert expected.input == pytest.approx(90, abs=0.5)
 
 
+@pytest.mark.parametrize("work", HIDDEN_WORK)
 @pytest.mark.parametrize(
     ("time_steps", "merge", "output_lanes"), [(1, True, 8), (2, True, 1), (2, False, 2)]
 )
-def test_expectations_equal_means_over_random_spikes(time_steps, merge, output_lanes, rng):
+def test_expectations_equal_means_over_random_spikes(time_steps, merge, output_lanes, work, rng):
     config = preset("tiny").replace(
         time_steps=time_steps,
         merge_readout=merge,
+        hidden_work=work,
         output_lanes=output_lanes,
         lanes=4,
         n_output=18,
         hidden=[9, 13],
         readout_every=2,
     )
-    shape = (40, 250)
+    shape = (200, 250)
     density = 0.3
     bits = rng.random((*shape, config.n_input, 8)) < density
     features = np.packbits(bits, axis=-1)[..., 0].view(np.int8)

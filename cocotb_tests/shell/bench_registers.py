@@ -16,7 +16,7 @@ from cocotb.triggers import FallingEdge
 
 from cocotb_tests.blocks.block_ports import start
 from flows.verilog.register_map import register_map
-from hw.config import AcceleratorConfig
+from hw.config import HIDDEN_WORK, AcceleratorConfig
 
 _LIMIT = 20  # clocks that an access may take
 _PLAIN = {"IRQ_ENABLE", "FRAME_FLAGS"}  # hold what is written
@@ -145,6 +145,7 @@ async def constants(dut) -> None:
         *("OPTIONS.time_steps", "OPTIONS.merge_readout", "OPTIONS.trace"),
     ):
         assert fields[name] == int(getattr(config, name.partition(".")[2])), name
+    assert fields["OPTIONS.hidden_work"] == HIDDEN_WORK.index(config.hidden_work)
     assert fields["OPTIONS.layers"] == len(config.hidden)
     for layer in range(16):
         inside = layer < len(config.hidden)

@@ -18,7 +18,7 @@ from flows.verilog.contents import contents
 from flows.verilog.register_map import FORMATS, describe, register_map
 from flows.verilog.writer import to_verilog
 from golden_model import Network
-from hw.config import PRESETS, AcceleratorConfig, ConfigError
+from hw.config import HIDDEN_WORK, PRESETS, AcceleratorConfig, ConfigError
 from hw.core.counters import COUNTERS
 from hw.core.weight_port import Region
 from hw.shell.registers import (
@@ -169,7 +169,11 @@ def test_page_names_every_field():
             assert f"| {field.name} | {field.doc}" in section
 
 
-@pytest.mark.parametrize("config", [*PRESETS.values(), ODD], ids=[*PRESETS, "odd"])
+@pytest.mark.parametrize(
+    "config",
+    [*PRESETS.values(), *(ODD.replace(hidden_work=work) for work in HIDDEN_WORK)],
+    ids=[*PRESETS, *(f"odd-{work}" for work in HIDDEN_WORK)],
+)
 def test_constants_tell_the_configuration(config):
     options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}
     words = constant_values(config, **options)
@@ -181,6 +185,15 @@ def test_constants_of_something_else_are_refused():
     words = {entry.name: 0xFFFFFFFF for entry in CONSTANTS}
     with pytest.raises(ConfigError):
         config_of_constants(words)
+
+
+def test_hidden_work_without_a_name_is_refused():
+    options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}
+    words = constant_values(ODD, **options)
+    words["OPTIONS"] |= 3 << 18
+    with pytest.raises(ConfigError) as error:
+        config_of_constants(words)
+    assert str(error.value) == f"hidden_work is 3: it must be one of {', '.join(HIDDEN_WORK)}"
 
 
 def test_fields_that_do_not_fit_are_refused():

@@ -27,6 +27,7 @@ from flows.speech.figures import DemoFigures, Phone, Rung
 from flows.speech.record import Record
 from flows.terminal import number, percent, significant
 from golden_model.files.writing import atomic_write
+from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
 
 __all__ = ["PAGE", "page", "write"]
@@ -385,6 +386,23 @@ def _cycles(figures: DemoFigures) -> dict[str, Any]:
     }
 
 
+def _ways(config: AcceleratorConfig, reads: dict[str, float]) -> list[tuple[str, float]]:
+    """Names and row reads of the ways to fetch hidden rows, the machine's own first."""
+    if config.time_steps > 1:
+        words = {
+            "parallel": "One fetch for both steps",
+            "serial": "One time step after the other",
+            "serial_skipping": "One after the other, zeros skipped",
+            "union_skipping": "One fetch, skipped where neither spikes",
+        }
+        built = "parallel" if config.hidden_work == "all" else "union_skipping"
+    else:
+        words = {"serial_skipping": "Zeros skipped", "parallel": "Nothing skipped"}
+        built = "serial_skipping"
+    own = (f"{words.pop(built)}, as built", reads[built])
+    return [own, *((text, reads[way]) for way, text in words.items())]
+
+
 def _traffic(figures: DemoFigures) -> dict[str, Any]:
     """Row reads and writes by memory, and hidden row reads under other schedules."""
     run = figures.simulation
@@ -400,19 +418,7 @@ def _traffic(figures: DemoFigures) -> dict[str, Any]:
         }
         for name, shape in figures.memories.items()
     ]
-    ways = run.cycles.hidden_row_reads_if
-    if figures.configuration.time_steps > 1:
-        rows = [
-            ("One fetch for both steps, as built", ways["parallel"]),
-            ("One time step after the other", ways["serial"]),
-            ("One after the other, zeros skipped", ways["serial_skipping"]),
-            ("One fetch, skipped where neither spikes", ways["union_skipping"]),
-        ]
-    else:
-        rows = [
-            ("Zeros skipped, as built", ways["serial_skipping"]),
-            ("Nothing skipped", ways["parallel"]),
-        ]
+    rows = _ways(figures.configuration, run.cycles.hidden_row_reads_if)
     most = max(count for _, count in rows) or 1
     bars = [
         Bar(name, f"{number(count)} rows", [Part(0, count / most, "built" if not n else "if")])

@@ -198,6 +198,9 @@ def _expected_reads(
         Work.SPIKES: densities.spikes,
         Work.UNION: densities.union,
         Work.SERIAL: densities.steps,
+        Work.COMMON: densities.both,
+        Work.STRAIGHT: densities.one,
+        Work.CROSSED: densities.one,
         Work.NONE: 1 - (1 - densities.input_bits) ** config.input_bits,  # features that are not 0
     }
     reads = {"input": 0.0, "hidden": 0.0, "readout": 0.0}
@@ -210,7 +213,7 @@ def _expected_reads(
             banks = 2 if phase.fetch is Fetch.PAIR else 1
             reads[phase.memory] += banks * runs * phase.n_source * issued[phase.work]
             if phase.memory == "hidden":
-                dense += block.tiles * phase.n_source
+                dense += block.tiles * phase.dense_rows
     return reads, {
         "parallel": float(dense),
         "serial": float(config.time_steps * dense),

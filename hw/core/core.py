@@ -112,7 +112,10 @@ class Core(wiring.Component):
         config, schedule = self.config, self.schedule
         self.feature_buffer = FeatureBuffer(config)
         self.sequencer = Sequencer(config, schedule)
-        self.pe_sets = [PESet(config, negates=b == 1) for b in range(2)]
+        self._load_clears = config.merges and config.recurrent[0]  # a LOAD clears set 1
+        self.pe_sets = [
+            PESet(config, negates=b == 1, clears=b == 1 and self._load_clears) for b in range(2)
+        ]
         self.neurons = Neurons(
             config,
             parameters=contents.parameters,
@@ -209,10 +212,11 @@ class Core(wiring.Component):
         load = (x.op == Operation.LOAD) & ~stall
         for b, pe_set in enumerate(self.pe_sets):
             sources = [(x.memory == RowMemoryId.INPUT, rows["input"][0])]
-            if "hidden" in rows and config.time_steps == 2:  # one row for both time steps
-                sources += [
-                    (hidden & (x.bank == bank), row) for bank, row in enumerate(rows["hidden"])
-                ]
+            if "hidden" in rows and config.time_steps == 2:
+                # One row for both time steps; or one for each, and then each of its own bank, and
+                # in a crossed phase of the other.
+                banks = rows["hidden"][::-1] if b and config.merges else rows["hidden"]
+                sources += [(hidden & (x.bank == bank), row) for bank, row in enumerate(banks)]
             elif "hidden" in rows:
                 sources.append((hidden, rows["hidden"][b]))
             sources.append((x.memory == RowMemoryId.READOUT, rows["readout"][b]))
@@ -232,6 +236,8 @@ class Core(wiring.Component):
                     pe_set.load_round.eq(self.neurons.load_round),
                 ]
         m.d.comb += self.pe_sets[1].negate.eq(x.negate)
+        if self._load_clears:
+            m.d.comb += self.pe_sets[1].clear.eq(x.step == 0)
 
     def _count(self, m: Module, counters: Counters, stall: Value) -> None:
         sequencer = self.sequencer

@@ -109,7 +109,8 @@ def spike_positions(works: tuple[Work, ...], neurons: int, serial_neurons: int) 
 
 
 class SpikeFrontEnd(wiring.Component):
-    """Types B, C and D: the inputs with work, split by parity over the two halves (banks).
+    """Types B, C, D and those of one time step: the inputs with work, split by parity over the two
+    halves (banks).
 
     Position p of half b is input 2p + b; with Work.SERIAL, positions from ceil(n/2) on are the
     inputs again for time step 1.
@@ -189,6 +190,12 @@ class SpikeFrontEnd(wiring.Component):
                             m.d.comb += has_work.eq(steps[0])
                         elif work is Work.UNION:
                             m.d.comb += has_work.eq(steps[0] | steps[1])
+                        elif work is Work.COMMON:
+                            m.d.comb += has_work.eq(steps[0] & steps[1])
+                        elif work is Work.STRAIGHT:
+                            m.d.comb += has_work.eq(steps[b] & ~steps[1 - b])
+                        elif work is Work.CROSSED:
+                            m.d.comb += has_work.eq(steps[1 - b] & ~steps[b])
                         else:
                             h = self._serial_half
                             m.d.comb += has_work.eq(Cat(_padded(steps[0], h), _padded(steps[1], h)))

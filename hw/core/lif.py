@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane of the neurons, combinational: the LIF update, and the load that joins the nibbles."""
+"""A lane of the neurons, combinational: the LIF update, and the load that joins two sums."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class LIFLane(wiring.Component):
 
     A load is (low + (high << 4) + half) >>> shift, half = 2**(shift-1) or 0 for shift 0. It shares
     the shifter of the decay. Its rounding is left to the adder of the PE: the half makes a carry
-    of exactly the last bit that is shifted out.
+    of exactly the last bit that is shifted out. A load with time step 1 is a MERGE, low + high; its
+    shift is 0.
 
     Attributes
     ----------
@@ -52,7 +53,8 @@ class LIFLane(wiring.Component):
     low, high
         In, signed, acc_bits: the sums of PE sets 0 and 1.
     step
-        In, the time step, whose set has the stimulus (T = 2; for T = 1 it is the sets' sum).
+        In, the time step, whose set has the stimulus (T = 2; for T = 1 it is the sets' sum). In a
+        load, whether it is a MERGE.
     membrane
         In, signed, membrane_bits: after the time step before. 0 in a load.
     threshold
@@ -97,8 +99,11 @@ class LIFLane(wiring.Component):
         joined = Signal(signed(join_bits))
         operand = Signal(signed(max(bits, join_bits)))
         shifted = Signal(signed(len(operand) + 1))  # the lowest bit: the last one shifted out
+        high = self.high << 4
+        if config.merges:
+            high = Mux(self.step, self.high, high)
         m.d.comb += [
-            joined.eq(self.low + (self.high << 4)),
+            joined.eq(self.low + high),
             operand.eq(self.membrane | Mux(self.load, joined, 0)),
             shifted.eq(Cat(0, operand).as_signed() >> self.shift),
             self.load_value.eq(shifted >> 1),

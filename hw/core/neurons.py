@@ -177,7 +177,10 @@ class Neurons(wiring.Component):
                 with m.Case(layer):
                     m.d.comb += lif.eq(parameters[layer].lif)
         shift = Signal(shift_shape(config))
-        m.d.comb += shift.eq(Mux(load, parameters[0].input_shift, lif.decay_shift))
+        load_shift = parameters[0].input_shift
+        if config.merges:
+            load_shift = Mux(slot.step, 0, load_shift)
+        m.d.comb += shift.eq(Mux(load, load_shift, lif.decay_shift))
 
         membrane = Signal(self._membrane_part)
         membrane_next = Signal(self._membrane_part)

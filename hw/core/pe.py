@@ -36,11 +36,13 @@ class PESet(wiring.Component):
         `execute`; `first` and `enable` are 0.
     load_value, load_round
         In, of each lane of a part.
+    clear
+        In (with `clears`), a load is of 0.
     acc
         Out, the accumulators.
     """
 
-    def __init__(self, config: AcceleratorConfig, *, negates: bool) -> None:
+    def __init__(self, config: AcceleratorConfig, *, negates: bool, clears: bool = False) -> None:
         self._config = config
         ports = {
             "weights": In(config.row_bits),
@@ -55,7 +57,10 @@ class PESet(wiring.Component):
         }
         if negates:
             ports["negate"] = In(1)
+        if clears:
+            ports["clear"] = In(1)
         self._negates = negates
+        self._clears = clears
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Elaboratable:
@@ -64,6 +69,10 @@ class PESet(wiring.Component):
         # A lane that gets no work keeps its value: nothing toggles.
         work = Signal()
         m.d.comb += work.eq(self.execute & (self.first | self.enable))
+        values = self.load  # the parts that a load gives a value
+        if self._clears:
+            values = Signal.like(self.load)
+            m.d.comb += values.eq(Mux(self.clear, 0, self.load))
         for lane in range(self._config.lanes):
             part, place = divmod(lane, self._config.neuron_lanes)
             load = self.load[part]
@@ -71,8 +80,10 @@ class PESet(wiring.Component):
             weight = Mux(self.enable, weight, 0)
             # -w has one bit more than w; what the shift adds beyond acc wraps anyway.
             digit = Mux(self.negate, -weight, weight) if self._negates else weight
-            addend = (digit << self.shift) | (load & self.load_round[place])
-            base = choose((~(self.first | load), self.acc[lane]), (load, self.load_value[place]))
+            addend = (digit << self.shift) | (values[part] & self.load_round[place])
+            base = choose(
+                (~(self.first | load), self.acc[lane]), (values[part], self.load_value[place])
+            )
             with m.If(work | load):
                 m.d.sync += self.acc[lane].eq(base + addend)
         return m

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -284,6 +284,8 @@ class Sequencer(wiring.Component):
             self._issue_feature(m, phase, feature_end, last)
         elif phase.kind is PhaseKind.LOAD:
             m.d.comb += [slot.op.eq(Operation.LOAD), slot.part.eq(phase.part)]
+        elif phase.kind is PhaseKind.MERGE:
+            m.d.comb += [slot.op.eq(Operation.LOAD), slot.part.eq(phase.part), slot.step.eq(1)]
         elif phase.kind is PhaseKind.LIF:
             self._issue_neurons(m, phase)
         elif phase.fetch is not Fetch.NONE:
@@ -294,6 +296,7 @@ class Sequencer(wiring.Component):
                 Fetch.BROADCAST: self._issue_broadcast,
                 Fetch.PAIR: self._issue_pair,
                 Fetch.SPLIT: self._issue_split,
+                Fetch.CROSSED: self._issue_crossed,
             }[phase.fetch]
             issue(m, phase, spike_end)
 
@@ -341,7 +344,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             spike_end.exists.eq((1 << min(phase.n_source, neurons)) - 1),
             spike_end.work.eq(spike_end.works.index(phase.work)),
-            spike_end.joint.eq(phase.fetch is not Fetch.SPLIT),
+            spike_end.joint.eq(phase.fetch in (Fetch.BROADCAST, Fetch.PAIR)),
             last.eq(spike_end.last),
         ]
 
@@ -393,6 +396,17 @@ class Sequencer(wiring.Component):
         ]
         if phase.work is Work.UNION:
             m.d.comb += [slot.shift[b].eq(spike_end.spike[b].all()) for b in range(2)]
+
+    def _issue_crossed(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
+        """Each bank its own input, for the other bank's set."""
+        slot, run = self.slot, self._run
+        reads, rows = self._row_port(phase)
+        m.d.comb += [
+            slot.bank.eq(1),
+            slot.enable.eq(Cat(spike_end.serve[1], spike_end.serve[0])),
+            reads.eq(spike_end.serve & run.replicate(2)),
+            *(rows[b].eq(self._first_row(phase) + spike_end.index[b]) for b in range(2)),
+        ]
 
     def _readout_group_last(self, phase: Phase) -> Value | int:
         """Whether the group of this readout phase is the frame's last."""

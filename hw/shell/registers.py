@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from hw.config import AcceleratorConfig
+from hw.config import HIDDEN_WORK, AcceleratorConfig
 
 __all__ = [
     "CONSTANTS",
@@ -229,6 +229,7 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("time_steps", 8, 8, "Evaluations of the network in a frame, T."),
             Field("merge_readout", 16, 1, "The readout sums both time steps in one pass."),
             Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
+            Field("hidden_work", 18, 2, "hidden_work: 0 all, 1 union, 2 split."),
         ),
     )
     yield (
@@ -533,6 +534,7 @@ def constant_values(
             "time_steps": config.time_steps,
             "merge_readout": config.merge_readout,
             "trace": config.trace,
+            "hidden_work": HIDDEN_WORK.index(config.hidden_work),
         },
         "FEATURE_FORMAT": {"frame_words": feature_words(config)},
         "RESULT_FORMAT": {
@@ -573,11 +575,13 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
         register(f"HIDDEN_{layer}").unpack(words[f"HIDDEN_{layer}"])
         for layer in range(min(options["layers"], _MAX_LAYERS))
     ]
+    number = options["hidden_work"]
     values |= {
         "hidden": [layer["neurons"] for layer in layers],
         "recurrent": [bool(layer["recurrent"]) for layer in layers],
         "time_steps": options["time_steps"],
         "merge_readout": bool(options["merge_readout"]),
         "trace": bool(options["trace"]),
+        "hidden_work": dict(enumerate(HIDDEN_WORK)).get(number, number),
     }
     return AcceleratorConfig.from_dict(values)
