@@ -11,13 +11,13 @@ always runs, and adds a library's default energies to those with a condition.
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from flows.asic.activity import MACRO_PINS, Activity, measure_activity
-from flows.asic.gates import Gates, Instance, read_gates
+from flows.asic.gates import Gates, Instance
 from flows.asic.liberty import Group, read_liberty, truth_table
 from flows.asic.pdk import Pdk
 from flows.asic.power_figures import (
@@ -104,11 +104,14 @@ def power_figures(
         )
     network = network.on(netlist.config)
     progress("reading the netlist")
-    gates = read_gates(netlist.verilog)
+    gates = netlist.gates()
     activity = measure_activity(
         netlist, gates, network, features, warm_up=warm_up, build_dir=build_dir, progress=progress
     )
     spent = _spent(netlist, gates, activity, progress)
+    wires, low = netlist.wires, None
+    if wires is not None:
+        low = _spent(replace(netlist, wires=wires.low), gates, activity, progress).energy
     clocks = activity.clocks / activity.frames
     real_time = real_time_figures(spent.energy, spent.leakage, clocks, spent.idle_j, clocks_hz)
     result = network.run(features)
@@ -133,9 +136,11 @@ def power_figures(
         operations=operation_figures(netlist.config, done, spent.energy, real_time.clock_stopped),
         reference=REFERENCE,
         constants=_constants(netlist),
-        notes=NOTES,
+        notes=NOTES if wires is None else [wires.figures.note, *NOTES[1:]],
         netlist=str(netlist.verilog),
         versions={**netlist.versions, "sta": toolchain.find("sta").version},
+        wires=wires.figures if wires is not None else None,
+        energy_low_nj=low,
     )
 
 
@@ -426,7 +431,7 @@ class _Chances:
 
 
 def _clock_load(netlist: Netlist, gates: Gates, library: Group) -> float:
-    """F of the pins on the clock, which no cell of the netlist drives."""
+    """F on the clock, which no cell of the netlist drives: of its pins, and of a placed wire."""
     (clock,) = gates.inputs["clk"]
     loads: dict[tuple[str, str], float] = {}
     liberties = [library, *(read_liberty(macro.liberty) for macro in netlist.macros.values())]
@@ -434,12 +439,13 @@ def _clock_load(netlist: Netlist, gates: Gates, library: Group) -> float:
         for cell in liberty.of("cell"):
             for pin in cell.of("pin"):
                 loads[cell.name, pin.name] = pin.number("capacitance", 0.0) * 1e-12
-    return sum(
+    pins = sum(
         loads[one.cell, pin]
         for one in gates.instances
         for pin, nets in one.pins.items()
         if nets == [clock]
     )
+    return pins if netlist.wires is None else pins + netlist.wires.clock_farads
 
 
 # ---- memories --------------------------------------------------------------------------------
@@ -520,6 +526,22 @@ def _leakage(netlist: Netlist) -> dict[str, float]:
     return leakage
 
 
+def _wire_constants(netlist: Netlist, library: Group) -> list[Constant]:
+    if netlist.wires is None:
+        return [
+            Constant(
+                name="wires",
+                value=library.attributes.get("default_wire_load", "none"),
+                unit="model of length by fanout",
+                source=f"default_wire_load of {netlist.pdk.library}, as OpenSTA applies it",
+            )
+        ]
+    return [
+        Constant(name=f"wires, {case.name}", value=case.ff_per_um, unit="fF/um", source=case.source)
+        for case in netlist.wires.figures.cases
+    ]
+
+
 def _constants(netlist: Netlist) -> list[Constant]:
     """Every constant that is no table of the library, with unit and source."""
     library = read_liberty(netlist.pdk.liberty)
@@ -530,12 +552,7 @@ def _constants(netlist: Netlist) -> list[Constant]:
             unit="V",
             source=f"nom_voltage of {netlist.pdk.library}",
         ),
-        Constant(
-            name="wires",
-            value=library.attributes.get("default_wire_load", "none"),
-            unit="model of length by fanout",
-            source=f"default_wire_load of {netlist.pdk.library}, as OpenSTA applies it",
-        ),
+        *_wire_constants(netlist, library),
         Constant(
             name="clock slew at flip-flops",
             value=CLOCK_SLEW_NS,

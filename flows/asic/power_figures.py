@@ -4,7 +4,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.figures import Derived, Figures, Hashes, inline
+from flows.asic.layout.figures import WireFigures
+from flows.figures import Derived, Figures, Hashes, inline, optional
 from flows.rates import FRAMES_PER_S, real_time_uw, speech_seconds
 from flows.simulation.figures import Sparsity
 from hw.config import AcceleratorConfig
@@ -295,6 +296,10 @@ class PowerFigures(Figures):
         The file.
     versions
         Versions of the tools.
+    wires
+        Wires with lengths of their own; absent with the library's model.
+    energy_low_nj
+        Energy of a frame if these wires have their low capacitance.
     """
 
     of: Hashes | None = inline(default=None)
@@ -318,6 +323,8 @@ class PowerFigures(Figures):
     notes: list[str]
     netlist: str
     versions: dict[str, str]
+    wires: WireFigures | None = optional()
+    energy_low_nj: FrameEnergy | None = optional()
 
 
 def real_time_figures(

@@ -7,10 +7,12 @@ import re
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flows.asic.gates import Gates, read_gates
+from flows.asic.layout.figures import WireFigures
 from flows.asic.pdk import Macro, Pdk
 from flows.asic.sram import Goal, Tiling, macro_stub, macros_of, memory_stub, tile, wrapper
 from flows.progress import Progress, silent
@@ -27,7 +29,7 @@ from hw.schedule import MemoryShape, machine_memories
 from hw.shell.board_core import BOARD_TOP, BoardCore
 from hw.shell.ip_top import AXI_TOP, IPTop
 
-__all__ = ["PERIOD_NS", "Block", "Netlist", "netlist_name", "synthesize"]
+__all__ = ["PERIOD_NS", "Block", "Netlist", "Wires", "netlist_name", "synthesize"]
 
 PERIOD_NS = 10.0
 """The clock period that gates are sized for, and that the SDC names."""
@@ -126,6 +128,31 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Wires:
+    """Wires with lengths of their own, in place of the library's model of them.
+
+    Attributes
+    ----------
+    spef
+        The wires as resistors and capacitors.
+    figures
+        How long they are, and how that is known.
+    clock_farads
+        F of the wire from the clock's input to what it drives.
+    modules
+        The memory of each macro, by the macro's path: the netlist itself is flat.
+    low
+        The same with the low capacitance, if this is the high one.
+    """
+
+    spef: Path
+    figures: WireFigures
+    clock_farads: float
+    modules: dict[str, str] = field(repr=False)
+    low: "Wires | None" = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Netlist:
     """A mapped netlist and what it was made with.
 
@@ -152,6 +179,8 @@ class Netlist:
         Versions of the tools.
     cpu_s, wall_s
         What synthesis took when it ran; a repeated call finds its result.
+    wires
+        None: the library's model.
     """
 
     folder: Path
@@ -166,6 +195,7 @@ class Netlist:
     versions: dict[str, str]
     cpu_s: float
     wall_s: float
+    wires: Wires | None = None
 
     @property
     def verilog(self) -> Path:
@@ -181,6 +211,17 @@ class Netlist:
     def sdc(self) -> Path:
         """Clock and input and output delays."""
         return self.folder / "plosive.sdc"
+
+    def gates(self) -> Gates:
+        """The netlist without its hierarchy."""
+        gates = read_gates(self.verilog)
+        if self.wires is None:
+            return gates
+        modules = self.wires.modules
+        instances = [
+            replace(one, module=modules.get(one.path, one.module)) for one in gates.instances
+        ]
+        return replace(gates, instances=instances)
 
 
 def synthesize(

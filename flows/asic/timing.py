@@ -2,11 +2,12 @@
 """`plosive timing`: OpenSTA on the mapped netlist."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flows.asic.layout.figures import WireFigures
 from flows.asic.synthesis import PERIOD_NS, Netlist
-from flows.figures import Figures, Hashes, inline, named
+from flows.figures import Figures, Hashes, inline, named, optional
 from flows.tools import toolchain
 from flows.tools.opensta import run_opensta
 from flows.verilog.writer import TOP
@@ -109,6 +110,10 @@ class TimingFigures(Figures):
         The file.
     versions
         Versions of the tools.
+    wires
+        Wires with lengths of their own; absent with the library's model.
+    least_period_low_ns
+        The least period if these wires have their low capacitance.
     """
 
     of: Hashes | None = inline(default=None)
@@ -124,6 +129,8 @@ class TimingFigures(Figures):
     notes: list[str]
     netlist: str
     versions: dict[str, str]
+    wires: WireFigures | None = optional()
+    least_period_low_ns: float | None = optional()
 
 
 def timing_figures(netlist: Netlist, of: Hashes | None = None) -> TimingFigures:
@@ -148,7 +155,14 @@ def timing_figures(netlist: Netlist, of: Hashes | None = None) -> TimingFigures:
     path = _path(checks)
     period = PERIOD_NS - path.slack_ns
     without = [m.name for m in netlist.memories if m.name not in netlist.tilings]
-    notes = ["the clock is ideal and wires are the library's guess by fanout: a layout is slower"]
+    wires, low = netlist.wires, None
+    if wires is None:
+        notes = [
+            "the clock is ideal and wires are the library's guess by fanout: a layout is slower"
+        ]
+    else:
+        notes = [wires.figures.note]
+        low = PERIOD_NS - _path(run_sta(replace(netlist, wires=wires.low), [_REPORT])).slack_ns
     if without:
         notes.append(
             f"{len(without)} memories have no macros here: paths from and to them are not timed"
@@ -175,6 +189,8 @@ def timing_figures(netlist: Netlist, of: Hashes | None = None) -> TimingFigures:
         notes=notes,
         netlist=str(netlist.verilog),
         versions={**netlist.versions, "sta": toolchain.find("sta").version},
+        wires=wires.figures if wires is not None else None,
+        least_period_low_ns=low,
     )
 
 
@@ -204,6 +220,9 @@ def run_sta(netlist: Netlist, commands: list[str], *, messages: Path | None = No
         "read_sdc plosive.sdc",
     ]
     files = {**libraries, "netlist.v": netlist.verilog, "plosive.sdc": netlist.sdc}
+    if netlist.wires is not None:
+        files["wires.spef"] = netlist.wires.spef
+        setup.append("read_spef -quiet wires.spef")
     return run_opensta(setup, commands, files, messages=messages)
 
 

@@ -29,6 +29,14 @@ from flows.cli.options import (
     RandomSeed,
     number,
 )
+from flows.cli.wires import (
+    Utilisation,
+    WireModel,
+    WireOption,
+    check_wires,
+    wire_table,
+    wired,
+)
 from hw.errors import PlosiveError
 
 if TYPE_CHECKING:
@@ -78,6 +86,8 @@ def power(
     pdk_root: PdkRoot = None,
     memory_goal: MacroGoal = MemoryGoal.area,
     clock_gating: ClockGating = True,
+    wires: WireOption = WireModel.model,
+    utilisation: Utilisation = None,
     as_json: Json = False,
     build: BuildFolder = BUILD,
 ) -> None:
@@ -86,12 +96,14 @@ def power(
     The netlist of `plosive area` runs the network. Every edge of every net is counted and given its
     energy from the library, and every row access its energy from the SRAM macro's tables. The
     outputs are compared with the golden model first. Real time means 100 frames per second, either
-    with the clock stopped between frames or with the clock always running. Wires and the clock tree
-    are not included: see docs/area-timing-power.md.
+    with the clock stopped between frames or with the clock always running. Wires are the library's
+    estimate, or have the lengths of a trial placement with `--wires placed`; there is no clock
+    tree: see docs/area-timing-power.md.
 
     **Examples**
 
     - `plosive power --preset tiny --random 1`
+    - `plosive power --preset tiny --random 1 --wires placed`
     - `plosive power --preset speech --network speech --audio hello.wav`
     - `plosive power --preset paper-t2 --random 1 --frames 20 --json`
     - `plosive power --preset speech --network speech --audio hello.wav --clock 10e6`
@@ -104,6 +116,7 @@ def power(
 
     machine = configuration(preset, config, changes or (), network)
     check_power(find_pdk(pdk.value, pdk_root))
+    check_wires(wires, pdk, pdk_root)
     held = network_of(machine, network, random)
     if audio is None:
         features = features_of(machine, held, None, warm_up + (frames or 50), seed)
@@ -125,6 +138,7 @@ def power(
         build=build,
         tool="sta",
     )
+    netlist = wired(netlist, wires, utilisation, build)
     with on_terminal() as progress:
         figures = power_figures(
             netlist,
@@ -140,6 +154,8 @@ def power(
         print_json(figures.to_dict())
         return
     console = terminal.console()
+    if figures.wires is not None:
+        console.print(wire_table(figures.wires))
     console.print(energy_table(figures))
     console.print(real_time_table(figures))
     console.print(efficiency_table(figures))
@@ -180,6 +196,10 @@ def energy_table(figures: "PowerFigures") -> Table:
         row(name, None, None, nj, leaks, real_time_uw(nj) + leaks)
     stopped = figures.real_time.clock_stopped
     row("total", None, None, energy.total, stopped.leakage_uw, stopped.total_uw)
+    if figures.energy_low_nj is not None:
+        low = figures.energy_low_nj.total
+        uw = real_time_uw(low) + stopped.leakage_uw
+        row("total, with the low capacitance", None, None, low, stopped.leakage_uw, uw)
     return table
 
 
