@@ -400,7 +400,7 @@ class Sequencer(wiring.Component):
     def _issue_crossed(self, m: Module, phase: Phase, spike_end: SpikeFrontEnd) -> None:
         """Each bank its own input, for the other bank's set."""
         slot, run = self.slot, self._run
-        reads, rows = self._row_port(phase)
+        reads, rows = self.reads[phase.memory]
         m.d.comb += [
             slot.bank.eq(1),
             slot.enable.eq(Cat(spike_end.serve[1], spike_end.serve[0])),
