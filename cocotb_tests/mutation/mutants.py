@@ -402,7 +402,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             "core/sequencer.py",
             "spike_end.joint.eq(phase.fetch in (Fetch.BROADCAST, Fetch.PAIR))",
             "spike_end.joint.eq(phase.fetch is not Fetch.SPLIT)",
-            ("split",),
+            ("split", "split-plain"),
         ),
         (
             "both sets take the same bank",
