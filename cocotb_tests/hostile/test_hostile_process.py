@@ -185,6 +185,7 @@ FLOATS = {
     "--gain": ["transcribe", "x.wav"],
     "--snr": ["evaluate"],
     "--clock": ["power", "--preset", "tiny", "--random", "1"],
+    "--utilisation": ["timing", "--preset", "tiny"],
     "--input-scale": ["export", "--nir", "x.nir", "-o", "y.safetensors"],
     "--dt": ["export", "--nir", "x.nir", "-o", "y.safetensors"],
     "--timeout": ["host"],
@@ -309,6 +310,7 @@ def test_a_file_of_any_name_is_named_in_one_line(name, tmp_path, monkeypatch, ca
 def test_a_signal_ends_the_command_its_children_and_its_files(number, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    before = signal.signal(number, signal.SIG_DFL)  # nohup and shells hand on that it is ignored
     started = subprocess.Popen(
         [*COMMAND, "generate", "--preset", "paper-t2", "-o", "out"],
         cwd=tmp_path,
@@ -316,6 +318,7 @@ def test_a_signal_ends_the_command_its_children_and_its_files(number, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    signal.signal(number, before)
     deadline = time.monotonic() + 200
     while not (children := list(process._descendants(started.pid))):
         assert started.poll() is None, started.stderr.read()

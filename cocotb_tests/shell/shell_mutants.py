@@ -141,14 +141,14 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "last on the first beat",
             "shell/results.py",
-            "beat.last.eq(self.logits.payload.last)",
+            "beat.last.eq(logits.payload.last)",
             "beat.last.eq(1)",
         ),
         (
             "stream not sign-extended",
             "shell/results.py",
-            "beat.elements[lane].eq(self.logits.payload.logits[lane])",
-            "beat.elements[lane].eq(self.logits.payload.logits[lane].as_unsigned())",
+            "beat.elements[lane].eq(logits.payload.logits[lane])",
+            "beat.elements[lane].eq(logits.payload.logits[lane].as_unsigned())",
         ),
         (
             "end flag of the stream lost",
@@ -197,8 +197,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "soft reset by any write",
             "shell/shell.py",
-            "self.soft_reset.eq(write & soft_reset)",
-            "self.soft_reset.eq(write)",
+            "target.eq(write & request.payload.data[control.field(name).lsb])",
+            "target.eq(write)",
         ),
         (
             "counters not cleared",
@@ -222,19 +222,19 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "errors cleared together",
             "shell/shell.py",
-            "(errors & ~clear_errors)",
-            "(errors & ~clear_errors.any().replicate(3))",
+            "(state.errors & ~state.clear_errors)",
+            "(state.errors & ~state.clear_errors.any().replicate(3))",
         ),
         (
             "errors do not stay",
             "shell/shell.py",
-            "(errors & ~clear_errors) | Cat",
-            "(errors & ~clear_errors & 0) | Cat",
+            "(state.errors & ~state.clear_errors)\n                | Cat",
+            "(state.errors & ~state.clear_errors & 0)\n                | Cat",
         ),
         (
             "not yet is an error",
             "shell/shell.py",
-            "(self.access & self.refused & ~self.wait & ~not_yet)",
+            "(self.access & self.refused & ~self.wait & ~state.not_yet)",
             "(self.access & self.refused & ~self.wait)",
         ),
         (
@@ -258,8 +258,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "flags stay",
             "shell/shell.py",
-            "(window.frame_begins):\n                        m.d.sync += flags.eq(0)",
-            "(window.frame_begins):\n                        m.d.sync += flags.eq(flags)",
+            "(window.frame_begins):\n                    m.d.sync += state.flags.eq(0)",
+            "(window.frame_begins):\n                    m.d.sync += state.flags.eq(state.flags)",
         ),
         (
             "flags of every word",
