@@ -35,6 +35,7 @@ MACHINE_ONLY = {
     "counter_bits": 20,
     "trace": True,
 }
+A_FLAG_EACH = "it must be empty, or hold true or false for each of the 2 layers of hidden"
 OF_THE_NETWORK = {
     "n_input": 9,
     "hidden": (16, 15),
@@ -81,11 +82,11 @@ def test_integers_outside_their_range_are_refused(field, wrong):
         ({"merge_readout": 1}, "merge_readout is 1: it must be true or false"),
         (
             {"bias": [True]},
-            "bias is [True]: it must be empty, or hold true or false for each of the 2 layers of hidden",
+            f"bias is [True]: {A_FLAG_EACH}",
         ),
         (
             {"bias": (1, 0)},
-            "bias is (1, 0): it must be empty, or hold true or false for each of the 2 layers of hidden",
+            f"bias is (1, 0): {A_FLAG_EACH}",
         ),
         ({"bias": True}, "bias is True: it must be a list, empty or one entry per layer"),
         ({"hidden_work": "both"}, "hidden_work is 'both': it must be one of all, union, split"),
