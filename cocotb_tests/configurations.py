@@ -26,6 +26,9 @@ def configurations(draw: st.DrawFn, **fixed: object) -> AcceleratorConfig:
             st.lists(st.sampled_from([1, 2, 3, 7, 8]), min_size=layers, max_size=layers)
         ),
         "recurrent": draw(st.lists(st.booleans(), min_size=layers, max_size=layers)),
+        "bias": draw(
+            st.one_of(st.just([]), st.lists(st.booleans(), min_size=layers, max_size=layers))
+        ),
         "n_output": draw(st.integers(1, 6 * lanes)),
         "time_steps": draw(st.sampled_from([1, 2])),
         "lanes": lanes,

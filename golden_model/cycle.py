@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from golden_model.fixed_point import round_shift, wrap
-from golden_model.layer import lif_step, membrane_dtype
+from golden_model.layer import bias_rows, lif_step, membrane_dtype
 from golden_model.memory_image import padded_thresholds, tile_columns
 from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
@@ -222,6 +222,8 @@ class CycleModel:
         self._layout = _trace_layout(config)
         self._folded = config.folded
         self._phases = schedule.phases
+        # What both time steps of layer 0 share is added up in both sets.
+        self._merges_first = config.merges and (config.recurrent[0] or config.has_bias(0))
         self._block_of = [block for block in schedule.blocks for _ in block.phases]
         self._weights = [self._phase_weights(phase) for phase in self._phases]
         self._dtype = np.int32 if config.acc_bits <= 24 else np.int64
@@ -252,6 +254,9 @@ class CycleModel:
                 pairs = [(2 * pair, 2 * pair + 1) for pair in range(self.schedule.pairs)]
             else:
                 pairs = [(2 * self.schedule.pairs,) * 2]
+        elif phase.kind is PhaseKind.BIAS:
+            matrix = np.stack(bias_rows(network.layers[phase.layer].bias))
+            pairs = [(tile, tile) for tile in range(config.tiles(phase.layer))]
         elif phase.memory:
             layer = network.layers[phase.layer]
             matrix = layer.w_rec if phase.kind is PhaseKind.RECURRENT else layer.w_in
@@ -421,6 +426,8 @@ class CycleModel:
             elif phase.kind is PhaseKind.MERGE:
                 slot.step = 1
             return slot
+        if phase.kind is PhaseKind.BIAS:
+            return self._issue_bias(phase)
         issue = {
             Fetch.FEATURES: self._issue_feature,
             Fetch.BROADCAST: self._issue_one_input,
@@ -470,6 +477,23 @@ class CycleModel:
         else:
             slot.pointer, slot.taken = self.pointer, tuple(taken)
             slot.last = False
+        return slot
+
+    def _issue_bias(self, phase: Phase) -> _Slot:
+        """The bias of a tile: the rows of both banks, or (T = 2 without MERGE) one after the other.
+
+        The row of bank 1 counts eightfold.
+        """
+        row = phase.base + self.tile
+        (w0, w1), bank = self._weights[self.phase][self.tile], phase.part
+        slot = _Slot(_OP_MAC, enable=(1, 1), memory=_MEMORIES["hidden"], bank=bank)
+        if phase.fetch is Fetch.SPLIT:
+            slot.read, slot.row = (1, 1), (row, row)
+            slot.shift, slot.weights = (0, 3), (w0[0], w1[1])
+        else:
+            slot.read = (0, 1) if bank else (1, 0)
+            slot.row = (0, row) if bank else (row, 0)
+            slot.shift, slot.weights = (3 * bank,) * 2, (w0[bank], w1[bank])
         return slot
 
     def _work(self, phase: Phase) -> list[int]:
@@ -592,7 +616,7 @@ class CycleModel:
             else:
                 shift = self.network.layers[0].input_shift
                 a = wrap(round_shift(acc[0] + (acc[1] << 4), shift), config.acc_bits)
-                both = config.time_steps == 2 and not (config.merges and config.recurrent[0])
+                both = config.time_steps == 2 and not self._merges_first
             loaded = np.stack([a, a if both else 0 * a])
             acc[:, self._part()] = loaded[:, self._part()]
             return acc.astype(self._dtype)

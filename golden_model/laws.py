@@ -36,7 +36,7 @@ _BITS = _POPCOUNT[np.arange(256) & 15] + _POPCOUNT[np.arange(256) >> 4]
 _CYCLES = np.maximum(_POPCOUNT[np.arange(256) & 15], _POPCOUNT[np.arange(256) >> 4])
 
 
-_OVERHEAD = (PhaseKind.LOAD, PhaseKind.MERGE, PhaseKind.WAIT)
+_OVERHEAD = (PhaseKind.LOAD, PhaseKind.BIAS, PhaseKind.MERGE, PhaseKind.WAIT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class FrameCycles:
     hidden_matrices
         (matrix, layer), for example ("w_rec", 0), to cycles; `hidden` is their sum.
     overhead
-        LOAD, MERGE and WAIT cycles.
+        LOAD, BIAS, MERGE and WAIT cycles.
     stalls
         Cycles that captures waited for the output buffer while a frame was under way. Those
         that the last group of a frame causes after its last slot count for the next frame.
@@ -133,6 +133,8 @@ def cycle_laws(
         for phase in block.phases:
             if phase.kind is PhaseKind.INPUT:
                 issued, read, worked = _input_law(x)
+            elif phase.kind is PhaseKind.BIAS:
+                issued, read, worked = zero + 1, zero + phase.dense_rows, zero + 2
             elif phase.memory:
                 source = before if phase.kind is PhaseKind.RECURRENT else counted
                 source = source[phase.source_layer]
@@ -165,7 +167,10 @@ def cycle_laws(
     total_slots = sum(cycles.values())
     tiles = config.tiles(0)
     # Slots up to the last one of the last INPUT phase: with folding, whole tiles come before it.
-    single = sum(phase.fetch is Fetch.NONE for phase in schedule.blocks[0].phases)
+    single = sum(
+        phase.fetch is Fetch.NONE or phase.kind is PhaseKind.BIAS
+        for phase in schedule.blocks[0].phases
+    )
     per_tile = single + matrices.get(("w_rec", 0), zero) // tiles
     after_input = cycles[PhaseKind.INPUT] + (tiles - 1) * per_tile
     stalls = _stalls(config, schedule, reads_readout, total_slots, after_input, slots)
@@ -406,7 +411,7 @@ class ExpectedCycles:
 
     @property
     def before_overhead(self) -> float:
-        """Input, hidden and readout phases with their stalls: without LIF, LOAD and WAIT."""
+        """Input, hidden and readout phases with their stalls: without LIF and overhead."""
         return self.input + self.hidden + self.readout + self.stalls
 
     @property
@@ -442,7 +447,7 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
             if phase.kind is PhaseKind.INPUT:
                 nibble = _binomial(4, densities.input_bits)
                 slots = _power(_maximum(nibble, nibble), phase.n_source)
-            elif phase.memory:
+            elif phase.memory and phase.kind is not PhaseKind.BIAS:
                 slots = _expected_slots(phase.fetch, phase.work, phase.n_source, densities)
             else:
                 slots = np.array([0.0, 1.0])

@@ -18,6 +18,7 @@ __all__ = [
     "DECAY_FORMS",
     "RESETS",
     "Layer",
+    "bias_rows",
     "lif_step",
     "membrane_dtype",
     "product",
@@ -50,6 +51,8 @@ class Layer:
         What a spike does to the membrane: "zero" or "subtract".
     input_shift
         The shift of the input sum; layer 0 only, 0 elsewhere.
+    bias
+        [n], -72 to 63, added to the stimulus of every time step; None for a layer without.
     """
 
     w_in: np.ndarray
@@ -59,6 +62,7 @@ class Layer:
     decay_form: str = "leak"
     reset: str = "zero"
     input_shift: int = 0
+    bias: np.ndarray | None = None
 
 
 def lif_step(
@@ -94,7 +98,7 @@ def membrane_dtype(config: AcceleratorConfig) -> type[np.signedinteger]:
 def run_layer(
     config: AcceleratorConfig, layer: Layer, stimulus: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes and membranes [frames, T, batch, n] from the stimulus without its recurrent part.
+    """Spikes and membranes [frames, T, batch, n] from the stimulus without recurrence and bias.
 
     `stimulus` is [frames, T, batch, n], or [frames, 1, batch, n] if the same for every time step.
     """
@@ -103,6 +107,8 @@ def run_layer(
     dtype = membrane_dtype(config)
     spikes = np.empty((frames, steps, batch, n), np.uint8)
     membranes = np.empty((frames, steps, batch, n), dtype)
+    if layer.bias is not None:
+        stimulus = stimulus + layer.bias.astype(dtype)
     w_rec = None if layer.w_rec is None else layer.w_rec.astype(np.float32)
     u = np.zeros((batch, n), dtype)
     s_prev = np.zeros((steps * batch, n), np.float32)
@@ -117,6 +123,12 @@ def run_layer(
             membranes[t, k] = u
         s_prev[...] = spikes[t].reshape(steps * batch, n)
     return spikes, membranes
+
+
+def bias_rows(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) of a bias, both of the range of a weight, with bias = low + 8 * high."""
+    high = np.clip((bias.astype(np.int32) + 4) >> 3, -8, 7)
+    return bias - 8 * high, high
 
 
 def product(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

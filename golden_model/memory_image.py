@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from golden_model.fixed_point import signed_range
+from golden_model.layer import bias_rows
 from golden_model.network import Network
 from hw.config import AcceleratorConfig
 from hw.schedule import Schedule
@@ -69,6 +70,10 @@ def memory_image(config: AcceleratorConfig, network: Network) -> dict[str, Any]:
                     else:
                         bank, address = schedule.hidden_row(matrix, layer, tile, i)
                         image["hidden"][bank][address] = row
+            if parameters.bias is not None:
+                for bank, row in enumerate(bias_rows(parameters.bias)):
+                    columns = tile_columns(config, row, tile, 0)
+                    image["hidden"][bank][schedule.bias_row(layer, tile)] = columns
     for tile in range(config.output_tiles):
         for i, row in enumerate(tile_columns(config, network.w_out, tile, 0)):
             bank, address = schedule.readout_row(tile, i)

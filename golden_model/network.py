@@ -129,6 +129,8 @@ class Network:
             if layer.w_rec is not None:
                 positive, negative = sign_sums(layer.w_rec)
                 least, most = least - negative, most + positive
+            if layer.bias is not None:
+                least, most = least + layer.bias, most + layer.bias
             sums.append(SumBound(place, "neuron", "layer sum", least, most))
         positive, negative = sign_sums(self.w_out)
         steps = self.config.time_steps
@@ -178,6 +180,7 @@ class Network:
                 tensors[f"layers.{index}.w_in"],
                 tensors.get(f"layers.{index}.w_rec"),
                 tensors[f"layers.{index}.threshold"],
+                bias=tensors.get(f"layers.{index}.bias"),
                 **values,
             )
             for index, values in enumerate(parameters)
@@ -201,6 +204,8 @@ class Network:
             tensors[f"layers.{index}.w_in"] = layer.w_in
             if layer.w_rec is not None:
                 tensors[f"layers.{index}.w_rec"] = layer.w_rec
+            if layer.bias is not None:
+                tensors[f"layers.{index}.bias"] = layer.bias
             tensors[f"layers.{index}.threshold"] = layer.threshold
             parameters.append(
                 {name: getattr(layer, name) for name in network_file.LAYER_PARAMETERS}
@@ -348,6 +353,7 @@ def _checked_layer(config: AcceleratorConfig, index: int, layer: Layer) -> Layer
         )
     threshold = threshold.astype(np.int32)
     threshold.flags.writeable = False
+    bias = _bias(place, config.has_bias(index), layer.bias, neurons)
     for name, words in (("decay_form", DECAY_FORMS), ("reset", RESETS)):
         value = getattr(layer, name)
         if value not in words:
@@ -360,4 +366,28 @@ def _checked_layer(config: AcceleratorConfig, index: int, layer: Layer) -> Layer
             f"{place}: input_shift is {layer.input_shift!r}: only layer 0 has one, it must be 0"
         )
     input_shift = _shift(place, "input_shift", layer.input_shift, 0, config.max_input_shift)
-    return Layer(w_in, w_rec, threshold, decay_shift, layer.decay_form, layer.reset, input_shift)
+    return Layer(
+        w_in, w_rec, threshold, decay_shift, layer.decay_form, layer.reset, input_shift, bias
+    )
+
+
+def _bias(place: str, wanted: bool, values: Any, neurons: int) -> np.ndarray | None:
+    """A checked, read-only int8 copy of a bias, or None."""
+    if not wanted:
+        if values is not None:
+            raise NetworkError(f"{place}: bias is given: the layer has none in the configuration")
+        return None
+    if values is None:
+        raise NetworkError(f"{place}: bias is missing: the configuration has one for the layer")
+    array = _integers(place, "bias", values)
+    if array.shape != (neurons,):
+        raise NetworkError(f"{place}: bias has shape {array.shape}: it must be ({neurons},)")
+    wrong = (array < -72) | (array > 63)
+    if wrong.any():
+        neuron = int(wrong.argmax())
+        raise NetworkError(
+            f"{place}, neuron {neuron}: bias is {array[neuron]}: it must be -72 to 63"
+        )
+    array = array.astype(np.int8)
+    array.flags.writeable = False
+    return array

@@ -146,7 +146,16 @@ def _draw_layer(
         room = np.minimum(np.minimum(most - high, low - least), 1 + np.maximum(high, -low) // 2)
         w_rec = _draw_weights(rng, n, n, np.maximum(room, 0))
     reset = RESETS[rng.integers(2)]
-    return Layer(w_in, w_rec, 1, decay_shift, form, reset, shift), stimulus
+    bias = None
+    if config.has_bias(index):
+        if w_rec is not None:
+            recurrent = sign_sums(w_rec)
+            high, low = high + recurrent[0], low - recurrent[1]
+        # Both signs, and the ends of its range where the inputs are as strong, and have left room.
+        room = 1 + np.maximum(high, -low) // 4
+        bias = np.clip(rng.choice([-72, -9, -8, -4, -1, 0, 1, 3, 4, 7, 8, 63], n), -room, room)
+        bias = np.clip(bias, np.minimum(least - low, 0), np.maximum(most - high, 0))
+    return Layer(w_in, w_rec, 1, decay_shift, form, reset, shift, bias), stimulus
 
 
 def _tune(

@@ -63,11 +63,12 @@ NETWORK_FIELDS = (
     "membrane_bits",
     "membrane_frac",
     "readout_every",
+    "bias",
 )
 
 # Fields that machines were hashed without: at their defaults they stay out of the hash, so that it
 # is the one in files and bitstreams made before the field was there.
-_LATER_FIELDS = ("hidden_work",)
+_LATER_FIELDS = ("hidden_work", "bias")
 
 
 def _is_int(value: Any) -> bool:
@@ -112,6 +113,9 @@ class AcceleratorConfig:
         Logits of an output beat; it divides 2 * lanes.
     readout_every
         Frame subsampling m: the readout runs on frames 0, m, 2m, ... of an utterance.
+    bias
+        Which hidden layers add a constant of each neuron's own to the stimulus of every time step;
+        empty if none does.
     max_input_shift, max_decay_shift
         The largest values of the run-time shifts.
     counter_bits
@@ -144,6 +148,7 @@ class AcceleratorConfig:
     max_input_shift: int = 7
     max_decay_shift: int = 7
     counter_bits: int = 32
+    bias: tuple[bool, ...] = ()
     trace: bool = False
 
     def __post_init__(self) -> None:
@@ -182,6 +187,7 @@ class AcceleratorConfig:
                 f"recurrent is {self.recurrent!r}: it must hold true or false for each of the "
                 f"{len(self.hidden)} layers of hidden"
             )
+        self._check_bias()
         if (2 * self.lanes) % self.output_lanes:
             raise ConfigError(
                 f"output_lanes is {self.output_lanes!r}: it must divide 2 * lanes = "
@@ -198,6 +204,20 @@ class AcceleratorConfig:
                 f"membrane_bits - 1 = {self.membrane_bits - 1}"
             )
         self._check_widths()
+
+    def _check_bias(self) -> None:
+        value = self.bias
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"bias is {value!r}: it must be a list, empty or one entry per layer")
+        if not all(isinstance(flag, bool) for flag in value) or len(value) not in (
+            0,
+            len(self.hidden),
+        ):
+            raise ConfigError(
+                f"bias is {value!r}: it must be empty, or hold true or false for each of the "
+                f"{len(self.hidden)} layers of hidden"
+            )
+        object.__setattr__(self, "bias", tuple(value) if any(value) else ())
 
     def _check_widths(self) -> None:
         """Refuse what Amaranth cannot elaborate, after minutes: values of more than 65,536 bits."""
@@ -232,6 +252,10 @@ class AcceleratorConfig:
     def tiles(self, layer: int) -> int:
         """Tiles of a hidden layer, ceil(n / lanes)."""
         return -(-self.hidden[layer] // self.lanes)
+
+    def has_bias(self, layer: int) -> bool:
+        """Whether a hidden layer has a bias."""
+        return bool(self.bias) and self.bias[layer]
 
     @property
     def most_tiles(self) -> int:
@@ -273,7 +297,7 @@ class AcceleratorConfig:
     @property
     def merges(self) -> bool:
         """Whether PE sets add up what both time steps share: "split", and there are hidden rows."""
-        rows = self.n_layers > 1 or self.recurrent[0]
+        rows = self.n_layers > 1 or self.recurrent[0] or self.has_bias(0)
         return rows and self.time_steps == 2 and self.hidden_work == "split"
 
     @property
@@ -293,6 +317,7 @@ class AcceleratorConfig:
         values = dataclasses.asdict(self)
         values["hidden"] = list(self.hidden)
         values["recurrent"] = list(self.recurrent)
+        values["bias"] = list(self.bias)
         return values
 
     @classmethod
@@ -320,7 +345,14 @@ class AcceleratorConfig:
         return AcceleratorConfig.from_dict({**self.to_dict(), **changes})
 
     def _hash(self, names: tuple[str, ...]) -> str:
+        """16 hex digits over fields, without later ones that have their defaults."""
         values = self.to_dict()
+        names = tuple(
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name in names
+            and (field.name not in _LATER_FIELDS or getattr(self, field.name) != field.default)
+        )
         text = json.dumps({name: values[name] for name in names}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -331,14 +363,8 @@ class AcceleratorConfig:
 
     @property
     def config_hash(self) -> str:
-        """16 hex digits over every field, without later fields that have their defaults."""
-        return self._hash(
-            tuple(
-                field.name
-                for field in dataclasses.fields(self)
-                if field.name not in _LATER_FIELDS or getattr(self, field.name) != field.default
-            )
-        )
+        """16 hex digits over every field."""
+        return self._hash(tuple(field.name for field in dataclasses.fields(self)))
 
 
 def _paper(**changes: Any) -> AcceleratorConfig:

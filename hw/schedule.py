@@ -41,6 +41,7 @@ class PhaseKind(enum.Enum):
     MERGE = "merge"  # the sum of both sets of a part of a tile, back into both
     RECURRENT = "recurrent"  # the layer's own spikes of the frame before times w_rec
     FEEDFORWARD = "feedforward"  # spikes of the layer before times w_in
+    BIAS = "bias"  # the layer's bias, from a row of each bank: that of bank 1 counts eightfold
     LIF = "lif"  # one time step of the neurons of one part of a tile
     WAIT = "wait"  # one empty cycle: the spikes just computed reach the spike registers
     READOUT = "readout"  # spikes of the last layer times w_out
@@ -99,7 +100,7 @@ class Phase:
     step
         The time step of an LIF phase.
     part
-        The part of the tile that a LOAD, MERGE or LIF phase is for.
+        The part of the tile that a LOAD, MERGE or LIF phase is for; the bank of a broadcast BIAS.
     dense_rows
         Rows that the phase would read if nothing were skipped, both banks together. Of the phases
         that share a matrix's inputs, the first has all of them.
@@ -192,7 +193,8 @@ class Schedule:
     memories
         "input", "hidden" and "readout" to their `WeightMemory`.
     matrix_base
-        (matrix, layer), such as ("w_rec", 0), to the matrix's first row in the hidden memory.
+        (matrix, layer), such as ("w_rec", 0), to the first row of the matrix in the hidden memory;
+        ("bias", 0) to that of the bias, with a row for each tile.
     pairs
         Pairs of readout tiles.
     odd_tile
@@ -212,6 +214,9 @@ class Schedule:
             for name, n_source in matrices:
                 self.matrix_base[name, layer] = hidden_rows
                 hidden_rows += config.tiles(layer) * half(n_source)
+            if config.has_bias(layer):
+                self.matrix_base["bias", layer] = hidden_rows
+                hidden_rows += config.tiles(layer)
         last = config.hidden[-1]
         self.pairs, odd = divmod(config.output_tiles, 2)
         self.odd_tile = bool(odd)
@@ -225,7 +230,7 @@ class Schedule:
         self.blocks = tuple(self._make_blocks())
 
     def _hidden(self, *kinds: PhaseKind, layer: int, first: bool) -> list[Phase]:
-        """The phases of a layer's hidden matrices; with `first`, they begin at 0."""
+        """The phases of a layer's hidden matrices and bias; with `first`, they begin at 0."""
         config = self.config
         if config.merges:
             first_work, fetch = Work.COMMON, Fetch.SPLIT
@@ -238,7 +243,8 @@ class Schedule:
             self._matrix(kind, layer, fetch, first_work, first=first and kind is kinds[0])
             for kind in kinds
         ]
-        if config.merges and kinds:
+        phases += self._bias(layer)
+        if config.merges and phases:
             phases += [Phase(PhaseKind.MERGE, layer, part=p) for p in range(config.parts)]
             for kind in kinds:
                 phases += [
@@ -246,6 +252,19 @@ class Schedule:
                     self._matrix(kind, layer, Fetch.CROSSED, Work.CROSSED),
                 ]
         return phases
+
+    def _bias(self, layer: int) -> list[Phase]:
+        """The phases of a layer's bias, which come before the sets' sums are joined."""
+        config = self.config
+        if not config.has_bias(layer):
+            return []
+        rows = {"memory": "hidden", "base": self.matrix_base["bias", layer], "stride": 1}
+        if config.time_steps == 1 or config.merges:
+            return [Phase(PhaseKind.BIAS, layer, Fetch.SPLIT, **rows, dense_rows=2)]
+        return [
+            Phase(PhaseKind.BIAS, layer, Fetch.BROADCAST, **rows, part=bank, dense_rows=1)
+            for bank in range(2)
+        ]
 
     def _matrix(
         self, kind: PhaseKind, layer: int, fetch: Fetch, work: Work, *, first: bool = False
@@ -312,8 +331,8 @@ class Schedule:
                     ),
                     *(Phase(PhaseKind.LOAD, 0, part=p) for p in range(config.parts)),
                 ]
-                if config.recurrent[0]:
-                    phases += self._hidden(PhaseKind.RECURRENT, layer=0, first=False)
+                kinds = [PhaseKind.RECURRENT] if config.recurrent[0] else []
+                phases += self._hidden(*kinds, layer=0, first=False)
             elif config.recurrent[layer]:
                 # Recurrent first: it reads old spikes, so the new ones of the layer before have
                 # time to reach their registers and no cycle is lost.
@@ -376,6 +395,10 @@ class Schedule:
         """(bank, row) of input i of a layer's "w_in" (layer > 0) or "w_rec" for a tile."""
         n_source = self.config.hidden[layer] if matrix == "w_rec" else self.config.n_source(layer)
         return i & 1, self.matrix_base[matrix, layer] + tile * half(n_source) + (i >> 1)
+
+    def bias_row(self, layer: int, tile: int) -> int:
+        """Row of a tile's bias, in both banks of the hidden memory."""
+        return self.matrix_base["bias", layer] + tile
 
     def readout_row(self, tile: int, i: int) -> tuple[int, int]:
         """(bank, row) of input i for a tile of the readout."""

@@ -84,6 +84,18 @@ SHAPES |= {
         "unfolded": {},
     }.items()
 }
+# Bias with one and two time steps, with and without a MERGE, in all layers and in some.
+SHAPES |= {
+    "bias-tiny": SHAPES["tiny"].replace(bias=(True, True)),
+    "bias-split-plain": SHAPES["plain-layers"].replace(
+        bias=(True, False, True), hidden_work="split"
+    ),
+    "bias-split": SHAPES["unfolded"].replace(bias=(False, True), hidden_work="split"),
+    "bias-t1": SHAPES["just-over-and-under-a-tile-t1"].replace(bias=(True, True)),
+    "bias-plain-t1": SHAPES["one-lane-t1"].replace(
+        bias=(True,) * len(SHAPES["one-lane-t1"].hidden)
+    ),
+}
 
 BURSTS = {"on": [1, 4], "off": [1, 4]}
 LATE = {"on": [1, 3], "off": [1, 60]}
@@ -199,6 +211,7 @@ def constant_network(config: AcceleratorConfig, weight: int) -> Network:
             np.full((neurons, neurons), weight, np.int8) if config.recurrent[layer] else None,
             threshold=1,
             decay_shift=1,
+            bias=np.full(neurons, weight, np.int8) if config.has_bias(layer) else None,
         )
         for layer, neurons in enumerate(config.hidden)
     ]
@@ -215,6 +228,7 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         n_input=draw(st.integers(1, 9)),
         hidden=tuple(draw(st.integers(1, 13)) for _ in range(n_layers)),
         recurrent=tuple(draw(st.booleans()) for _ in range(n_layers)),
+        bias=draw(st.sampled_from([(), tuple(draw(st.booleans()) for _ in range(n_layers))])),
         n_output=draw(st.integers(1, 30)),
         time_steps=draw(st.sampled_from([1, 2])),
         lanes=lanes,

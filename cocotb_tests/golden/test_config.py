@@ -35,6 +35,7 @@ MACHINE_ONLY = {
     "counter_bits": 20,
     "trace": True,
 }
+A_FLAG_EACH = "it must be empty, or hold true or false for each of the 2 layers of hidden"
 OF_THE_NETWORK = {
     "n_input": 9,
     "hidden": (16, 15),
@@ -45,6 +46,7 @@ OF_THE_NETWORK = {
     "membrane_bits": 15,
     "membrane_frac": 3,
     "readout_every": 2,
+    "bias": (True, False),
 }
 
 
@@ -78,6 +80,15 @@ def test_integers_outside_their_range_are_refused(field, wrong):
         ({"input_bits": 7}, "input_bits is 7: the datapath is built for 8"),
         ({"weight_bits": True}, "weight_bits is True: the datapath is built for 4"),
         ({"merge_readout": 1}, "merge_readout is 1: it must be true or false"),
+        (
+            {"bias": [True]},
+            f"bias is [True]: {A_FLAG_EACH}",
+        ),
+        (
+            {"bias": (1, 0)},
+            f"bias is (1, 0): {A_FLAG_EACH}",
+        ),
+        ({"bias": True}, "bias is True: it must be a list, empty or one entry per layer"),
         ({"hidden_work": "both"}, "hidden_work is 'both': it must be one of all, union, split"),
         ({"hidden_work": 1}, "hidden_work is 1: it must be one of all, union, split"),
         ({"hidden_work": None}, "hidden_work is None: it must be one of all, union, split"),
@@ -209,11 +220,12 @@ def test_hashes_cover_what_they_claim():
     ],
 )
 def test_later_fields_leave_older_hashes_and_files_as_they_were(name, digest):
-    """The hashes are those of the first version, which did not have `hidden_work`."""
+    """The hashes are those of the first version, without the fields that came later."""
     config = preset(name)
     assert config.config_hash == digest
     older = config.to_dict()
     assert older.pop("hidden_work") == "all"
+    assert older.pop("bias") == []
     assert AcceleratorConfig.from_dict(older) == config
     others = {config.replace(hidden_work=work).config_hash for work in HIDDEN_WORK}
     assert digest in others

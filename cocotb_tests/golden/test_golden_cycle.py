@@ -24,6 +24,7 @@ from golden_model import (
 )
 from golden_model.cycle import COUNTERS
 from golden_model.fixed_point import wrap
+from golden_model.layer import bias_rows
 from hw.config import PRESETS, AcceleratorConfig, preset
 from hw.schedule import PhaseKind, Schedule
 
@@ -220,7 +221,9 @@ def replayed_accumulators(config, network, image, trace):
                 a = acc[0] + 16 * acc[1]
                 if shift:
                     a = (a + 2 ** (shift - 1)) // 2**shift
-                merged_later = config.hidden_work == "split" and config.recurrent[0]
+                merged_later = config.hidden_work == "split" and (
+                    config.recurrent[0] or config.bias[:1] == (True,)
+                )
                 other = a if config.time_steps == 2 and not merged_later else 0 * a
                 if trace["x_step"][clock]:  # a MERGE
                     a = other = acc[0] + acc[1]
@@ -460,6 +463,11 @@ def test_memory_image_holds_every_weight_once(config, seed):
     stored = [bank for name in ("input", "hidden", "readout") for bank in image[name]]
     held = [layer.w_in for layer in network.layers] + [network.w_out]
     held += [layer.w_rec for layer in network.layers if layer.w_rec is not None]
+    for layer in network.layers:
+        if layer.bias is not None:
+            low, high = bias_rows(layer.bias)
+            np.testing.assert_array_equal(low + 8 * high, layer.bias)
+            held += [low, high]
     for value in range(-8, 8):
         if value:
             assert sum((bank == value).sum() for bank in stored) == sum(

@@ -53,6 +53,8 @@ def reference(config, network, features):
                         i = (i + 2 ** (layer.input_shift - 1)) // 2**layer.input_shift
                     if w_rec is not None:
                         i += sum(w_rec[m][j] * s for m, s in enumerate(s_before[number][k]))
+                    if layer.bias is not None:
+                        i += int(layer.bias[j])
                     decayed = u[number][j] // 2**layer.decay_shift
                     if layer.decay_form == "leak":
                         decayed = u[number][j] - decayed
@@ -284,7 +286,8 @@ def test_wider_integers_are_taken_if_they_fit(seed):
 @given(configurations(), st.integers(0, 2**31))
 def test_random_networks_fit_and_every_layer_spikes(config, seed):
     network = Network.random(config, seed)
-    features = np.stack([random_features(config, 60, seed + b) for b in range(8)])
+    # As many frames as the thresholds are tuned on: a slow leak may not have settled by then.
+    features = np.stack([random_features(config, 40, seed + b) for b in range(8)])
     for layer, spikes in enumerate(network.run(features).spikes):
         assert 0.2 <= spikes.mean() <= 0.6, f"layer {layer}"
 
@@ -404,6 +407,30 @@ def test_wrong_networks_are_refused():
     refused(config, layers, w_out * 9, "readout, output 0: w_out[0] is 9: a weight must be -8 to 7")
     recurrent = small(recurrent=(True,))
     refused(recurrent, layers, w_out, "layer 0: w_rec is missing: the layer is recurrent")
+    refused(
+        small(bias=(True,)),
+        layers,
+        w_out,
+        "layer 0: bias is missing: the configuration has one for the layer",
+    )
+    ones = np.ones(2, np.int8)
+    refused(
+        *by_hand(small(), bias=ones),
+        "layer 0: bias is given: the layer has none in the configuration",
+    )
+    biased = small(bias=(True,))
+    for bias, message in (
+        (ones[:1], "layer 0: bias has shape (1,): it must be (2,)"),
+        (ones * 0.5, "layer 0: bias has dtype float64: it must be an integer type"),
+        ([1, 64], "layer 0, neuron 1: bias is 64: it must be -72 to 63"),
+        ([-73, 1], "layer 0, neuron 0: bias is -73: it must be -72 to 63"),
+    ):
+        refused(*by_hand(biased, bias=bias), message)
+    refused(
+        *by_hand(small(bias=(True,), acc_bits=9), bias=[0, 2]),
+        "layer 0, neuron 1: the layer sum can reach 256, beyond 255 of acc_bits 9: acc_bits 10 "
+        "would be enough for this network",
+    )
     deep = small(hidden=(2, 2), recurrent=(False, False))
     _, layers, w_out = by_hand(deep)
     layers[1] = dataclasses.replace(layers[1], input_shift=2)

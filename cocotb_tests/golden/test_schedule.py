@@ -37,6 +37,8 @@ def test_rows_never_collide_and_fill_the_memories(config):
                     used["hidden"][schedule.hidden_row("w_in", layer, tile, i)] += 1
             for i in range(neurons if config.recurrent[layer] else 0):
                 used["hidden"][schedule.hidden_row("w_rec", layer, tile, i)] += 1
+            for bank in range(2 if config.has_bias(layer) else 0):
+                used["hidden"][bank, schedule.bias_row(layer, tile)] += 1
     for tile in range(config.output_tiles):
         for i in range(config.hidden[-1]):
             used["readout"][schedule.readout_row(tile, i)] += 1
@@ -141,6 +143,13 @@ def test_phases_of_split_hidden_work():
         (["WAIT"], 1),
         (["FEEDFORWARD", *["MERGE"] * 2, *exclusive[2:], *["LIF"] * 4], 2),
     ]
+    biased = config.replace(bias=[True, False], recurrent=[False, True])
+    assert kinds(biased)[0] == (["INPUT", *["LOAD"] * 2, "BIAS", *["MERGE"] * 2, *["LIF"] * 4], 2)
+    biased = config.replace(bias=[True, False], hidden_work="union")
+    assert kinds(biased)[0] == (
+        ["INPUT", *["LOAD"] * 2, "RECURRENT", "BIAS", "BIAS", *["LIF"] * 4],
+        2,
+    )
     merges = [phase for phase in Schedule(config).phases if phase.kind is PhaseKind.MERGE]
     assert [(phase.layer, phase.part) for phase in merges] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
@@ -150,17 +159,19 @@ def test_every_hidden_matrix_has_each_way_of_its_work_once(config):
     schedule = Schedule(config)
     ways = HIDDEN_WAYS[config.hidden_work] if config.time_steps == 2 else None
     for block in schedule.blocks:
-        hidden = [phase for phase in block.phases if phase.memory == "hidden"]
+        of_layer = [phase for phase in block.phases if phase.memory == "hidden"]
+        hidden = [phase for phase in of_layer if phase.kind is not PhaseKind.BIAS]
         for base in {phase.base for phase in hidden}:
             of_matrix = [phase for phase in hidden if phase.base == base]
             found = [(phase.fetch, phase.work) for phase in of_matrix]
             assert found == (ways or [(Fetch.SPLIT, Work.SPIKES)])
             assert sum(phase.dense_rows for phase in of_matrix) == of_matrix[0].n_source
         merges = [index for index, p in enumerate(block.phases) if p.kind is PhaseKind.MERGE]
-        assert len(merges) == (config.parts if hidden and config.merges else 0)
+        assert len(merges) == (config.parts if of_layer and config.merges else 0)
         for index, phase in enumerate(block.phases):
             if merges and phase.memory == "hidden":
-                assert (index < merges[0]) == (phase.work is Work.COMMON)
+                first = phase.work is Work.COMMON or phase.kind is PhaseKind.BIAS
+                assert (index < merges[0]) == first
 
 
 @given(configurations())
@@ -193,6 +204,11 @@ def test_phases_follow_the_rules(config):
             banks = 2 if phase.fetch is Fetch.PAIR else 1
             assert phase.dense_rows == passes * banks * config.hidden[-1]
             assert phase.source_layer == config.n_layers - 1
+        elif phase.kind is PhaseKind.BIAS:
+            assert config.has_bias(phase.layer)
+            broadcast = two and not config.merges
+            assert phase.fetch is (Fetch.BROADCAST if broadcast else Fetch.SPLIT)
+            assert phase.dense_rows == (1 if broadcast else 2)
         elif phase.kind is PhaseKind.INPUT:
             assert phase.dense_rows == phase.n_source == config.n_input
         else:

@@ -20,7 +20,7 @@ from model_zoo.exchange import nir_graph
 from model_zoo.exchange.beta_sweep import sweep
 from model_zoo.exchange.decay import Decay, nearest_decay
 from model_zoo.exchange.errors import ConversionError, ConversionWarning
-from model_zoo.exchange.nir_graph import from_nir, to_nir
+from model_zoo.exchange.nir_graph import check_graph, from_nir, to_nir
 from model_zoo.exchange.quantise import RealLayer, quantise
 
 TINY = preset("tiny")
@@ -88,7 +88,7 @@ def test_integers_are_found_again_without_the_metadata(number):
     network = drawn(config, number)
     graph = to_nir(network)
     graph.metadata = {}
-    shape = ("n_input", "hidden", "recurrent", "n_output")
+    shape = ("n_input", "hidden", "recurrent", "bias", "n_output")
     fields = {name: value for name, value in config.to_dict().items() if name not in shape}
     for name in ("membrane_frac", "membrane_bits"):
         del fields[name]  # random networks have thresholds that leaks round away
@@ -339,6 +339,49 @@ def test_without_a_readout_the_spikes_are_the_outputs(rng):
     assert (result.logits == result.spikes[1][:, 0]).all()
 
 
+def test_biases_are_kept(rng):
+    """On the grid of the weights they are exact; those of both matrices of a layer add up."""
+
+    def graph(bias_in, bias_rec):
+        made = chain(rng)
+        for name, bias, step in (("fc0", bias_in, 1 / 512), ("rec0", bias_rec, 1 / 8)):
+            weight = rng.integers(-7, 8, made.nodes[name].weight.shape) * step
+            weight[:, 0] = 7 * step  # one scale for all
+            made.nodes[name] = nir.Affine(weight=weight, bias=np.full(6, bias))
+        made.nodes["lif0"] = lif(6, v_threshold=20)
+        return made
+
+    def real_bias(network):
+        steps = np.array(network.header["conversion"]["layers"][0]["membrane_steps"])
+        return network.layers[0].bias * steps * 2.0**network.config.membrane_frac
+
+    network = from_nir(graph(3 / 8, -1 / 8))
+    assert network.config.bias == (True, False)
+    np.testing.assert_allclose(real_bias(network), 2 / 8)
+    assert "layer 0 ('lif0'): bias" in network.header["conversion"]["exact"]
+    assert from_nir(graph(1 / 8, -1 / 8)).config.bias == ()
+    # Far beyond the range at the scale of the weights: a coarser scale.
+    large = from_nir(graph(20.0, 0.0))
+    np.testing.assert_allclose(real_bias(large), 20, rtol=0.01)
+    features = random_features(network.config, 60, seed=1)
+    other = graph(3 / 8, -1 / 8)
+    found = check_graph(other, from_nir(other), features)
+    assert found["layers"][0]["spikes_equal"] > 0.99
+
+
+def test_a_bias_comes_back_from_our_own_graph(tmp_path):
+    config = preset("tiny").replace(bias=[True, True])
+    network = Network.random(config, 4)
+    assert same_bytes(from_nir(to_nir(network)), network, tmp_path)
+    graph = to_nir(network)
+    graph.nodes["layer1.w_in"].bias[2] += 0.5
+    with pytest.raises(ConversionError) as caught:
+        from_nir(graph)
+    assert str(caught.value).startswith(
+        "node 'layer1.w_in': bias was changed after the export, to values that are no integers"
+    )
+
+
 def test_a_bias_of_the_readout_goes_to_the_host(rng):
     bias = np.array([0.5, 0.0, -1.0])
     weight = rng.normal(size=(3, 5))
@@ -443,9 +486,8 @@ def _cuba(node):
             "0.0001 s",
         ),
         (
-            _node("rec0", lambda n: nir.Affine(weight=n.weight, bias=np.full(6, 0.25))),
-            "node 'rec0', output 0: bias is 0.25: it must be 0, the hardware has none: train "
-            "without (the readout may have one, the host adds it)",
+            _node("rec0", lambda n: nir.Affine(weight=n.weight, bias=np.full(6, np.inf))),
+            "node 'rec0': bias[0] is inf: it must be a finite number",
         ),
         (
             _node("fc1", lambda _: nir.Linear(weight=np.ones((5, 7)))),

@@ -23,6 +23,7 @@ from golden_model import Network, random_features
 from golden_model.layer import Layer
 from hw.config import AcceleratorConfig, preset
 from model_zoo.exchange.errors import ConversionError, ConversionWarning
+from model_zoo.exchange.export import from_network
 from model_zoo.exchange.fidelity import describe, membrane_steps
 from model_zoo.exchange.from_snntorch import (
     IntegerTwin,
@@ -350,14 +351,25 @@ def test_what_the_hardware_cannot_run_is_refused_with_the_reason(make, message):
     assert "\n" not in str(caught.value)
 
 
-def test_biases_are_refused_until_they_are_frozen():
+def test_biases_are_kept_or_frozen():
+    """Those of Linear and RLeaky's recurrent Linear add up; integers are exact in snnTorch."""
+    torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(3, 4), rleaky(4, **ZERO), nn.Linear(4, 2))
-    with pytest.raises(
-        ConversionError, match=r"^\"?layer 0 \('1'\).recurrent.*: bias reaches 0\.\d"
-    ):
-        from_snntorch(model)
+    network = from_snntorch(model)
+    assert network.config.bias == (True,)
+    step = np.array(membrane_steps(network)[0]) * 2.0**network.config.membrane_frac
+    real = (model[0].bias + model[1].recurrent.bias).detach().numpy()
+    np.testing.assert_allclose(network.layers[0].bias * step, real, atol=step.max() / 2)
+    features = random_features(network.config, 40, seed=5)
+    logits, spikes = IntegerTwin(network)(torch.from_numpy(features[np.newaxis]))
+    golden = network.run(features)
+    np.testing.assert_array_equal(spikes[0][0].numpy(), golden.spikes[0])
+    np.testing.assert_array_equal(logits[0].numpy(), golden.logits)
+    with pytest.raises(ValueError, match=r"^layer 0 has a bias; networks to train have none$"):
+        from_network(network)
     freeze_biases(model)
     network = from_snntorch(model)
+    assert network.config.bias == ()
     step = network.header["scales"]["readout"]
     kept = torch.tensor(network.header["readout_bias"]).float() * step
     assert torch.allclose(kept, model[2].bias.detach())

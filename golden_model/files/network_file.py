@@ -2,11 +2,12 @@
 """The network file: one .safetensors with the integer tensors and one JSON header. No pickles.
 
 The tensors of a file are `layers.<l>.w_in`, `layers.<l>.w_rec` (recurrent layers only),
-`layers.<l>.threshold` and `w_out`. The metadata holds one entry, `plosive`: a JSON object with
-`format_version`, `config` (every field of AcceleratorConfig), `network_hash`, `layers` (one object
-a layer: decay_shift, decay_form, reset, input_shift) and `header` (scales, labels, feature
-normalisation, provenance, licence, and anything else; `golden_model.files.header` checks what
-Plosive reads of it). See docs/numerics.md, "The network file".
+`layers.<l>.bias` (layers with one only), `layers.<l>.threshold` and `w_out`. The metadata holds one
+entry, `plosive`: a JSON object with `format_version`, `config` (every field of AcceleratorConfig),
+`network_hash`, `layers` (one object a layer: decay_shift, decay_form, reset, input_shift) and
+`header` (scales, labels, feature normalisation, provenance, licence, and anything else;
+`golden_model.files.header` checks what Plosive reads of it). See docs/numerics.md, "The network
+file".
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def tensor_shapes(config: AcceleratorConfig) -> dict[str, tuple[tuple[int, ...],
         shapes[f"layers.{layer}.w_in"] = ((config.n_source(layer), neurons), "int8")
         if config.recurrent[layer]:
             shapes[f"layers.{layer}.w_rec"] = ((neurons, neurons), "int8")
+        if config.has_bias(layer):
+            shapes[f"layers.{layer}.bias"] = ((neurons,), "int8")
         shapes[f"layers.{layer}.threshold"] = ((neurons,), "int32")
     shapes["w_out"] = ((config.hidden[-1], config.n_output), "int8")
     return shapes

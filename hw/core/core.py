@@ -23,7 +23,7 @@ from hw.core.sequencer import Operation, RowMemoryId, Sequencer, slot_layout
 from hw.core.stream_buffers import FeatureBuffer, OutputBuffer, feature_beat, logit_beat
 from hw.core.trace import Trace, Traced, TracedMemory, TraceField
 from hw.core.weight_port import Region, WeightPort, weight_request
-from hw.schedule import WEIGHT_WORD_BITS, Schedule, memory_banks
+from hw.schedule import WEIGHT_WORD_BITS, PhaseKind, Schedule, memory_banks
 
 __all__ = ["Contents", "Core"]
 
@@ -112,7 +112,8 @@ class Core(wiring.Component):
         config, schedule = self.config, self.schedule
         self.feature_buffer = FeatureBuffer(config)
         self.sequencer = Sequencer(config, schedule)
-        self._load_clears = config.merges and config.recurrent[0]  # a LOAD clears set 1
+        # A LOAD clears set 1 where a MERGE follows.
+        self._load_clears = any(p.kind is PhaseKind.MERGE and p.layer == 0 for p in schedule.phases)
         self.pe_sets = [
             PESet(config, negates=b == 1, clears=b == 1 and self._load_clears) for b in range(2)
         ]

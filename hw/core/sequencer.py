@@ -288,6 +288,8 @@ class Sequencer(wiring.Component):
             m.d.comb += [slot.op.eq(Operation.LOAD), slot.part.eq(phase.part), slot.step.eq(1)]
         elif phase.kind is PhaseKind.LIF:
             self._issue_neurons(m, phase)
+        elif phase.kind is PhaseKind.BIAS:
+            self._issue_bias(m, phase)
         elif phase.fetch is not Fetch.NONE:
             self._search_spikes(m, phase, spike_end, last)
             if phase.kind is PhaseKind.READOUT:
@@ -330,6 +332,19 @@ class Sequencer(wiring.Component):
             slot.part.eq(phase.part),
             self.state_read.eq(run if phase.step == phase.part == 0 else 0),
             self.state_row.eq(self._config.first_tile(phase.layer) + self.tile),
+        ]
+
+    def _issue_bias(self, m: Module, phase: Phase) -> None:
+        """BIAS: the rows of both banks, each for its set, or that of one bank for both sets."""
+        slot, run = self.slot, self._run
+        reads, rows = self.reads[phase.memory]
+        split = phase.fetch is Fetch.SPLIT
+        m.d.comb += [
+            slot.enable.eq(3),
+            slot.bank.eq(phase.part),
+            *(slot.shift[b].eq(3 if (b if split else phase.part) else 0) for b in range(2)),
+            *(reads[b].eq(run if split or phase.part == b else 0) for b in range(2)),
+            *(rows[b].eq(self._first_row(phase)) for b in range(2)),
         ]
 
     def _search_spikes(

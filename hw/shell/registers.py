@@ -256,6 +256,7 @@ def _layers() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             f"Hidden layer {layer}; 0 if there is none.",
             (
                 Field("neurons", 0, 16, "Neurons of the layer."),
+                Field("bias", 30, 1, "The layer has a bias."),
                 Field("recurrent", 31, 1, "The layer sees its own spikes of the previous frame."),
             ),
         )
@@ -552,7 +553,8 @@ def constant_values(
         words[f"{name}_0"] = {"hash": int(digest[:8], 16)}
         words[f"{name}_1"] = {"hash": int(digest[8:], 16)}
     for layer, (neurons, recurrent) in enumerate(zip(config.hidden, config.recurrent, strict=True)):
-        words[f"HIDDEN_{layer}"] = {"neurons": neurons, "recurrent": recurrent}
+        bias = config.has_bias(layer)
+        words[f"HIDDEN_{layer}"] = {"neurons": neurons, "bias": bias, "recurrent": recurrent}
     return {
         entry.name: entry.pack(**{k: int(v) for k, v in words.get(entry.name, {}).items()})
         for entry in CONSTANTS
@@ -579,6 +581,7 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
     values |= {
         "hidden": [layer["neurons"] for layer in layers],
         "recurrent": [bool(layer["recurrent"]) for layer in layers],
+        "bias": [bool(layer["bias"]) for layer in layers],
         "time_steps": options["time_steps"],
         "merge_readout": bool(options["merge_readout"]),
         "trace": bool(options["trace"]),

@@ -38,6 +38,7 @@ def _layer_report(config, part):
     off_in = rounded.w_in * scale * 2.0**-rounded.input_shift - real.w_in
     w_rec = real.w_rec if real.w_rec is not None else np.zeros((0, len(scale)))
     off_rec = (rounded.w_rec * scale if real.w_rec is not None else w_rec) - w_rec
+    off_bias = (0 if rounded.bias is None else rounded.bias * scale) - real.bias
     keep = part.active
     total = np.sqrt(_squares(off_in) + _squares(off_rec))
     norm = np.sqrt(_squares(real.w_in) + _squares(w_rec))
@@ -62,7 +63,8 @@ def _layer_report(config, part):
         "neurons_coarsened": int(rounded.coarsened.sum()),
         "neurons_silent": int(rounded.silent.sum()),
         "threshold_ratio": ratio if np.isfinite(ratio) else None,
-        "membrane_bound": _bound(part, off_in, off_rec, frac),
+        "error_bias": round(float((np.abs(off_bias) / real.threshold)[keep].max(initial=0)), 4),
+        "membrane_bound": _bound(part, off_in, off_rec, off_bias, frac),
         "clamp": part.headroom(config.membrane_bits, frac)
         if part.bits(frac) > config.membrane_bits
         else None,
@@ -82,7 +84,7 @@ def _relative(off, weights):
     return round(float(error), 4) if error > 1e-6 else 0.0
 
 
-def _bound(part, off_in, off_rec, frac):
+def _bound(part, off_in, off_rec, off_bias, frac):
     """How far membranes can ever be from the real ones, in thresholds: the worst neuron's.
 
     As long as no spike differs, the inputs are the same and no membrane is limited. What each
@@ -94,12 +96,13 @@ def _bound(part, off_in, off_rec, frac):
     real, rounded, decay = part.real, part.rounded, part.decay
     step = rounded.scale / 2.0**frac
     added = np.abs(off_in).sum(axis=0) * (1 if part.number else 128) + np.abs(off_rec).sum(axis=0)
+    added = added + np.abs(off_bias)
     if rounded.input_shift:
         added = added + rounded.scale / 2
     added = added + step * (2 if real.reset == "subtract" else 1)
     w_rec = real.w_rec if real.w_rec is not None else np.zeros((0, len(step)))
     stimulus = np.abs(real.w_in).sum(axis=0) * (1 if part.number else 128)
-    stimulus = stimulus + np.abs(w_rec).sum(axis=0)
+    stimulus = stimulus + np.abs(w_rec).sum(axis=0) + np.abs(real.bias)
     off = np.abs(decay.beta - real.beta)
     most = np.where(off > 0, stimulus * np.minimum(1 / np.maximum(1 - real.beta, 1e-12), 1e12), 0)
     added = added + off * np.maximum(most, real.threshold)
@@ -119,6 +122,7 @@ def _by(error):
 def _in_words(config, part, layer, about):
     """Append to `exact`, `approximated` and `warnings` what one layer has of each."""
     _weights(layer, about)
+    _bias(part, layer, about)
     _decay(part, layer, about)
     _input_sums(part, layer, about)
     _leak(part, layer, about)
@@ -138,6 +142,15 @@ def _weights(layer, about):
         )
     else:
         about["exact"].append(f"{name}: weights")
+
+
+def _bias(part, layer, about):
+    """How far biases are from the real ones."""
+    if part.rounded.bias is None:
+        return
+    error = layer["error_bias"]
+    text = f" by up to {percent(error)} of the threshold" if error else ""
+    about["approximated" if error else "exact"].append(f"{layer['name']}: bias{text}")
 
 
 def _decay(part, layer, about):

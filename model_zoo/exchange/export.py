@@ -77,7 +77,8 @@ def from_network(network, slope=5.0, dropout=0.0):
     Raises
     ------
     ValueError
-        A weight is the most negative integer, which training's symmetric weights do not have.
+        A weight is the most negative integer, which training's symmetric weights do not have, or
+        a layer has a bias.
     """
     config = network.config
     rules = [
@@ -95,6 +96,8 @@ def from_network(network, slope=5.0, dropout=0.0):
         parameter.copy_(torch.from_numpy(np.asarray(integers, np.float32) * WEIGHT_LSB))
 
     for number, (layer, source) in enumerate(zip(model.layers, network.layers, strict=True)):
+        if source.bias is not None:
+            raise ValueError(f"layer {number} has a bias; networks to train have none")
         put(layer.w_in, source.w_in, f"layer {number} w_in")
         if source.w_rec is not None:
             put(layer.w_rec, source.w_rec, f"layer {number} w_rec")

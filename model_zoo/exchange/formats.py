@@ -43,7 +43,7 @@ class Part:
         self.number, self.real, self.decay, self.rounded = number, real, decay, rounded
         self.active = ~rounded.silent
         self.threshold = real.threshold / rounded.scale
-        sums = layer_bounds(config, number, rounded.w_in, rounded.w_rec, rounded.input_shift)[-1]
+        sums = layer_bounds(config, number, rounded)[-1]
         self.sums = np.maximum(np.abs(sums.least), np.abs(sums.most))
         gain = decay.steps
         self.least = sums.least * gain
@@ -61,6 +61,7 @@ class Part:
             decay_form=self.decay.form,
             reset=real.reset,
             input_shift=rounded.input_shift,
+            bias=rounded.bias,
         )
 
     def integer_threshold(self, frac):

@@ -25,8 +25,8 @@ _RESETS = {"subtract": "_base_sub", "zero": "_base_zero"}
 def freeze_biases(model):
     """Set the biases of all but the last Linear to 0 and keep training from changing them.
 
-    The hardware has no biases. `RLeaky` makes its recurrent weights with one, so a plain model
-    needs this before it is trained.
+    For a network that is to be trained on in integers, which knows none, or that should do without
+    the slot and the rows that a layer's bias costs. `RLeaky` makes its recurrent weights with one.
 
     Parameters
     ----------
@@ -102,8 +102,7 @@ def from_snntorch(model, *, input_scale=1.0, fields=None, nearest=False, header=
             raise ConversionError(f"{name!r} is {type(module).__name__}: a Linear must come before")
         place = f"layer {len(layers)} ({name!r})"
         weight, bias = _effective(*waiting)
-        layers.append(_real_layer(place, weight, module))
-        _refuse_bias(waiting[0], bias)
+        layers.append(_real_layer(place, weight, bias, module))
         waiting = None
     w_out, bias = None, None
     if waiting is not None:
@@ -212,15 +211,7 @@ def _effective(name, linear):
     return weight, bias
 
 
-def _refuse_bias(name, bias):
-    if bias.any():
-        raise ConversionError(
-            f"{name!r}: bias reaches {np.abs(bias).max():.3g}: it must be 0, the hardware has "
-            "none: train after model_zoo.exchange.from_snntorch.freeze_biases(model)"
-        )
-
-
-def _real_layer(place, weight, neuron):
+def _real_layer(place, weight, bias, neuron):
     recurrent = isinstance(neuron, snntorch.RLeaky)
     _check_neuron(place, neuron)
     n = len(weight)
@@ -242,11 +233,13 @@ def _real_layer(place, weight, neuron):
         late = False  # Leaky sets the membrane to zero before its next step: the same spikes
     w_rec = None
     if recurrent:
-        w_rec = _recurrent_weights(place, neuron, n)
+        w_rec, more = _recurrent_weights(place, neuron, n)
+        bias = bias + more
     return RealLayer(
         name=place,
         w_in=weight.T,
         w_rec=w_rec,
+        bias=bias,
         threshold=np.broadcast_to(threshold, (n,)),
         beta=np.round(beta, 7),  # float32
         reset=reset,
@@ -284,9 +277,10 @@ def _check_neuron(place, neuron):
 
 
 def _recurrent_weights(place, neuron, n):
+    """Weights `[n, n]` and bias `[n]` of a neuron's recurrent part."""
     part = neuron.recurrent
     if not neuron.all_to_all:
-        return np.diag(np.broadcast_to(_numbers(part.V).reshape(-1), (n,)))
+        return np.diag(np.broadcast_to(_numbers(part.V).reshape(-1), (n,))), np.zeros(n)
     if not isinstance(part, nn.Linear):
         raise ConversionError(
             f"{place}: its recurrent weights are {type(part).__name__}: it must be Linear "
@@ -297,8 +291,7 @@ def _recurrent_weights(place, neuron, n):
             f"{place}: linear_features is {part.out_features}: it must be {n}, as it gets values"
         )
     weight, bias = _effective(f"{place}.recurrent", part)
-    _refuse_bias(f"{place}.recurrent", bias)
-    return weight.T
+    return weight.T, bias
 
 
 # ---- integers in snnTorch --------------------------------------------------------------------
@@ -346,6 +339,10 @@ class IntegerTwin(nn.Module):
         self.shift = network.layers[0].input_shift
         self.linears = nn.ModuleList(_linear(layer.w_in) for layer in network.layers)
         self.neurons = nn.ModuleList(self._neuron(layer, rounding) for layer in network.layers)
+        self.biases = [
+            torch.from_numpy(np.zeros(n) if layer.bias is None else layer.bias.astype(np.float64))
+            for layer, n in zip(network.layers, network.config.hidden, strict=True)
+        ]
         self.readout = _linear(network.w_out)
 
     def _neuron(self, layer, rounding):
@@ -399,10 +396,11 @@ class IntegerTwin(nn.Module):
             if self.shift:
                 term = torch.floor((term + 2.0 ** (self.shift - 1)) / 2.0**self.shift)
             for k in range(steps):
-                stimulus = term
+                stimulus = term + self.biases[0]
                 for number, neuron in enumerate(self.neurons):
                     if number:
                         stimulus = self.linears[number](spikes[number - 1][k])
+                        stimulus = stimulus + self.biases[number]
                     spike, membrane = self._step(
                         neuron, stimulus * gain, spikes[number][k], membranes[number]
                     )

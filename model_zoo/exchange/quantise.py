@@ -25,14 +25,14 @@ __all__ = ["RealLayer", "quantise", "warn"]
 
 _LEAST_RATIO = 8  # refused below, unless the fields are the user's own
 _LOW_RATIO = 64  # warned of below
-_SHAPE_FIELDS = ("n_input", "hidden", "recurrent", "n_output")
+_SHAPE_FIELDS = ("n_input", "hidden", "recurrent", "bias", "n_output")
 _MOST_BITS, _MOST_SHIFT = 32, 15  # what AcceleratorConfig takes
 _NOISE = 1e-6  # of float32, in a decay
 
 
 @dataclass(frozen=True, eq=False)
 class RealLayer:
-    """One LIF layer in real numbers, v' = beta v + x @ w_in + s @ w_rec.
+    """One LIF layer in real numbers, v' = beta v + x @ w_in + s @ w_rec + bias.
 
     Attributes
     ----------
@@ -55,6 +55,8 @@ class RealLayer:
         step's decay (snnTorch's `reset_delay=True`).
     help_ : str
         What else may be wrong where its decay is refused; it ends the message.
+    bias : numpy.ndarray or None
+        `[n]`, in the unit of `w_rec`; None or all 0 costs the hardware nothing.
     """
 
     name: str
@@ -66,6 +68,7 @@ class RealLayer:
     strict: bool = True
     late_subtract: bool = False
     help_: str = ""
+    bias: np.ndarray | None = None
 
 
 def quantise(
@@ -186,7 +189,12 @@ def _checked(layer):
         )
     beta = np.broadcast_to(_finite(layer.name, "decay beta", layer.beta), (n,))
     beta = np.where((beta < 0) & (beta > -_NOISE), 0.0, beta)
-    return dataclasses.replace(layer, w_in=w_in, w_rec=w_rec, threshold=threshold, beta=beta)
+    bias = _finite(layer.name, "bias", np.zeros(n) if layer.bias is None else layer.bias)
+    if bias.shape != (n,):
+        raise ConversionError(f"{layer.name}: bias has shape {bias.shape}: it must be {(n,)}")
+    return dataclasses.replace(
+        layer, w_in=w_in, w_rec=w_rec, threshold=threshold, beta=beta, bias=bias
+    )
 
 
 def _checked_readout(w_out, bias):
@@ -214,6 +222,7 @@ def _config(layers, w_out, fields):
         "n_input": layers[0].w_in.shape[0],
         "hidden": hidden,
         "recurrent": [layer.w_rec is not None for layer in layers],
+        "bias": [bool(layer.bias.any()) for layer in layers],
         "n_output": w_out.shape[1],
         "time_steps": 1,
         "lanes": lanes,

@@ -8,6 +8,7 @@ of `w_in` and `w_rec` share; in layer 0 the column of `w_in` has s_j / 2^input_s
 for the layer. Outputs of the readout are compared with each other and share one step.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from model_zoo.exchange.errors import ConversionError
 __all__ = ["Rounded", "choose_readout", "choose_scales", "layer_bounds"]
 
 _LEAST, _MOST = -8, 7
+_LEAST_BIAS, _MOST_BIAS = -72, 63  # of the hardware, in weight steps
 _WIDEST_ACC = 32
 # Weight steps over the largest weight: around the one that puts the largest weight at 7, from a
 # third of it, which clips the tail, to four times it, which leaves integers -2 to 2; and those of
@@ -41,6 +43,8 @@ class Rounded:
     ----------
     w_in, w_rec : numpy.ndarray
         int8; `w_rec` is None for a plain layer.
+    bias : numpy.ndarray or None
+        int8 `[n]`; None where the configuration has none for the layer.
     scale : numpy.ndarray
         `[n]`, the value of one step of `w_rec` and of the stimulus.
     input_shift : int
@@ -53,6 +57,7 @@ class Rounded:
 
     w_in: np.ndarray
     w_rec: np.ndarray | None
+    bias: np.ndarray | None
     scale: np.ndarray
     input_shift: int
     coarsened: np.ndarray
@@ -109,8 +114,8 @@ class _Candidates:
         recurrent = layer.w_rec if layer.w_rec is not None else np.zeros((0, n))
         self.parts = [_Part(layer.w_in), _Part(recurrent)]
         factors = (2.0**-shift, 1.0)  # a part's step is the neuron's times this
-        # A step at which a far threshold just fits; and for neurons without weights.
-        floor = layer.threshold / most_threshold
+        # A step at which a far threshold and the bias just fit; and for neurons without weights.
+        floor = np.maximum(layer.threshold / most_threshold, _bias_floor(layer.bias))
         scales, leasts = [np.maximum(floor, _TINY) * (1 + 1e-9)], [-_MOST]
         for part, factor in zip(self.parts, factors, strict=True):
             if part.top.any():
@@ -163,7 +168,7 @@ class _Candidates:
         rank = np.zeros(n, int)
         tops = np.maximum(self.parts[0].top, self.parts[1].top)
         far = layer.threshold * _MOST > _FAR * tops
-        silent = (tops == 0) | (far & _unreachable(number, layer, beta))
+        silent = (tops == 0) & (layer.bias <= 0) | (far & _unreachable(number, layer, beta))
         least_bits = np.full(n, 99)
         first_bits = None
         while True:
@@ -173,27 +178,31 @@ class _Candidates:
             if out.any():
                 raise self._refusal(config, int(out.argmax()), first_bits, least_bits)
             scale = np.where(silent, layer.threshold, scale)
-            made = self._made(scale, self.leasts[taken], silent)
+            made = self._made(config, number, scale, self.leasts[taken], silent)
+            made = dataclasses.replace(made, coarsened=(rank > 0) & ~silent)
             bits = _column_bits(config, number, made)
             first_bits = bits if first_bits is None else first_bits
             least_bits = np.minimum(least_bits, np.where(silent, 99, bits))
             wide = bits > config.acc_bits
             if not wide.any():
-                rounded = Rounded(*made[:2], scale, self.shift, (rank > 0) & ~silent, silent)
-                return rounded, np.where(silent, 0, error)
+                return made, np.where(silent, 0, error)
             if (rank[wide] + 1 == len(self.order)).any():
                 neuron = int((wide & (rank + 1 == len(self.order))).argmax())
                 raise self._refusal(config, neuron, first_bits, least_bits)
             rank[wide] += 1
 
-    def _made(self, scale, leasts, silent):
+    def _made(self, config, number, scale, leasts, silent):
         w_in = self.parts[0].rounded(scale * 2.0**-self.shift, leasts)
         w_in[:, silent] = 0
         w_rec = None
         if self.layer.w_rec is not None:
             w_rec = self.parts[1].rounded(scale, leasts)
             w_rec[:, silent] = 0
-        return w_in, w_rec, self.shift
+        bias = None
+        if config.has_bias(number):
+            bias = np.rint(np.where(silent, 0, self.layer.bias / scale)).astype(np.int64)
+            bias = np.clip(bias, _LEAST_BIAS, _MOST_BIAS).astype(np.int8)
+        return Rounded(w_in, w_rec, bias, scale, self.shift, np.zeros_like(silent), silent)
 
     def _refusal(self, config, neuron, first_bits, least_bits):
         layer = self.layer
@@ -222,6 +231,10 @@ class _Candidates:
                 f"{self.most_threshold:.6g} weight steps or less, which the membrane holds "
                 "(membrane_bits, membrane_frac)"
             )
+            if layer.bias[neuron]:
+                text += (
+                    f", and the bias, {layer.bias[neuron]:.6g}, at {_LEAST_BIAS} to {_MOST_BIAS}"
+                )
         error = ConversionError(f"{layer.name}, neuron {neuron}: {text}")
         error.bits = 98
         return error
@@ -266,10 +279,16 @@ def _unreachable(number, layer, beta):
     most = positive if number else 127 * positive + 128 * negative
     if layer.w_rec is not None:
         most = most + np.maximum(layer.w_rec, 0).sum(axis=0)
+    most = most + layer.bias
     return most < layer.threshold * (1 - max(beta, float(np.max(layer.beta)))) * (1 - 1e-9)
 
 
-def layer_bounds(config, number, w_in, w_rec, shift):
+def _bias_floor(bias):
+    """The least weight step `[n]` at which a bias is in its range."""
+    return np.maximum(bias / (_MOST_BIAS + 0.49), bias / (_LEAST_BIAS - 0.49))
+
+
+def layer_bounds(config, number, rounded):
     """Bounds of the sums of one layer, by the golden model."""
     wide = config.replace(acc_bits=_WIDEST_ACC)
     layers = [
@@ -278,10 +297,18 @@ def layer_bounds(config, number, w_in, w_rec, shift):
             np.zeros((n, n), np.int8) if config.recurrent[i] else None,
             1,
             1,
+            bias=np.zeros(n, np.int8) if config.has_bias(i) else None,
         )
         for i, n in enumerate(config.hidden)
     ]
-    layers[number] = Layer(w_in, w_rec, 1, 1, input_shift=shift)
+    layers[number] = Layer(
+        rounded.w_in,
+        rounded.w_rec,
+        1,
+        1,
+        input_shift=rounded.input_shift,
+        bias=rounded.bias,
+    )
     zeros = np.zeros((config.hidden[-1], config.n_output), np.int8)
     place = f"layer {number}"
     return [b for b in Network(wide, layers, zeros).sum_bounds() if b.place == place]
@@ -290,7 +317,7 @@ def layer_bounds(config, number, w_in, w_rec, shift):
 def _column_bits(config, number, made):
     """acc_bits [n] that the sums of each neuron need."""
     ends = [
-        end for bound in layer_bounds(config, number, *made) for end in (bound.least, bound.most)
+        end for bound in layer_bounds(config, number, made) for end in (bound.least, bound.most)
     ]
     worst = np.abs(np.where(np.array(ends) < 0, ~np.array(ends), np.array(ends))).max(axis=0)
     return np.array([bits_needed(int(value)) for value in worst])

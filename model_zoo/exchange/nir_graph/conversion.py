@@ -7,7 +7,7 @@ from model_zoo.exchange.errors import ConversionError
 from model_zoo.exchange.fidelity import compare, membrane_steps
 from model_zoo.exchange.interpreter import run_graph
 from model_zoo.exchange.nir_graph.chain import chain, dissolved
-from model_zoo.exchange.nir_graph.nodes import DT, bias_message, per_neuron, reals, weight_of
+from model_zoo.exchange.nir_graph.nodes import DT, per_neuron, reals, weight_of
 from model_zoo.exchange.nir_graph.own import exact_network, is_own
 from model_zoo.exchange.quantise import RealLayer, quantise, warn
 
@@ -121,9 +121,10 @@ def _real_layer(number, w_in, lif, w_rec, dt, reset):
     place = f"layer {number} ({name!r})"
     weights = weight_of(*w_in)
     n = weights.shape[0]
-    for which in (w_in, w_rec):
-        if which is not None and np.any(reals(which[0], "bias", getattr(which[1], "bias", 0))):
-            raise ConversionError(bias_message(*which))
+    bias = sum(
+        np.broadcast_to(reals(matrix, "bias", getattr(part, "bias", 0.0)), (n,))
+        for matrix, part in (which for which in (w_in, w_rec) if which is not None)
+    )
     tau, r, leak, threshold, back = (
         per_neuron(name, node, field, n)
         for field in ("tau", "r", "v_leak", "v_threshold", "v_reset")
@@ -156,6 +157,7 @@ def _real_layer(number, w_in, lif, w_rec, dt, reset):
         name=place,
         w_in=(weights * gain[:, np.newaxis]).T,
         w_rec=None if w_rec is None else (weight_of(*w_rec) * gain[:, np.newaxis]).T,
+        bias=bias * gain,
         threshold=threshold,
         beta=np.round(beta, 9) if longest < 1e4 * dt else beta,
         reset=reset,

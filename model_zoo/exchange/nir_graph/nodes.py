@@ -5,7 +5,7 @@ import numpy as np
 
 from model_zoo.exchange.errors import ConversionError
 
-__all__ = ["DT", "bias_message", "per_neuron", "reals", "weight_of"]
+__all__ = ["DT", "per_neuron", "reals", "weight_of"]
 
 DT = 1e-4
 """Seconds of a time step: NIR has time constants. This is what snnTorch and SpikingJelly assume."""
@@ -47,12 +47,3 @@ def per_neuron(name, node, field, n):
         raise ConversionError(
             f"node {name!r}: {field} has shape {values.shape}: it must be one number or {n}"
         ) from error
-
-
-def bias_message(name, node):
-    bias = np.asarray(node.bias).ravel()
-    neuron = int(bias.nonzero()[0][0])
-    return (
-        f"node {name!r}, output {neuron}: bias is {bias[neuron]:g}: it must be 0, the hardware has "
-        "none: train without (the readout may have one, the host adds it)"
-    )

@@ -9,7 +9,7 @@ import numpy as np
 from golden_model import Layer, Network
 from hw.config import AcceleratorConfig, ConfigError
 from model_zoo.exchange.errors import ConversionError
-from model_zoo.exchange.nir_graph.nodes import DT, bias_message, per_neuron, weight_of
+from model_zoo.exchange.nir_graph.nodes import DT, per_neuron, reals, weight_of
 
 __all__ = ["exact_network", "is_own", "to_nir"]
 
@@ -43,7 +43,7 @@ def to_nir(network):
     for number, layer in enumerate(network.layers):
         w_in, lif, w_rec = (f"layer{number}.{part}" for part in ("w_in", "lif", "w_rec"))
         # Powers of two: exact in float32. The stimulus is then in the unit of w_rec.
-        nodes[w_in] = _linear(layer.w_in * 2.0**-layer.input_shift)
+        nodes[w_in] = _linear(layer.w_in * 2.0**-layer.input_shift, layer.bias)
         nodes[lif] = _lif(layer, config.membrane_frac)
         edges += [(before, w_in), (w_in, lif)]
         if layer.w_rec is not None:
@@ -69,8 +69,11 @@ def to_nir(network):
     return nir.NIRGraph(nodes, edges, metadata={_KEY: text})
 
 
-def _linear(weights):
-    return nir.Linear(weight=np.ascontiguousarray(weights.T, dtype=np.float32))
+def _linear(weights, bias=None):
+    weight = np.ascontiguousarray(weights.T, dtype=np.float32)
+    if bias is None:
+        return nir.Linear(weight=weight)
+    return nir.Affine(weight=weight, bias=bias.astype(np.float32))
 
 
 def _beta(layer):
@@ -150,16 +153,18 @@ def exact_network(graph, layers, readout, fields):
             integers.append(_exact_layer(config, layer, values))
         except (TypeError, OverflowError) as error:
             raise ConversionError(f"{where}: layer {number}: {error}") from error
-    network = Network(config, integers, _integer_weights(*readout, 1.0), header)
+    network = Network(config, integers, _integer_weights(*readout), header)
     return network.on(config.replace(**fields)) if fields else network
 
 
 def _exact_layer(config, layer, values):
     """The integers of one layer; `values` are those of its parameters that NIR has no word for."""
     w_in, (name, node), w_rec = layer
+    biased = hasattr(w_in[1], "bias")
     made = Layer(
-        w_in=_integer_weights(*w_in, 2.0 ** values["input_shift"]),
-        w_rec=None if w_rec is None else _integer_weights(*w_rec, 1.0),
+        w_in=_integers(w_in[0], "weight", weight_of(*w_in).T * 2.0 ** values["input_shift"]),
+        bias=_integers(w_in[0], "bias", reals(w_in[0], "bias", w_in[1].bias)) if biased else None,
+        w_rec=None if w_rec is None else _integer_weights(*w_rec),
         threshold=_integer_threshold(name, node, config.membrane_frac),
         **values,
     )
@@ -172,16 +177,23 @@ def _exact_layer(config, layer, values):
     return made
 
 
-def _integer_weights(name, node, factor):
+def _integer_weights(name, node):
+    """The weights of a node that the export wrote without a bias."""
     if np.any(getattr(node, "bias", 0)):
-        raise ConversionError(bias_message(name, node))
-    scaled = weight_of(name, node).T * factor
-    if not np.array_equal(scaled, np.rint(scaled)):
         raise ConversionError(
-            f"node {name!r}: weight was changed after the export, to values that are no integers: "
+            f"node {name!r}: bias was added after the export: remove the metadata {_KEY!r} to "
+            "quantise the graph"
+        )
+    return _integers(name, "weight", weight_of(name, node).T)
+
+
+def _integers(name, field, values):
+    if not np.array_equal(values, np.rint(values)):
+        raise ConversionError(
+            f"node {name!r}: {field} was changed after the export, to values that are no integers: "
             f"remove the metadata {_KEY!r} to quantise the graph"
         )
-    return scaled.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def _integer_threshold(name, node, frac):
