@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from golden_model.cycle import CycleModel
+from golden_model.digits import digit_counts
 from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
 from hw.schedule import Fetch, PhaseKind, Schedule, Work, half
@@ -29,12 +30,6 @@ __all__ = [
     "expected_cycles",
     "latency",
 ]
-
-_POPCOUNT = np.array([nibble.bit_count() for nibble in range(16)], np.uint8)
-# Of a feature, as uint8: the bits of both nibbles, and the cycles it takes.
-_BITS = _POPCOUNT[np.arange(256) & 15] + _POPCOUNT[np.arange(256) >> 4]
-_CYCLES = np.maximum(_POPCOUNT[np.arange(256) & 15], _POPCOUNT[np.arange(256) >> 4])
-
 
 _OVERHEAD = (PhaseKind.LOAD, PhaseKind.BIAS, PhaseKind.MERGE, PhaseKind.WAIT)
 
@@ -132,7 +127,7 @@ def cycle_laws(
         runs = np.where(reads_readout, block.tiles, 0) if block.readout else block.tiles
         for phase in block.phases:
             if phase.kind is PhaseKind.INPUT:
-                issued, read, worked = _input_law(x)
+                issued, read, worked = _input_law(config, x)
             elif phase.kind is PhaseKind.BIAS:
                 issued, read, worked = zero + 1, zero + phase.dense_rows, zero + 2
             elif phase.memory:
@@ -237,11 +232,15 @@ class _Counts(NamedTuple):
         return _Counts(*map(later, self))
 
 
-def _input_law(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _input_law(
+    config: AcceleratorConfig, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slots, rows read and PE sets enabled of one INPUT phase."""
-    unsigned = x.view(np.uint8)
-    slots = np.maximum(1, _CYCLES[unsigned].sum(axis=-1, dtype=np.int64))
-    return slots, (x != 0).sum(axis=-1), _BITS[unsigned].sum(axis=-1, dtype=np.int64)
+    counts = digit_counts(config.input_digits)  # [256, 2], of a feature's low and high half
+    features = x.view(np.uint8)
+    slots = counts.max(axis=-1)[features].sum(axis=-1)
+    worked = counts.sum(axis=-1)[features].sum(axis=-1)
+    return np.maximum(1, slots), (x != 0).sum(axis=-1), worked
 
 
 def _spike_law(
@@ -422,10 +421,10 @@ class ExpectedCycles:
 def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED) -> ExpectedCycles:
     """Expected cycles of a frame for independent random bits and spikes.
 
-    Every maximum (of two nibbles, of two banks, with 1, with the beats of the group before) is
-    taken in expectation, not of expectations. With readout_every the readout is averaged over the
-    frames. That a frame's first group could wait for the frame before is left out: it takes a
-    drain longer than all input and hidden phases.
+    Every maximum (of the two halves of a feature, of two banks, with 1, with the beats of the group
+    before) is taken in expectation, not of expectations. With readout_every the readout is averaged
+    over the frames. That a frame's first group could wait for the frame before is left out: it
+    takes a drain longer than all input and hidden phases.
 
     Raises
     ------
@@ -445,8 +444,8 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
         share = block.tiles / config.readout_every if block.readout else block.tiles
         for phase in block.phases:
             if phase.kind is PhaseKind.INPUT:
-                nibble = _binomial(4, densities.input_bits)
-                slots = _power(_maximum(nibble, nibble), phase.n_source)
+                feature = _feature_slots(config, densities.input_bits)
+                slots = _power(feature, phase.n_source)
             elif phase.memory and phase.kind is not PhaseKind.BIAS:
                 slots = _expected_slots(phase.fetch, phase.work, phase.n_source, densities)
             else:
@@ -468,6 +467,13 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
         overhead,
         stalls,
     )
+
+
+def _feature_slots(config: AcceleratorConfig, density: float) -> np.ndarray:
+    """Distribution of the slots of a feature whose bits are 1 with this probability, each alone."""
+    bits = digit_counts("bits").sum(axis=-1)  # of every value
+    probability = density**bits * (1 - density) ** (8 - bits)
+    return np.bincount(digit_counts(config.input_digits).max(axis=-1), probability)
 
 
 def _expected_slots(fetch: Fetch, work: Work, n_source: int, densities: Densities) -> np.ndarray:
