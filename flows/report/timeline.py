@@ -5,6 +5,7 @@ A column is a clock of stage F. What the PE sets do because of it they do one cl
 picture shows it in the same column: the delay is the same everywhere.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,7 +22,8 @@ from hw.schedule import Fetch, PhaseKind, Work
 
 __all__ = ["draw_longest", "timeline"]
 
-_COLUMN, _ROW, _GAP = 19, 22, 4
+_ROW, _GAP = 22, 4
+_COLUMN, _LETTER = 19, 6.5  # the least width of a column, and of a letter in it
 _LEFT, _HEAD = 118, 116  # the labels of the rows; title, phases and clocks
 
 _COLOURS = {"input": "#009e73", 0: "#0072b2", 1: "#e69f00"}
@@ -66,16 +68,18 @@ def timeline(title: str, slots: Sequence[Slot]) -> str:
         "PE set 1 adds": [_added(slot, 1) for slot in slots],
         "neurons": [_neurons(slot) for slot in slots],
     }
-    width = _LEFT + _COLUMN * len(slots) + 62
+    longest = max(len(cell.text) for cells in rows.values() for cell in cells if cell is not None)
+    column = max(_COLUMN, math.ceil(_LETTER * longest))
+    width = _LEFT + column * len(slots) + 62
     height = _HEAD + (_ROW + _GAP) * len(rows) + 8
-    body = [_text(8, 18, title, "t"), *_phases(slots, height)]
+    body = [_text(8, 18, title, "t"), *_phases(slots, column, height)]
     for clock in range(0, len(slots), 5):
-        body.append(_text(_LEFT + _COLUMN * (clock + 0.5), _HEAD - 5, str(clock), "m g"))
+        body.append(_text(_LEFT + column * (clock + 0.5), _HEAD - 5, str(clock), "m g"))
     body.append(_text(_LEFT - 8, _HEAD - 5, "clock", "e g"))
     for number, (label, cells) in enumerate(rows.items()):
         y = _HEAD + (_ROW + _GAP) * number
         body.append(_text(_LEFT - 8, y + 15, label, "e"))
-        body += [_box(clock, y, cell) for clock, cell in enumerate(cells)]
+        body += [_box(_LEFT + column * clock, y, column, cell) for clock, cell in enumerate(cells)]
         busy = sum(cell is not None for cell in cells)
         body.append(_text(width - 56, y + 15, f"{busy} of {len(slots)}", "g"))
     return "\n".join(
@@ -111,17 +115,17 @@ def draw_longest(
     atomic_write(path, timeline(f"Frame {frame}: {len(slots):,} clocks", slots).encode())
 
 
-def _phases(slots: Sequence[Slot], height: float) -> list[str]:
+def _phases(slots: Sequence[Slot], column: int, height: float) -> list[str]:
     """The names of the phases above their clocks, on a ground of their colour."""
     body, start = [], 0
     for (name, kind), group in groupby(slots, key=_name):
         length = len([*group])
-        x, wide = _LEFT + _COLUMN * start, _COLUMN * length
+        x, wide = _LEFT + column * start, column * length
         body.append(
             f'<rect x="{x}" y="26" width="{wide}" height="{height - 30}" '
             f'fill="{_SHADES[kind]}" stroke="#fff" stroke-width="2"/>'
         )
-        if len(name) * 6.6 < wide:
+        if len(name) * 7.4 < wide:
             body.append(_text(x + wide / 2, 62, name, "m"))
         else:
             # Upright, in two lines if it is two words and the phase is wide enough.
@@ -190,19 +194,14 @@ def _neurons(slot: Slot) -> _Cell | None:
     return None
 
 
-def _box(clock: int, y: float, cell: _Cell | None) -> str:
-    x = _LEFT + _COLUMN * clock + 1
+def _box(x: float, y: float, column: int, cell: _Cell | None) -> str:
+    place = f'x="{x + 1}" y="{y}" width="{column - 2}" height="{_ROW}"'
     if cell is None:
-        return (
-            f'<rect x="{x}" y="{y}" width="{_COLUMN - 2}" height="{_ROW}" fill="#fff" '
-            'fill-opacity="0.75"/>'
-        )
+        return f'<rect {place} fill="#fff" fill-opacity="0.75"/>'
     ink = "k" if cell.colour == _COLOURS[1] else "w"
-    return (
-        f'<g><title>{escape(cell.told)}</title><rect x="{x}" y="{y}" width="{_COLUMN - 2}" '
-        f'height="{_ROW}" fill="{cell.colour}"/>'
-        f"{_text(x + (_COLUMN - 2) / 2, y + 15, cell.text, f'm {ink}')}</g>"
-    )
+    text = _text(x + column / 2, y + 15, cell.text, f"m {ink}")
+    told = f"<title>{escape(cell.told)}</title>"
+    return f'<g>{told}<rect {place} fill="{cell.colour}"/>{text}</g>'
 
 
 def _text(x: float, y: float, text: str, kind: str) -> str:
