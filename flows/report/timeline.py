@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import escape
 
-from flows.simulation.slots import Addition, Slot, frame_slots
+from flows.simulation.slots import Addition, Read, Slot, frame_slots
 from golden_model import Network, cycle_laws
 from golden_model.files.writing import atomic_write
 from hw.config import AcceleratorConfig
@@ -34,6 +34,7 @@ _SHADES = {
     PhaseKind.MERGE: "#e2e2e2",
     PhaseKind.RECURRENT: "#e3edf8",
     PhaseKind.FEEDFORWARD: "#eef3fa",
+    PhaseKind.BIAS: "#eef3fa",
     PhaseKind.LIF: "#f4e3f2",
     PhaseKind.WAIT: "#f7f7f7",
     PhaseKind.READOUT: "#fdf1d6",
@@ -147,7 +148,7 @@ def _name(slot: Slot) -> tuple[str, PhaseKind]:
     elif phase.kind in (PhaseKind.RECURRENT, PhaseKind.FEEDFORWARD):
         short = "REC" if phase.kind is PhaseKind.RECURRENT else "FF"
         name = f"{short}{phase.layer} {_WORDS.get(phase.work, '')}".rstrip()
-    elif phase.kind in (PhaseKind.LIF, PhaseKind.MERGE):
+    elif phase.kind in (PhaseKind.BIAS, PhaseKind.LIF, PhaseKind.MERGE):
         name = f"{phase.kind.value.upper()}{phase.layer}"
     else:
         name = phase.kind.value.upper()
@@ -159,7 +160,7 @@ def _read(slot: Slot, bank: int | None) -> _Cell | None:
     for read in slot.reads:
         if (bank is None) == (read.memory == "input") and read.bank == (bank or 0):
             colour = _COLOURS["input" if bank is None else bank]
-            return _Cell(colour, str(read.input), f"row {read.row}: input {read.input}")
+            return _Cell(colour, _short(read), f"row {read.row}: {_long(read)}")
     return None
 
 
@@ -176,8 +177,16 @@ def _added(slot: Slot, b: int) -> _Cell | None:
         told = f"adds {_power(addition)} times input {read.input}"
         return _Cell(_COLOURS["input"], _power(addition), told)
     times = f"{1 << addition.place}·" if addition.place else ""
-    told = f"adds {times}row of input {read.input}, from bank {read.bank}"
-    return _Cell(_COLOURS[read.bank], f"{times}{read.input}", told)
+    told = f"adds {times}row of {_long(read)}, from bank {read.bank}"
+    return _Cell(_COLOURS[read.bank], f"{times}{_short(read)}", told)
+
+
+def _short(read: Read) -> str:
+    return "b" if read.input is None else str(read.input)
+
+
+def _long(read: Read) -> str:
+    return "the bias" if read.input is None else f"input {read.input}"
 
 
 def _power(addition: Addition) -> str:

@@ -2,9 +2,10 @@
 """Cycles that no schedule of two PE sets can do without, whatever it skips and overlaps.
 
 A PE set adds one row a cycle. A frame asks for one addition for each digit of a feature that is
-not 0, in the form with the fewest, for each hidden row whose input spikes in any time step, and for
-each such row of the readout: what both time steps share can be added once. Each row comes from one
-bank of two, so the banks are never a tighter bound than the PE sets.
+not 0, in the form with the fewest, for each hidden row whose input spikes in any time step, for
+each such row of the readout, and for the two rows of a bias: what both time steps share can be
+added once. Each row comes from one bank of two, so the banks are never a tighter bound than the PE
+sets.
 """
 
 from dataclasses import dataclass
@@ -88,6 +89,6 @@ def _least(
     hidden = 0.0
     for layer in range(config.n_layers):
         inputs = (spiking[layer - 1] if layer else 0) + config.recurrent[layer] * before[layer]
-        hidden += config.tiles(layer) * inputs
+        hidden += config.tiles(layer) * (inputs + 2 * config.has_bias(layer))
     readout = config.output_tiles * read / config.readout_every
     return LeastCycles(config.tiles(0) * digits / 2, hidden / 2, readout / 2)

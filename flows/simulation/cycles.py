@@ -18,7 +18,7 @@ from flows.simulation.figures import (
 )
 from golden_model import PUBLISHED, Densities, Network, cycle_laws, expected_cycles, latency
 from hw.config import PRESETS, AcceleratorConfig
-from hw.schedule import Fetch, Schedule, Work
+from hw.schedule import Fetch, PhaseKind, Schedule, Work
 
 __all__ = [
     "Difference",
@@ -209,6 +209,9 @@ def _expected_reads(
         runs = block.tiles / (config.readout_every if block.readout else 1)
         for phase in block.phases:
             if not phase.memory:
+                continue
+            if phase.kind is PhaseKind.BIAS:
+                reads[phase.memory] += runs * phase.dense_rows
                 continue
             banks = 2 if phase.fetch is Fetch.PAIR else 1
             reads[phase.memory] += banks * runs * phase.n_source * issued[phase.work]

@@ -26,13 +26,13 @@ class Read:
     bank, row
         Where it is.
     input
-        The input of the phase's matrix whose weights it holds.
+        The input of the phase's matrix whose weights it holds; None if it is a row of a bias.
     """
 
     memory: str
     bank: int
     row: int
-    input: int
+    input: int | None
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,16 @@ def _reads(state: _State, phase: Phase) -> tuple[Read, ...]:
         if asked if bank is None else asked[bank]:
             row = int(rows if bank is None else rows[bank])
             place = row - phase.base - state["tile"] * phase.stride
-            by_parity = phase.fetch in (Fetch.BROADCAST, Fetch.SPLIT, Fetch.CROSSED)
-            reads.append(
-                Read(phase.memory, bank or 0, row, 2 * place + bank if by_parity else place)
-            )
+            reads.append(Read(phase.memory, bank or 0, row, _input_of(phase, bank or 0, place)))
     return tuple(reads)
+
+
+def _input_of(phase: Phase, bank: int, place: int) -> int | None:
+    """The input whose row stands so many rows behind the first of a tile."""
+    if phase.kind is PhaseKind.BIAS:
+        return None
+    by_parity = phase.fetch in (Fetch.BROADCAST, Fetch.SPLIT, Fetch.CROSSED)
+    return 2 * place + bank if by_parity else place
 
 
 def _additions(
