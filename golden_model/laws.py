@@ -136,8 +136,6 @@ def cycle_laws(
                 issued, read, worked = _spike_law(phase.fetch, phase.work, phase.n_source, source)
                 if phase.kind is PhaseKind.READOUT:
                     slots[phase.fetch] = issued
-                    if phase.fetch is Fetch.PAIR:
-                        read = 2 * read
                 else:
                     name = "w_rec" if phase.kind is PhaseKind.RECURRENT else "w_in"
                     matrix = name, phase.layer
@@ -246,7 +244,7 @@ def _input_law(
 def _spike_law(
     fetch: Fetch, work: Work, n_source: int, source: _Counts
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slots, inputs issued and PE sets enabled of one spike phase."""
+    """Slots, rows read and PE sets enabled of one spike phase."""
     if work is Work.ALL:
         sizes = np.array([half(n_source), n_source // 2])
         parities = np.broadcast_to(sizes, source.steps.shape)
@@ -260,10 +258,10 @@ def _spike_law(
             Work.CROSSED: source.crossed,
         }[work]
     inputs = parities.sum(axis=-1)
-    slots = parities.max(axis=-1) if fetch in (Fetch.SPLIT, Fetch.CROSSED) else inputs
+    slots = parities.max(axis=-1) if fetch.side_by_side else inputs
     # A set takes a broadcast row only if its own time step spikes.
     enabled = {Fetch.BROADCAST: source.spikes, Fetch.PAIR: 2 * inputs}
-    return np.maximum(1, slots), inputs, enabled.get(fetch, inputs)
+    return np.maximum(1, slots), fetch.rows * inputs, enabled.get(fetch, inputs)
 
 
 def _stalls(
@@ -393,6 +391,18 @@ class Densities:
         """That a neuron spikes in one of two time steps, a given one, and not in the other."""
         return self.union - self.steps / 2
 
+    def of(self, work: Work) -> float:
+        """That a phase with this work issues an input, in each of its passes."""
+        return {
+            Work.ALL: 1.0,
+            Work.SPIKES: self.spikes,
+            Work.UNION: self.union,
+            Work.SERIAL: self.steps / 2,
+            Work.COMMON: self.both,
+            Work.STRAIGHT: self.one,
+            Work.CROSSED: self.one,
+        }[work]
+
 
 PUBLISHED = Densities()
 
@@ -478,19 +488,11 @@ def _feature_slots(config: AcceleratorConfig, density: float) -> np.ndarray:
 
 def _expected_slots(fetch: Fetch, work: Work, n_source: int, densities: Densities) -> np.ndarray:
     """Distribution of the issued slots of a spike phase, before the maximum with 1."""
-    density, passes = {
-        Work.ALL: (1.0, 1),
-        Work.SPIKES: (densities.spikes, 1),
-        Work.UNION: (densities.union, 1),
-        Work.SERIAL: (densities.steps / 2, 2),
-        Work.COMMON: (densities.both, 1),
-        Work.STRAIGHT: (densities.one, 1),
-        Work.CROSSED: (densities.one, 1),
-    }[work]
-    if fetch not in (Fetch.SPLIT, Fetch.CROSSED):
-        return _binomial(passes * n_source, density)
-    even = _binomial(passes * half(n_source), density)
-    odd = _binomial(passes * (n_source // 2), density)
+    density = densities.of(work)
+    if not fetch.side_by_side:
+        return _binomial(work.passes * n_source, density)
+    even = _binomial(work.passes * half(n_source), density)
+    odd = _binomial(work.passes * (n_source // 2), density)
     return _maximum(even, odd)
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hw.config import PRESETS
+
 __all__ = [
     "BAUD",
     "BUILD",
@@ -130,7 +132,7 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="Named hardware: paper-t2, paper-t2-unmerged, paper-t1, speech or tiny.",
+        help=f"Named hardware: {', '.join(PRESETS)}.",
     ),
 ]
 ConfigFile = Annotated[
