@@ -11,7 +11,7 @@ import pytest
 from flows.cli import app as cli
 from flows.measure import pages, schedule_page
 from flows.measure.schedule_page import DRAWN, worked_frame
-from flows.simulation.bounds import expected_least_cycles, least_cycles, non_adjacent_digits
+from flows.simulation.bounds import expected_least_cycles, least_cycles
 from flows.simulation.overlap import drawn_spikes, savings
 from flows.simulation.slots import Slot, frame_slots
 from golden_model import PUBLISHED, Densities, Network, cycle_laws, random_features
@@ -29,6 +29,7 @@ SHAPES = {
     "every second readout": SMALL.replace(readout_every=2, hidden_work="union"),
     "bias": SMALL.replace(bias=(True, False)),
     "bias, split": SMALL.replace(bias=(True, True), hidden_work="split"),
+    "other digits": SMALL.replace(input_digits="naf", hidden_work="split"),
     "stalls": SMALL.replace(output_lanes=1),
 }
 
@@ -150,14 +151,17 @@ def test_a_user_s_frame_is_drawn(tmp_path, capsys) -> None:
 # ---- bounds ----------------------------------------------------------------------------------
 
 
-def test_the_non_adjacent_form_has_the_fewest_digits() -> None:
-    values = np.arange(-128, 128, dtype=np.int8)
-    fewest = dict.fromkeys(values.tolist(), 9)
+def test_no_digits_are_fewer_than_those_of_the_bound() -> None:
+    fewest = np.full(256, 9)
     for digits in np.ndindex(*(3,) * 8):
         value = sum((digit - 1) << place for place, digit in enumerate(digits))
-        if value in fewest:
+        if -128 <= value < 128:
             fewest[value] = min(fewest[value], sum(digit != 1 for digit in digits))
-    assert non_adjacent_digits(values).tolist() == [fewest[v] for v in values.tolist()]
+    config = SMALL.replace(n_input=1)
+    spikes = [np.zeros((1, 2, n), np.uint8) for n in config.hidden]
+    for value in range(-128, 128):
+        least = least_cycles(config, np.array([[value]], np.int8), spikes)
+        assert (least.input, least.total) == (config.tiles(0) * fewest[value] / 2,) * 2
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -171,12 +175,10 @@ def test_no_machine_is_faster_than_its_bound(name: str, seed: int) -> None:
     assert least.input <= laws.input.mean()
     assert least.readout <= laws.readout.mean()
     assert least.hidden <= (laws.hidden + laws.overhead).mean()  # of which a bias is part
-    # "split" and a merged readout do just these additions, each once.
-    shares = config.merge_readout and (config.merges or config.time_steps == 1)
-    if shares:
-        digits = np.unpackbits(features.view(np.uint8)).sum() * config.tiles(0)
-        added = (laws.pe_operations.sum() - digits) / 50 / 2
-        assert least.hidden + least.readout == pytest.approx(added)
+    # These digits, "split" and a merged readout do just these additions, each once.
+    if config.merge_readout and (config.merges or config.time_steps == 1):
+        laws = cycle_laws(config.replace(input_digits="naf"), features, spikes)
+        assert least.total == pytest.approx(laws.pe_operations.mean() / 2)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -203,18 +205,22 @@ def test_savings_of_joined_passes_are_those_of_two_queues(work: str, rng) -> Non
         (rng.random((40, config.time_steps, n)) < 0.4).astype(np.uint8) for n in config.hidden
     ]
     found = savings(config, spikes)
-    saved = 0
-    under = 0
+    saved = under = together = 0
     for frame in range(40):
         old = spikes[1][frame - 1] if frame else np.zeros_like(spikes[1][0])
         operands = old, spikes[0][frame]
         saved += sum(
             _apart(config, w, operands) - _joined(config, w, operands) for w in _WORKS[work]
         )
-        ahead = _apart(config, _WORKS[work][0], operands[:1])
-        under += max(0, min(ahead - 2, config.time_steps * 2))
+        first = _WORKS[work][0]
+        lif = config.time_steps * 2
+        under += max(0, min(_apart(config, first, operands[:1]) - 2, lif))
+        early = _early(config, *(_queues(first, operand) for operand in operands), lif + 2)
+        together += max(0, lif + _joined(config, first, operands) - early)
     assert found.joined == pytest.approx(saved / 40)
     assert found.lif_under_recurrent == pytest.approx(under / 40)
+    assert found.together == pytest.approx((saved + together) / 40)
+    assert found.lif_under_recurrent <= found.together
     assert found.lif_under_input == config.time_steps * 2 + 1
 
 
@@ -261,6 +267,22 @@ def _apart(config: AcceleratorConfig, work: Work, operands) -> int:
 def _joined(config: AcceleratorConfig, work: Work, operands) -> int:
     both = [_queues(work, operand) for operand in operands]
     return _clocks(config, [sum(queue) for queue in zip(*both, strict=True)])
+
+
+def _early(config: AcceleratorConfig, old: list[int], new: list[int], there: int) -> int:
+    """Clocks of two matrices as one phase, of which the second may be read from a clock on."""
+    one_a_bank = config.merges or config.time_steps == 1
+    if not one_a_bank:
+        old, new = [sum(old)], [sum(new)]
+    clocks = 0
+    while any(old) or any(new) or not clocks:
+        for b in range(len(old)):
+            if old[b]:
+                old[b] -= 1
+            elif new[b] and clocks >= there:
+                new[b] -= 1
+        clocks += 1
+    return clocks
 
 
 @pytest.mark.parametrize("name", ["paper-t2", "paper-t1"])

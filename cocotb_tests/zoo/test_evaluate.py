@@ -176,7 +176,11 @@ def test_operations_are_the_additions_of_weights_that_are_not_zero(time_steps, m
 
 
 @pytest.mark.parametrize("hidden_work", HIDDEN_WORK)
-@pytest.mark.parametrize("changes", [{}, {"merge_readout": False}, {"readout_every": 3}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"merge_readout": False}, {"readout_every": 3}, {"input_digits": "naf"}],
+    ids=str,
+)
 def test_operations_as_scheduled_are_those_of_the_pes(hidden_work, changes):
     """Without zero weights and idle lanes they are the enabled PE sets of the laws."""
     config = AcceleratorConfig(
@@ -200,7 +204,7 @@ def test_operations_as_scheduled_are_those_of_the_pes(hidden_work, changes):
     assert operations.mmac_per_s() == pytest.approx(per_s, rel=1e-12)
     own = costs.Operations.of(network)
     own.add(score.Outputs(features, result.logits, result.spikes))
-    apart = config.replace(hidden_work="all")
+    apart = config.replace(hidden_work="all", input_digits="bits")
     enabled = cycle_laws(apart, features, result.spikes).pe_operations
     assert own.mmac_per_s() == pytest.approx(enabled.mean() * config.lanes * 100 / 1e6, rel=1e-12)
 

@@ -19,6 +19,7 @@ from flows.simulation.overlap import drawn_spikes, savings
 from flows.simulation.slots import frame_slots
 from flows.speech.demo import shipped_sentence
 from golden_model import PUBLISHED, Network, cycle_laws, expected_cycles, random_features
+from golden_model.digits import non_adjacent_form
 from golden_model.files.writing import atomic_write
 from hw.config import HIDDEN_WORK, AcceleratorConfig, preset
 from hw.errors import PlosiveError
@@ -53,6 +54,10 @@ DRAWN: dict[str, tuple[str, dict[str, object]]] = {
     "all": ("T = 2, hidden_work all, readout merged", {}),
     "union": ("T = 2, hidden_work union, readout merged", {"hidden_work": "union"}),
     "split": ("T = 2, hidden_work split, readout merged", {"hidden_work": "split"}),
+    "naf": (
+        "T = 2, hidden_work split, input_digits naf",
+        {"hidden_work": "split", "input_digits": "naf"},
+    ),
     "serial": (
         "T = 2, hidden_work union, readout not merged",
         {"hidden_work": "union", "merge_readout": False},
@@ -141,7 +146,8 @@ def worked_frame(config: AcceleratorConfig) -> Worked:
     """The laws of docs/architecture.md, applied by hand to the drawn frame."""
     network, features = small_network(config)
     *hidden, readout = operands(network, features)
-    parts = {"input": _sum([max(_nibbles(x)) for x in features[FRAME].tolist()])}
+    digits = _ones if config.input_digits == "bits" else _non_adjacent
+    parts = {"input": _sum([max(digits(x)) for x in features[FRAME].tolist()])}
     for operand in hidden:
         parts[operand.matrix] = _hidden(config, operand)
     # A pair of tiles takes an input a cycle; the odd tile one of each bank.
@@ -187,9 +193,15 @@ def _sum(counts: list[int]) -> tuple[str, int]:
     return " + ".join(map(str, counts)), sum(counts)
 
 
-def _nibbles(value: int) -> tuple[int, int]:
-    """Bits that are 1 of both nibbles of a feature."""
+def _ones(value: int) -> tuple[int, int]:
+    """Bits that are 1 of the low and of the high nibble of a feature."""
     return (value & 15).bit_count(), (value >> 4 & 15).bit_count()
+
+
+def _non_adjacent(value: int) -> tuple[int, int]:
+    """Digits that are not 0 of both halves of a feature's non-adjacent form."""
+    digits = [digit != 0 for digit in non_adjacent_form(value)]
+    return sum(digits[:4]), sum(digits[4:])
 
 
 # ---- what the page shows ----------------------------------------------------------------------
@@ -221,12 +233,13 @@ def _features_block() -> str:
     _, features = small_network(_SMALL)
     rows = []
     for number, value in enumerate(features[FRAME].tolist()):
-        low, high = _nibbles(value)
         bits = f"{value & 255:08b}"
-        rows.append([str(number), str(value), f"`{bits[:4]} {bits[4:]}`", str(high), str(low)])
-        rows[-1].append(str(max(low, high)))
-    head = ["feature", "value", "high and low nibble", "ones, high", "ones, low", "cycles"]
-    return pages.table(head, rows)
+        form = "".join("0+-"[digit] for digit in reversed(non_adjacent_form(value)))
+        row = [str(number), str(value)]
+        for shown, (low, high) in ((bits, _ones(value)), (form, _non_adjacent(value))):
+            row += [f"`{shown[:4]} {shown[4:]}`", f"max({high}, {low}) = {max(low, high)}"]
+        rows.append(row)
+    return pages.table(["feature", "value", "bits", "slots", "non-adjacent form", "slots"], rows)
 
 
 def _spikes_block() -> str:
@@ -257,12 +270,17 @@ def _sums_block() -> str:
 
 _SHAPES: dict[str, tuple[str, dict[str, object]]] = {
     **{f"`hidden_work` {work}": ("paper-t2", {"hidden_work": work}) for work in HIDDEN_WORK},
+    "split, `input_digits` naf": ("paper-t2", {"hidden_work": "split", "input_digits": "naf"}),
     "split, readout not merged": (
         "paper-t2",
         {"hidden_work": "split", "merge_readout": False},
     ),
-    "split, `readout_every` 2": ("paper-t2", {"hidden_work": "split", "readout_every": 2}),
+    "split, naf, `readout_every` 2": (
+        "paper-t2",
+        {"hidden_work": "split", "input_digits": "naf", "readout_every": 2},
+    ),
     "T = 1": ("paper-t1", {}),
+    "T = 1, naf": ("paper-t1", {"input_digits": "naf"}),
 }
 
 
@@ -295,15 +313,17 @@ def _speech() -> tuple[Network, np.ndarray, list[np.ndarray]]:
 def _speech_block() -> str:
     network, features, spikes = _speech()
     rows = []
-    for work in HIDDEN_WORK:
-        config = network.config.replace(hidden_work=work)
+    options = {f"`hidden_work` {work}": {"hidden_work": work} for work in HIDDEN_WORK}
+    options["split, `input_digits` naf"] = {"hidden_work": "split", "input_digits": "naf"}
+    for label, changes in options.items():
+        config = network.config.replace(**changes)
         laws = cycle_laws(config, features, spikes)
         least = least_cycles(config, features, spikes)
         parts = (laws.input, laws.hidden, laws.readout, laws.lif, laws.overhead)
         fewest = (least.input, least.hidden, least.readout)
         rows.append(
             [
-                f"`hidden_work` {work}",
+                label,
                 *(f"{part.mean():.1f}" for part in parts),
                 f"**{laws.total.mean():.1f}**",
                 f"{' + '.join(f'{part:.1f}' for part in fewest)} = **{least.total:.1f}**",
@@ -327,9 +347,13 @@ def _savings_block() -> str:
                 *(f"{one.lif_under_recurrent:.1f}" for one in (ours, published)),
                 f"{ours.lif_under_input:.0f}",
                 *(f"{one.joined:.1f}" for one in (ours, published)),
+                *(f"{one.together:.1f}" for one in (ours, published)),
             ]
         )
-    head = ["", "A, `speech`", "A, `paper-t2`", "B, at most", "C, `speech`", "C, `paper-t2`"]
+    shapes = "`speech`", "`paper-t2`"
+    head = [""]
+    for change in ("A", "B", "C", "A and C"):
+        head += ["B, at most"] if change == "B" else [f"{change}, {shape}" for shape in shapes]
     return pages.table(head, rows)
 
 

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden_model import Densities
+from golden_model.digits import digit_counts
 from hw.config import AcceleratorConfig
 
-__all__ = ["LeastCycles", "expected_least_cycles", "least_cycles", "non_adjacent_digits"]
+__all__ = ["LeastCycles", "expected_least_cycles", "least_cycles"]
+
+# Of every feature, as uint8. No form with the digits -1, 0 and 1 has fewer than the non-adjacent.
+_FEWEST_DIGITS = digit_counts("naf").sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -31,27 +35,13 @@ class LeastCycles:
         return self.input + self.hidden + self.readout
 
 
-def non_adjacent_digits(values: np.ndarray) -> np.ndarray:
-    """Digits that are not 0 of the non-adjacent form of int8 values, the fewest of any signed form.
-
-    It has a digit where x + floor(x / 2) and floor(x / 2) differ (H. Prodinger, "On binary
-    representations of integers with digits -1, 0, 1", Integers 0, 2000); those of 8-bit values end
-    at 2^7.
-    """
-    wide = values.astype(np.int64)
-    halved = wide >> 1
-    differ = (((wide + halved) ^ halved) & 0xFF).astype(np.uint8)
-    return np.unpackbits(differ[..., None], axis=-1).sum(axis=-1, dtype=np.int64)
-
-
 def expected_least_cycles(config: AcceleratorConfig, densities: Densities) -> LeastCycles:
     """Expected for independent random bits and spikes; with readout_every, the mean of frames."""
-    values = np.arange(-128, 128)
-    ones = np.unpackbits(values.astype(np.int8).view(np.uint8)[:, None], axis=-1).sum(axis=-1)
+    ones = digit_counts("bits").sum(axis=-1)
     shares = densities.input_bits**ones * (1 - densities.input_bits) ** (8 - ones)
     spiking = densities.union if config.time_steps == 2 else densities.spikes
     layers = [neurons * spiking for neurons in config.hidden]
-    digits = config.n_input * float(shares @ non_adjacent_digits(values))
+    digits = config.n_input * float(shares @ _FEWEST_DIGITS)
     return _least(config, digits, layers, layers, layers[-1])
 
 
@@ -71,7 +61,7 @@ def least_cycles(
     spiking = [s.any(axis=1) for s in spikes]
     return _least(
         config,
-        float(non_adjacent_digits(features).sum()) / frames,
+        float(_FEWEST_DIGITS[features.view(np.uint8)].sum()) / frames,
         [float(s.sum()) / frames for s in spiking],
         [float(s[:-1].sum()) / frames for s in spiking],  # the last frame's are added in no frame
         float(spiking[-1][:: config.readout_every].sum(axis=1).mean()),

@@ -11,7 +11,7 @@ import numpy as np
 
 from golden_model import Densities
 from hw.config import AcceleratorConfig
-from hw.schedule import PhaseKind, Schedule, Work
+from hw.schedule import Fetch, Phase, PhaseKind, Schedule, Work
 
 __all__ = ["Savings", "drawn_spikes", "savings"]
 
@@ -33,11 +33,15 @@ class Savings:
     joined
         Passes of RECURRENT and FEEDFORWARD with the same work as one phase, in which a bank that
         is through with the first matrix goes on with the second.
+    together
+        `lif_under_recurrent` and `joined` in one machine: less than their sum where a bank has few
+        rows for old spikes, because it gets early to those for new ones.
     """
 
     lif_under_recurrent: float
     lif_under_input: float
     joined: float
+    together: float
 
 
 def savings(config: AcceleratorConfig, spikes: list[np.ndarray]) -> Savings:
@@ -49,24 +53,38 @@ def savings(config: AcceleratorConfig, spikes: list[np.ndarray]) -> Savings:
         Of each layer [frames, T, n], as `Network.run` returns them.
     """
     before = [np.concatenate([np.zeros_like(s[:1]), s[:-1]]) for s in spikes]
-    under_recurrent = joined = 0.0
+    under_recurrent = joined = together = 0.0
     lif = config.time_steps * config.parts
     for block in Schedule(config).blocks:
         works: dict[Work, list[np.ndarray]] = {}
         for phase in block.phases:
             if phase.kind in (PhaseKind.RECURRENT, PhaseKind.FEEDFORWARD):
-                source = (before if phase.kind is PhaseKind.RECURRENT else spikes)[
-                    phase.source_layer
-                ]
-                works.setdefault(phase.work, []).append(_by_bank(phase.work, source))
-        if block.readout or len(next(iter(works.values()), [])) < 2:
+                old = phase.kind is PhaseKind.RECURRENT
+                source = (before if old else spikes)[phase.source_layer]
+                works.setdefault(phase.work, []).append(_queues(phase, source))
+        if len(next(iter(works.values()), [])) < 2:
             continue  # no matrix that reads old spikes stands before one that reads new ones
-        first = _slots(next(iter(works.values()))[0], config)
-        under_recurrent += float(np.clip(first - _COPY, 0, lif).mean())
-        for passes in works.values():
-            apart = sum(_slots(banks, config) for banks in passes)
-            joined += float((apart - _slots(np.sum(passes, axis=0), config)).mean())
-    return Savings(under_recurrent, lif + 1.0, joined)
+        saved = sum(sum(map(_slots, passes)) - _slots(sum(passes)) for passes in works.values())
+        old, new = next(iter(works.values()))
+        # No row for new spikes before they are there; a queue without any has nothing to wait for.
+        early = _slots(np.where(new > 0, np.maximum(old, lif + _COPY) + new, old))
+        under_recurrent += float(np.clip(_slots(old) - _COPY, 0, lif).mean())
+        joined += float(saved.mean())
+        together += float((saved + np.maximum(0, lif + _slots(old + new) - early)).mean())
+    return Savings(under_recurrent, lif + 1.0, joined, together)
+
+
+def _queues(phase: Phase, spikes: np.ndarray) -> np.ndarray:
+    """Inputs that a phase issues, [queues, frames]: a queue for each bank if both serve at once."""
+    banks = _by_bank(phase.work, spikes)
+    if phase.fetch in (Fetch.SPLIT, Fetch.CROSSED):
+        return banks
+    return banks.sum(axis=0, keepdims=True)
+
+
+def _slots(queues: np.ndarray) -> np.ndarray:
+    """Slots of a phase, [frames]."""
+    return np.maximum(1, queues.max(axis=0))
 
 
 def _by_bank(work: Work, spikes: np.ndarray) -> np.ndarray:
@@ -83,12 +101,6 @@ def _by_bank(work: Work, spikes: np.ndarray) -> np.ndarray:
         Work.COMMON: first & last,
     }[work]
     return np.stack([issued[:, b::2].sum(axis=1) for b in range(2)])
-
-
-def _slots(banks: np.ndarray, config: AcceleratorConfig) -> np.ndarray:
-    """Slots of a phase, [frames], if its banks issue so many inputs."""
-    side_by_side = config.merges or config.time_steps == 1
-    return np.maximum(1, banks.max(axis=0) if side_by_side else banks.sum(axis=0))
 
 
 def drawn_spikes(

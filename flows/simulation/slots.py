@@ -151,9 +151,8 @@ def _additions(
             taken = banks.get(1 - b if phase.fetch is Fetch.CROSSED else b)
         if taken is not None:
             held[b] = taken
-    negative = np.broadcast_to(state["x_negate"], 2) if phase.kind is PhaseKind.INPUT else (0, 0)
-    if np.ndim(state["x_negate"]) == 0:  # of set 1, the only one that subtracts
-        negative = (0, negative[1])
+    negates = state["x_negate"]  # of both sets, or of set 1 if no other subtracts
+    negative = negates if np.ndim(negates) else (0, negates)
     additions = []
     for b in range(2):
         if not phase.memory or not state["x_enable"][b]:
