@@ -16,7 +16,7 @@ HARDWARE_TESTS = $(addprefix cocotb_tests/,blocks core golden serial shell \
 	$(addprefix flows/,test_generate.py test_tool_runners.py test_toolchain.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hardware test-all bench baselines results results-hardware lint format clean
+.PHONY: help setup demo test test-hardware test-all bench baselines results results-hardware schedule lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,9 @@ results: $(STAMP) results-hardware  ## train and measure everything in docs/resu
 
 results-hardware: $(STAMP)  ## measure everything in docs/hardware-results.md and in the tables of README.md
 	$(BIN)/python -m flows.measure.hardware_results
+
+schedule: $(STAMP)  ## draw the frames and fill in the tables of docs/schedule.md
+	$(BIN)/python -m flows.measure.schedule_page
 
 lint: $(STAMP)  ## check style and formatting without changing anything
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 
 from hypothesis import strategies as st
 
-from hw.config import HIDDEN_WORK, AcceleratorConfig
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig
 
 __all__ = ["configurations"]
 
@@ -37,6 +37,7 @@ def configurations(draw: st.DrawFn, **fixed: object) -> AcceleratorConfig:
         "membrane_frac": draw(st.sampled_from([0, 4])),
         "merge_readout": draw(st.booleans()),
         "hidden_work": draw(st.sampled_from(HIDDEN_WORK)),
+        "input_digits": draw(st.sampled_from(INPUT_DIGITS)),
         "output_lanes": draw(st.sampled_from(divisors)),
         "readout_every": draw(st.sampled_from([1, 1, 2, 3])),
         "max_input_shift": draw(st.sampled_from([0, 3, 7])),

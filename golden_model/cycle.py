@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from golden_model.digits import digit_table
 from golden_model.fixed_point import round_shift, wrap
 from golden_model.layer import bias_rows, lif_step, membrane_dtype
 from golden_model.memory_image import padded_thresholds, tile_columns
@@ -61,7 +62,7 @@ class _Slot:
     first: int = 0
     enable: tuple[int, int] = (0, 0)
     shift: tuple[int, int] = (0, 0)
-    negate: int = 0
+    negate: tuple[int, int] = (0, 0)
     memory: int = 0
     bank: int = 0
     layer: int = 0
@@ -133,7 +134,9 @@ def _trace_layout(config: AcceleratorConfig) -> _TraceLayout:
     if Schedule(config).memories["hidden"].rows:
         names += [("hidden_read", (2,)), ("hidden_row", (2,))]
     names += [("readout_read", (2,)), ("readout_row", (2,))]
-    names += [(f"x_{name}", ()) for name in ("op", "first", "negate", "memory", "bank")]
+    names += [(f"x_{name}", ()) for name in ("op", "first")]
+    names.append(("x_negate", (2,) if config.signed_digits else ()))
+    names += [(f"x_{name}", ()) for name in ("memory", "bank")]
     names += [(f"x_{name}", ()) for name in ("layer", "tile", "step", "part")]
     names += [(f"x_{name}", ()) for name in ("capture", "capture_last", "end")]
     names += [("x_enable", (2,)), ("x_shift", (2,))]
@@ -227,6 +230,7 @@ class CycleModel:
         self._block_of = [block for block in schedule.blocks for _ in block.phases]
         self._weights = [self._phase_weights(phase) for phase in self._phases]
         self._dtype = np.int32 if config.acc_bits <= 24 else np.int64
+        self._digits = [_half_digits(row) for row in digit_table(config.input_digits).tolist()]
         self._full_beats = 2 * config.lanes // config.output_lanes
         self._last_beats = schedule.group_beats(schedule.groups - 1)
         self._counter_mask = (1 << config.counter_bits) - 1
@@ -449,29 +453,27 @@ class CycleModel:
         return slot
 
     def _issue_feature(self, phase: Phase) -> _Slot:
-        """Type A: the lowest bit not yet taken of each nibble of the lowest nonzero feature."""
+        """Type A: the lowest digit not yet taken of each half of the lowest nonzero feature."""
         x = self._x_buffer
         ahead = self._nonzero >> self.pointer[0]
         if not ahead:
             return _Slot()
         i = self.pointer[0] + _lowest(ahead)
-        nibbles = x[i] & 15, (x[i] >> 4) & 15
-        enable, shift, taken = [0, 0], [0, 0], list(self.taken)
+        halves, minus = self._digits[x[i] & 255]
+        enable, shift, negate, taken = [0, 0], [0, 0], [0, 0], list(self.taken)
         for b in range(2):
-            rest = nibbles[b] & ~self.taken[b]
+            rest = halves[b] & ~self.taken[b]
             if rest:
-                lowest = rest & -rest
-                enable[b], shift[b] = 1, lowest.bit_length() - 1
-                taken[b] |= lowest
-        slot = _Slot(
-            enable=tuple(enable), shift=tuple(shift), negate=int(enable[1] and shift[1] == 3)
-        )
+                enable[b], shift[b] = 1, _lowest(rest)
+                negate[b] = minus[b] >> shift[b] & 1
+                taken[b] |= 1 << shift[b]
+        slot = _Slot(enable=tuple(enable), shift=tuple(shift), negate=tuple(negate))
         if self.taken == (0, 0):
             slot.read = 1, 0
             slot.row = phase.base + self.tile * phase.stride + i, 0
             w0, w1 = self._weights[self.phase][self.tile]
             slot.weights = w0[i], w1[i]
-        if tuple(taken) == nibbles:
+        if tuple(taken) == halves:
             slot.pointer, slot.taken = (i + 1, 0), (0, 0)
             slot.last = not self._nonzero >> (i + 1)
         else:
@@ -626,7 +628,7 @@ class CycleModel:
         for b in range(2):
             if x.enable[b]:
                 term = self._rows[b] << x.shift[b] if x.shift[b] else self._rows[b]
-                if b and x.negate:
+                if x.negate[b]:
                     acc[b] -= term
                 else:
                     acc[b] += term
@@ -811,7 +813,9 @@ class CycleModel:
             input_bus[2],
             *(hidden_bus if "hidden_read" in recorder.fields else ()),
             *readout_bus,
-            *(x.op, x.first, x.negate, x.memory, x.bank),
+            *(x.op, x.first),
+            *(x.negate if config.signed_digits else x.negate[1:]),
+            *(x.memory, x.bank),
             *(x.layer, x.tile, x.step, x.part),
             *(x.capture, x.capture_last, x.end),
             *x.enable,
@@ -847,6 +851,21 @@ class CycleModel:
         if self.out_valid:
             first = self.out_beat * out_lanes
             arrays["beat_logits"][index] = self._logits()[first : first + out_lanes]
+
+
+def _half_digits(digits: list[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Bit masks of a feature's digits, low and high half: those that are not 0, those that are -1.
+
+    Parameters
+    ----------
+    digits
+        Eight digits, that of 2^0 first.
+    """
+    halves = digits[:4], digits[4:]
+    return (
+        tuple(sum((digit != 0) << i for i, digit in enumerate(half)) for half in halves),
+        tuple(sum((digit < 0) << i for i, digit in enumerate(half)) for half in halves),
+    )
 
 
 def _lowest(mask: int) -> int:

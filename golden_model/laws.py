@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from golden_model.cycle import CycleModel
+from golden_model.digits import digit_counts
 from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
 from hw.schedule import Fetch, PhaseKind, Schedule, Work, half
@@ -29,12 +30,6 @@ __all__ = [
     "expected_cycles",
     "latency",
 ]
-
-_POPCOUNT = np.array([nibble.bit_count() for nibble in range(16)], np.uint8)
-# Of a feature, as uint8: the bits of both nibbles, and the cycles it takes.
-_BITS = _POPCOUNT[np.arange(256) & 15] + _POPCOUNT[np.arange(256) >> 4]
-_CYCLES = np.maximum(_POPCOUNT[np.arange(256) & 15], _POPCOUNT[np.arange(256) >> 4])
-
 
 _OVERHEAD = (PhaseKind.LOAD, PhaseKind.BIAS, PhaseKind.MERGE, PhaseKind.WAIT)
 
@@ -132,7 +127,7 @@ def cycle_laws(
         runs = np.where(reads_readout, block.tiles, 0) if block.readout else block.tiles
         for phase in block.phases:
             if phase.kind is PhaseKind.INPUT:
-                issued, read, worked = _input_law(x)
+                issued, read, worked = _input_law(config, x)
             elif phase.kind is PhaseKind.BIAS:
                 issued, read, worked = zero + 1, zero + phase.dense_rows, zero + 2
             elif phase.memory:
@@ -141,8 +136,6 @@ def cycle_laws(
                 issued, read, worked = _spike_law(phase.fetch, phase.work, phase.n_source, source)
                 if phase.kind is PhaseKind.READOUT:
                     slots[phase.fetch] = issued
-                    if phase.fetch is Fetch.PAIR:
-                        read = 2 * read
                 else:
                     name = "w_rec" if phase.kind is PhaseKind.RECURRENT else "w_in"
                     matrix = name, phase.layer
@@ -237,17 +230,21 @@ class _Counts(NamedTuple):
         return _Counts(*map(later, self))
 
 
-def _input_law(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _input_law(
+    config: AcceleratorConfig, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slots, rows read and PE sets enabled of one INPUT phase."""
-    unsigned = x.view(np.uint8)
-    slots = np.maximum(1, _CYCLES[unsigned].sum(axis=-1, dtype=np.int64))
-    return slots, (x != 0).sum(axis=-1), _BITS[unsigned].sum(axis=-1, dtype=np.int64)
+    counts = digit_counts(config.input_digits)  # [256, 2], of a feature's low and high half
+    features = x.view(np.uint8)
+    slots = counts.max(axis=-1)[features].sum(axis=-1)
+    worked = counts.sum(axis=-1)[features].sum(axis=-1)
+    return np.maximum(1, slots), (x != 0).sum(axis=-1), worked
 
 
 def _spike_law(
     fetch: Fetch, work: Work, n_source: int, source: _Counts
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slots, inputs issued and PE sets enabled of one spike phase."""
+    """Slots, rows read and PE sets enabled of one spike phase."""
     if work is Work.ALL:
         sizes = np.array([half(n_source), n_source // 2])
         parities = np.broadcast_to(sizes, source.steps.shape)
@@ -261,10 +258,10 @@ def _spike_law(
             Work.CROSSED: source.crossed,
         }[work]
     inputs = parities.sum(axis=-1)
-    slots = parities.max(axis=-1) if fetch in (Fetch.SPLIT, Fetch.CROSSED) else inputs
+    slots = parities.max(axis=-1) if fetch.side_by_side else inputs
     # A set takes a broadcast row only if its own time step spikes.
     enabled = {Fetch.BROADCAST: source.spikes, Fetch.PAIR: 2 * inputs}
-    return np.maximum(1, slots), inputs, enabled.get(fetch, inputs)
+    return np.maximum(1, slots), fetch.rows * inputs, enabled.get(fetch, inputs)
 
 
 def _stalls(
@@ -394,6 +391,18 @@ class Densities:
         """That a neuron spikes in one of two time steps, a given one, and not in the other."""
         return self.union - self.steps / 2
 
+    def of(self, work: Work) -> float:
+        """That a phase with this work issues an input, in each of its passes."""
+        return {
+            Work.ALL: 1.0,
+            Work.SPIKES: self.spikes,
+            Work.UNION: self.union,
+            Work.SERIAL: self.steps / 2,
+            Work.COMMON: self.both,
+            Work.STRAIGHT: self.one,
+            Work.CROSSED: self.one,
+        }[work]
+
 
 PUBLISHED = Densities()
 
@@ -422,10 +431,10 @@ class ExpectedCycles:
 def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED) -> ExpectedCycles:
     """Expected cycles of a frame for independent random bits and spikes.
 
-    Every maximum (of two nibbles, of two banks, with 1, with the beats of the group before) is
-    taken in expectation, not of expectations. With readout_every the readout is averaged over the
-    frames. That a frame's first group could wait for the frame before is left out: it takes a
-    drain longer than all input and hidden phases.
+    Every maximum (of the two halves of a feature, of two banks, with 1, with the beats of the group
+    before) is taken in expectation, not of expectations. With readout_every the readout is averaged
+    over the frames. That a frame's first group could wait for the frame before is left out: it
+    takes a drain longer than all input and hidden phases.
 
     Raises
     ------
@@ -445,8 +454,8 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
         share = block.tiles / config.readout_every if block.readout else block.tiles
         for phase in block.phases:
             if phase.kind is PhaseKind.INPUT:
-                nibble = _binomial(4, densities.input_bits)
-                slots = _power(_maximum(nibble, nibble), phase.n_source)
+                feature = _feature_slots(config, densities.input_bits)
+                slots = _power(feature, phase.n_source)
             elif phase.memory and phase.kind is not PhaseKind.BIAS:
                 slots = _expected_slots(phase.fetch, phase.work, phase.n_source, densities)
             else:
@@ -470,21 +479,20 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
     )
 
 
+def _feature_slots(config: AcceleratorConfig, density: float) -> np.ndarray:
+    """Distribution of the slots of a feature whose bits are 1 with this probability, each alone."""
+    bits = digit_counts("bits").sum(axis=-1)  # of every value
+    probability = density**bits * (1 - density) ** (8 - bits)
+    return np.bincount(digit_counts(config.input_digits).max(axis=-1), probability)
+
+
 def _expected_slots(fetch: Fetch, work: Work, n_source: int, densities: Densities) -> np.ndarray:
     """Distribution of the issued slots of a spike phase, before the maximum with 1."""
-    density, passes = {
-        Work.ALL: (1.0, 1),
-        Work.SPIKES: (densities.spikes, 1),
-        Work.UNION: (densities.union, 1),
-        Work.SERIAL: (densities.steps / 2, 2),
-        Work.COMMON: (densities.both, 1),
-        Work.STRAIGHT: (densities.one, 1),
-        Work.CROSSED: (densities.one, 1),
-    }[work]
-    if fetch not in (Fetch.SPLIT, Fetch.CROSSED):
-        return _binomial(passes * n_source, density)
-    even = _binomial(passes * half(n_source), density)
-    odd = _binomial(passes * (n_source // 2), density)
+    density = densities.of(work)
+    if not fetch.side_by_side:
+        return _binomial(work.passes * n_source, density)
+    even = _binomial(work.passes * half(n_source), density)
+    odd = _binomial(work.passes * (n_source // 2), density)
     return _maximum(even, odd)
 
 

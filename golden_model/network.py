@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from golden_model.digits import half_ranges
 from golden_model.errors import NetworkError, NetworkFileError
 from golden_model.files import network_file
 from golden_model.fixed_point import bits_needed, round_shift, signed_range
@@ -111,18 +112,23 @@ class Network:
         """Every sum that docs/numerics.md bounds, with its worst cases over all inputs.
 
         With inputs between -x and y a sum reaches y P + x N at most and -(x P + y N) at least:
-        each input can take the value that pushes in the direction of its weight.
+        each input can take the value that pushes in the direction of its weight. What the halves of
+        a feature can be depends on its digits (`input_digits`).
         """
         sums = []
         for index, layer in enumerate(self.layers):
             place = f"layer {index}"
             positive, negative = sign_sums(layer.w_in)
             if index == 0:
-                low = -15 * negative, 15 * positive
-                high = -(8 * positive + 7 * negative), 7 * positive + 8 * negative
+                half = "digit" if self.config.signed_digits else "nibble"
+                ranges = half_ranges(self.config.input_digits)
+                for name, (least, most) in zip(("low", "high"), ranges, strict=True):
+                    bounds = (
+                        least * positive - most * negative,
+                        most * positive - least * negative,
+                    )
+                    sums.append(SumBound(place, "neuron", f"{name}-{half} sum", *bounds))
                 term = -(128 * positive + 127 * negative), 127 * positive + 128 * negative
-                sums.append(SumBound(place, "neuron", "low-nibble sum", *low))
-                sums.append(SumBound(place, "neuron", "high-nibble sum", *high))
                 least, most = (round_shift(bound, layer.input_shift) for bound in term)
             else:
                 least, most = -negative, positive

@@ -13,6 +13,7 @@ from hw.errors import PlosiveError
 
 __all__ = [
     "HIDDEN_WORK",
+    "INPUT_DIGITS",
     "MOST_VALUE_BITS",
     "NETWORK_FIELDS",
     "PRESETS",
@@ -44,6 +45,9 @@ _RANGES = {
 HIDDEN_WORK = ("all", "union", "split")
 """The values of `hidden_work`; a name's place here is its number in the register OPTIONS."""
 
+INPUT_DIGITS = ("bits", "naf")
+"""The values of `input_digits`; a name's place here is its number in the register OPTIONS."""
+
 MOST_VALUE_BITS = 65_536
 """The widest value that Amaranth elaborates and Verilator takes."""
 
@@ -68,7 +72,7 @@ NETWORK_FIELDS = (
 
 # Fields that machines were hashed without: at their defaults they stay out of the hash, so that it
 # is the one in files and bitstreams made before the field was there.
-_LATER_FIELDS = ("hidden_work", "bias")
+_LATER_FIELDS = ("hidden_work", "input_digits", "bias")
 
 
 def _is_int(value: Any) -> bool:
@@ -109,6 +113,10 @@ class AcceleratorConfig:
         likewise; or "split": the PE sets share the inputs that spike in both time steps, add up,
         and then take those of one time step each. It has no effect for T = 1, which skips every
         input that does not spike.
+    input_digits
+        The digits of a feature, of which a PE set takes one a cycle: "bits", those of two's
+        complement; or "naf", the non-adjacent form, digits -1, 0 and 1 of which at most every
+        second is not 0. Both PE sets of a machine with "naf" can subtract.
     output_lanes
         Logits of an output beat; it divides 2 * lanes.
     readout_every
@@ -143,6 +151,7 @@ class AcceleratorConfig:
     membrane_frac: int = 4
     merge_readout: bool = True
     hidden_work: str = "all"
+    input_digits: str = "bits"
     output_lanes: int = 16
     readout_every: int = 1
     max_input_shift: int = 7
@@ -169,10 +178,10 @@ class AcceleratorConfig:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(f"{name} is {value!r}: it must be true or false")
-        if self.hidden_work not in HIDDEN_WORK:
-            raise ConfigError(
-                f"hidden_work is {self.hidden_work!r}: it must be one of {', '.join(HIDDEN_WORK)}"
-            )
+        for name, words in (("hidden_work", HIDDEN_WORK), ("input_digits", INPUT_DIGITS)):
+            value = getattr(self, name)
+            if value not in words:
+                raise ConfigError(f"{name} is {value!r}: it must be one of {', '.join(words)}")
         if not 1 <= len(self.hidden) <= _MAX_LAYERS:
             raise ConfigError(f"hidden is {self.hidden!r}: it must name 1 to {_MAX_LAYERS} layers")
         for neurons in self.hidden:
@@ -299,6 +308,11 @@ class AcceleratorConfig:
         """Whether PE sets add up what both time steps share: "split", and there are hidden rows."""
         rows = self.n_layers > 1 or self.recurrent[0] or self.has_bias(0)
         return rows and self.time_steps == 2 and self.hidden_work == "split"
+
+    @property
+    def signed_digits(self) -> bool:
+        """Whether any digit of a feature can be -1, and not only the sign bit."""
+        return self.input_digits == "naf"
 
     @property
     def row_bits(self) -> int:

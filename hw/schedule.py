@@ -57,6 +57,16 @@ class Fetch(enum.Enum):
     SPLIT = "split"  # an input from each bank, of that bank's parity: each set takes its own
     CROSSED = "crossed"  # likewise, but each set takes the other's
 
+    @property
+    def rows(self) -> int:
+        """Rows that are read for an issued input."""
+        return {Fetch.NONE: 0, Fetch.PAIR: 2}.get(self, 1)
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether a slot may serve two inputs, one from each bank."""
+        return self in (Fetch.SPLIT, Fetch.CROSSED)
+
 
 class Work(enum.Enum):
     """Which inputs of a spike phase are issued, whatever way their rows are fetched."""
@@ -69,6 +79,16 @@ class Work(enum.Enum):
     COMMON = "common"  # the inputs that spike in both time steps
     STRAIGHT = "straight"  # of bank b, the inputs that spike in time step b only
     CROSSED = "crossed"  # of bank b, the inputs that spike in time step 1 - b only
+
+    @property
+    def passes(self) -> int:
+        """How often the inputs are gone through."""
+        return 2 if self is Work.SERIAL else 1
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a phase before has begun with the same inputs."""
+        return self in (Work.STRAIGHT, Work.CROSSED)
 
 
 @dataclass(frozen=True)
@@ -283,7 +303,7 @@ class Schedule:
             n_source,
             layer if recurrent else layer - 1,
             first,
-            dense_rows=0 if work in (Work.STRAIGHT, Work.CROSSED) else n_source,
+            dense_rows=0 if work.goes_on else fetch.rows * n_source,
         )
 
     def _readout(self, fetch: Fetch, base: int) -> Phase:
@@ -293,7 +313,6 @@ class Schedule:
             work = Work.SPIKES
         else:
             work = Work.UNION if config.merge_readout else Work.SERIAL
-        passes = 2 if work is Work.SERIAL else 1
         return Phase(
             PhaseKind.READOUT,
             config.n_layers,
@@ -305,7 +324,7 @@ class Schedule:
             n_source,
             config.n_layers - 1,
             True,
-            dense_rows=passes * n_source * (2 if fetch is Fetch.PAIR else 1),
+            dense_rows=work.passes * fetch.rows * n_source,
         )
 
     def _make_blocks(self) -> list[Block]:

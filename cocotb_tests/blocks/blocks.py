@@ -28,6 +28,7 @@ __all__ = [
     "LIFS",
     "MEMORIES",
     "MERGING_LIFS",
+    "NAF_FEATURES",
     "OUTPUTS",
     "PES",
     "PRIORITIES",
@@ -78,6 +79,8 @@ MERGING_LIFS = {"lif_4", "lif_5"}
 """LIF lanes of machines with MERGE slots."""
 # Features of each, by name.
 FEATURES = {"features_1": 1, "features_2": 2, "features_5": 5}
+NAF_FEATURES = {"features_n1": 1, "features_n2": 2, "features_n5": 5}
+"""Front ends that take the digits of the non-adjacent form."""
 # name: (time steps, kinds of work, neurons, neurons of the serial layer)
 SPIKE_FRONT_ENDS = {
     "spikes_b1": (1, (Work.SPIKES,), 1, 1),
@@ -161,6 +164,8 @@ def _components() -> dict[str, wiring.Component]:
     for name, n_input in FEATURES.items():
         parts[name] = FeatureFrontEnd(config(n_input=n_input))
         parts[f"buffer_{name}"] = FeatureBuffer(config(n_input=n_input))
+    for name, n_input in NAF_FEATURES.items():
+        parts[name] = FeatureFrontEnd(config(n_input=n_input, input_digits="naf"))
     for name, (steps, works, neurons, serial) in SPIKE_FRONT_ENDS.items():
         parts[name] = SpikeFrontEnd(config(time_steps=steps), works, neurons, serial)
     for name, (rows, width, word_bits, init, constant) in MEMORIES.items():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flows.simulation.run import CoreModel, Simulation, build_core, simulate
 from golden_model import Layer, Network, random_features
-from hw.config import HIDDEN_WORK, AcceleratorConfig, preset
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig, preset
 
 # Configurations whose shapes hurt, small enough to build in seconds.
 SHAPES: dict[str, AcceleratorConfig] = {
@@ -96,6 +96,18 @@ SHAPES |= {
         bias=(True,) * len(SHAPES["one-lane-t1"].hidden)
     ),
 }
+# Digits of the non-adjacent form with each way of hidden work and one time step, folded and not,
+# with odd sizes, one lane, an odd last tile, plain layers, bias and frames without a readout.
+SHAPES |= {
+    f"naf-{name}": SHAPES[name].replace(input_digits="naf")
+    for name in (
+        *("tiny", "one-of-everything", "one-lane-t1", "unfolded-t1-wide-formats"),
+        *("just-over-and-under-a-tile", "just-over-and-under-a-tile-t1"),
+        *("union-unfolded", "union-plain-layers"),
+        *("split-tiny-unmerged", "split-just-over-and-under-a-tile", "split-one-of-everything"),
+        "bias-split-plain",
+    )
+}
 
 BURSTS = {"on": [1, 4], "off": [1, 4]}
 LATE = {"on": [1, 3], "off": [1, 60]}
@@ -177,7 +189,7 @@ def test_reset_in_mid_frame(shape: CoreModel, seed: int, part: float) -> None:
     check(run, 6)
 
 
-@pytest.mark.parametrize("inputs", ["zero", "least", "most", "both", "one"])
+@pytest.mark.parametrize("inputs", ["zero", "least", "most", "both", "one", "alternating"])
 def test_extreme_features(shape: CoreModel, seed: int, inputs: str) -> None:
     config = shape.config
     network = Network.random(config, seed)
@@ -189,6 +201,8 @@ def test_extreme_features(shape: CoreModel, seed: int, inputs: str) -> None:
         "most": np.full(shape_of, 127),
         "both": rng.choice([-128, 127, 0], shape_of),
         "one": rng.choice([1 << bit for bit in range(7)] + [-1, -128], shape_of),
+        # Every second bit, and so as many digits of the non-adjacent form as there can be.
+        "alternating": rng.choice([85, -85, -86, 86, 42, 0, -128, 127], shape_of),
     }[inputs].astype(np.int8)
     check(simulate(shape, network, features, starts=(0, 7), seed=seed), 12)
 
@@ -237,6 +251,7 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         membrane_frac=draw(st.sampled_from([0, 4, 7])),
         merge_readout=draw(st.booleans()),
         hidden_work=draw(st.sampled_from(HIDDEN_WORK)),
+        input_digits=draw(st.sampled_from(INPUT_DIGITS)),
         output_lanes=draw(st.sampled_from(divisors)),
         readout_every=draw(st.sampled_from([1, 1, 2, 3])),
         max_input_shift=draw(st.sampled_from([0, 3, 7])),

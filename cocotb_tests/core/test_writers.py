@@ -42,6 +42,11 @@ BLOCKS: dict[str, tuple[Callable[[], wiring.Component], str, str]] = {
     "pe": (lambda: PESet(blocks.config(acc_bits=8, lanes=2), negates=True), r" \+ ", " - "),
     "lif": (lambda: LIFLane(blocks.lif_config("lif_0")), r"= ~ excess", "= excess"),
     "features": (lambda: FeatureFrontEnd(blocks.config(n_input=5)), r" == ", " != "),
+    "naf": (
+        lambda: FeatureFrontEnd(blocks.config(n_input=5, input_digits="naf")),
+        r" \^ ",
+        " | ",
+    ),
     "spikes": (
         lambda: SpikeFrontEnd(
             blocks.config(time_steps=2), (Work.ALL, Work.UNION), neurons=6, serial_neurons=6

@@ -286,14 +286,15 @@ def test_cycles_of_hidden_weights_fetched_in_other_ways(figures):
     }
 
 
+@pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
 @pytest.mark.parametrize("name", [*PRESETS])
 @pytest.mark.parametrize("work", HIDDEN_WORK)
-def test_expected_row_reads_are_those_of_random_spikes(name, work):
+def test_expected_row_reads_are_those_of_random_spikes(name, work, bias):
     """The closed forms equal what the laws count on frames of such densities."""
     from flows.simulation.cycles import expected_figures
     from golden_model import Densities, cycle_laws
 
-    config = PRESETS[name].replace(hidden_work=work)
+    config = PRESETS[name].replace(hidden_work=work, bias=[bias, bias])
     rng = np.random.default_rng(1)
     frames = 400
     bits = rng.random((frames, config.n_input, 8)) < 0.43

@@ -2,13 +2,14 @@
 """The configuration: every rule with its full message, hashes, presets."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
 from hypothesis import given
 
 from cocotb_tests.configurations import configurations
-from hw.config import HIDDEN_WORK, PRESETS, AcceleratorConfig, ConfigError, preset
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, PRESETS, AcceleratorConfig, ConfigError, preset
 
 RANGES = {
     "n_input": (1, 4096),
@@ -29,6 +30,7 @@ MACHINE_ONLY = {
     "lanes": 4,
     "merge_readout": False,
     "hidden_work": "union",
+    "input_digits": "naf",
     "output_lanes": 2,
     "max_input_shift": 5,
     "max_decay_shift": 5,
@@ -96,6 +98,10 @@ def test_integers_outside_their_range_are_refused(field, wrong):
             {"hidden_work": ["union"]},
             "hidden_work is ['union']: it must be one of all, union, split",
         ),
+        ({"input_digits": "nibbles"}, "input_digits is 'nibbles': it must be one of bits, naf"),
+        ({"input_digits": 1}, "input_digits is 1: it must be one of bits, naf"),
+        ({"input_digits": None}, "input_digits is None: it must be one of bits, naf"),
+        ({"input_digits": ["naf"]}, "input_digits is ['naf']: it must be one of bits, naf"),
         ({"trace": "yes"}, "trace is 'yes': it must be true or false"),
         ({"hidden": []}, "hidden is (): it must name 1 to 16 layers"),
         ({"hidden": [1] * 17}, f"hidden is {(1,) * 17}: it must name 1 to 16 layers"),
@@ -223,13 +229,18 @@ def test_later_fields_leave_older_hashes_and_files_as_they_were(name, digest):
     """The hashes are those of the first version, without the fields that came later."""
     config = preset(name)
     assert config.config_hash == digest
+    later = {"hidden_work": HIDDEN_WORK, "input_digits": INPUT_DIGITS}
     older = config.to_dict()
-    assert older.pop("hidden_work") == "all"
+    for field, words in later.items():
+        assert older.pop(field) == words[0]
     assert older.pop("bias") == []
     assert AcceleratorConfig.from_dict(older) == config
-    others = {config.replace(hidden_work=work).config_hash for work in HIDDEN_WORK}
+    others = {
+        config.replace(**dict(zip(later, words, strict=True))).config_hash
+        for words in itertools.product(*later.values())
+    }
     assert digest in others
-    assert len(others) == len(HIDDEN_WORK)
+    assert len(others) == len(HIDDEN_WORK) * len(INPUT_DIGITS)
 
 
 def test_presets():

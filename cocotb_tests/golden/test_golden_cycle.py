@@ -215,7 +215,8 @@ def replayed_accumulators(config, network, image, trace):
                 acc = np.zeros_like(acc) if trace["x_first"][clock] else acc.copy()
                 for b in range(2):
                     if trace["x_enable"][clock, b]:
-                        sign = -1 if b and trace["x_negate"][clock] else 1
+                        negate = np.atleast_1d(trace["x_negate"][clock])  # of set 1, or of both
+                        sign = -1 if (negate[b] if len(negate) > 1 else b and negate[0]) else 1
                         acc[b] += sign * (rows[b] << trace["x_shift"][clock, b])
             elif op == 2:
                 a = acc[0] + 16 * acc[1]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocotb_tests.configurations import configurations
+from cocotb_tests.naf import NON_ADJACENT
 from golden_model import (
     CycleModel,
     Densities,
@@ -19,7 +20,8 @@ from golden_model import (
     random_features,
 )
 from golden_model.cycle import COUNTERS
-from hw.config import HIDDEN_WORK, preset
+from golden_model.digits import digit_counts, digit_table
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, preset
 from hw.schedule import Schedule
 
 
@@ -64,8 +66,9 @@ def test_laws_equal_the_counters_of_every_frame(config, seed, density):
 
 @pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech"])
 @pytest.mark.parametrize("work", HIDDEN_WORK)
-def test_laws_of_the_reference_equal_the_counters(name, work, seed):
-    config = preset(name).replace(hidden_work=work)
+@pytest.mark.parametrize("digits", INPUT_DIGITS)
+def test_laws_of_the_reference_equal_the_counters(name, work, digits, seed):
+    config = preset(name).replace(hidden_work=work, input_digits=digits)
     network = Network.random(config, seed)
     features = random_features(config, 4, seed)
     laws = cycle_laws(config, features, network.run(features).spikes)
@@ -118,6 +121,33 @@ def test_parts_add_up_and_batches_equal_utterances(seed):
         np.testing.assert_array_equal(together.total[b], alone.total)
     none = cycle_laws(config, features[:, :0], [spikes[:, :0] for spikes in result.spikes])
     assert none.total.shape == (3, 0)
+
+
+@pytest.mark.parametrize("digits", INPUT_DIGITS)
+def test_slots_of_features(digits, rng):
+    """Against digits counted one by one: a slot takes one of each half, a row serves all."""
+    config = preset("tiny").replace(input_digits=digits)
+    every = np.arange(-128, 128).reshape(-1, config.n_input)
+    features = np.concatenate([0 * every[:1], every, rng.permuted(every)]).astype(np.int8)
+    spikes = Network.random(config, 1).run(features).spikes
+    laws = cycle_laws(config, features, spikes)
+    for t, frame in enumerate(features.tolist()):
+        counts = [
+            (sum(map(abs, NON_ADJACENT[x][:4])), sum(map(abs, NON_ADJACENT[x][4:])))
+            if digits == "naf"
+            else ((x & 15).bit_count(), (x >> 4 & 15).bit_count())
+            for x in frame
+        ]
+        assert laws.input[t] == config.tiles(0) * max(1, sum(map(max, counts)))
+        assert laws.input_rows[t] == config.tiles(0) * np.count_nonzero(frame)
+
+
+def test_non_adjacent_form_takes_at_most_two_slots_a_feature():
+    assert digit_counts("bits").max(axis=0).tolist() == [4, 4]
+    assert digit_counts("naf").max(axis=0).tolist() == [2, 2]
+    table = digit_table("naf")
+    for x, digits in NON_ADJACENT.items():
+        assert tuple(table[x & 255].tolist()) == digits
 
 
 @pytest.mark.parametrize("work", HIDDEN_WORK[1:])
@@ -207,14 +237,18 @@ def test_published_densities_give_the_frames_of_the_contract(name, before_overhe
 
 
 @pytest.mark.parametrize("work", HIDDEN_WORK)
+@pytest.mark.parametrize("digits", INPUT_DIGITS)
 @pytest.mark.parametrize(
     ("time_steps", "merge", "output_lanes"), [(1, True, 8), (2, True, 1), (2, False, 2)]
 )
-def test_expectations_equal_means_over_random_spikes(time_steps, merge, output_lanes, work, rng):
+def test_expectations_equal_means_over_random_spikes(
+    time_steps, merge, output_lanes, work, digits, rng
+):
     config = preset("tiny").replace(
         time_steps=time_steps,
         merge_readout=merge,
         hidden_work=work,
+        input_digits=digits,
         output_lanes=output_lanes,
         lanes=4,
         n_output=18,

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocotb_tests.configurations import configurations
+from cocotb_tests.naf import NON_ADJACENT
 from golden_model import Layer, Network, NetworkError, random_features
 from golden_model.fixed_point import bits_needed, clamp, round_shift, signed_range, wrap
 from golden_model.layer import DECAY_FORMS, RESETS
-from hw.config import PRESETS, AcceleratorConfig, preset
+from hw.config import INPUT_DIGITS, PRESETS, AcceleratorConfig, preset
 
 
 def reference(config, network, features):
@@ -463,12 +464,31 @@ def test_a_network_moves_to_machines_of_its_shape_only():
 # ---- accumulators ------------------------------------------------------------------------
 
 
+def half_sums(input_digits):
+    """The names of the sums of a feature's halves, and what each half of 0 .. 255 (int8) counts."""
+    if input_digits == "bits":
+        x = np.arange(256).astype(np.int8).astype(int)
+        return {"low-nibble sum": x & 15, "high-nibble sum": x >> 4}
+    halves = np.zeros((256, 2), int)
+    for value, digits in NON_ADJACENT.items():
+        halves[value] = [
+            sum(digit << place for place, digit in enumerate(half))
+            for half in (digits[:4], digits[4:])
+        ]
+    return {"low-digit sum": halves[:, 0], "high-digit sum": halves[:, 1]}
+
+
 @settings(max_examples=15)
-@given(st.data(), st.sampled_from([1, 2]))
-def test_bounds_are_what_the_worst_inputs_reach(data, time_steps):
+@given(st.data(), st.sampled_from([1, 2]), st.sampled_from(INPUT_DIGITS))
+def test_bounds_are_what_the_worst_inputs_reach(data, time_steps, input_digits):
     """Every bound equals the extreme over all inputs, tried one by one."""
     config = small(
-        hidden=(2, 1), recurrent=(True, False), n_output=1, time_steps=time_steps, acc_bits=16
+        hidden=(2, 1),
+        recurrent=(True, False),
+        n_output=1,
+        time_steps=time_steps,
+        input_digits=input_digits,
+        acc_bits=16,
     )
     weights = st.integers(-8, 7)
     shift = data.draw(st.integers(0, 7))
@@ -488,8 +508,7 @@ def test_bounds_are_what_the_worst_inputs_reach(data, time_steps):
     rounded = round_shift(x @ w_in, shift)
     layer_sum = (rounded[:, None] + (spikes @ w_rec)[None]).reshape(-1, 2)
     tried = [
-        ("layer 0", "low-nibble sum", (x & 15) @ w_in),
-        ("layer 0", "high-nibble sum", (x >> 4) @ w_in),
+        *(("layer 0", name, half[x] @ w_in) for name, half in half_sums(input_digits).items()),
         ("layer 0", "layer sum", layer_sum),
         ("layer 1", "layer sum", spikes @ w_in1),
         ("readout", "readout sum", np.arange(time_steps + 1)[:, None] @ w_out),
@@ -500,7 +519,7 @@ def test_bounds_are_what_the_worst_inputs_reach(data, time_steps):
         np.testing.assert_array_equal(bound.most, sums.max(axis=0))
 
 
-def one_neuron(weights, recurrent_weight=None, input_shift=4):
+def one_neuron(weights, recurrent_weight=None, input_shift=4, input_digits="bits"):
     """A network with one neuron of these input weights and acc_bits 8, -128 .. 127."""
     config = AcceleratorConfig(
         n_input=len(weights),
@@ -510,6 +529,7 @@ def one_neuron(weights, recurrent_weight=None, input_shift=4):
         lanes=1,
         output_lanes=1,
         acc_bits=8,
+        input_digits=input_digits,
     )
     w_rec = None if recurrent_weight is None else np.array([[recurrent_weight]])
     layer = Layer(np.array(weights)[:, None], w_rec, 1, 1, input_shift=input_shift)
@@ -538,6 +558,11 @@ def one_output(weights, time_steps):
             "layer 0, neuron 0: the low-nibble sum can reach -135, beyond -128 of acc_bits 8",
         ),
         (
+            one_neuron([7, -5], input_digits="naf"),
+            one_neuron([7, -6], input_digits="naf"),
+            "layer 0, neuron 0: the low-digit sum can reach 130, beyond 127 of acc_bits 8",
+        ),
+        (
             one_neuron([7, 1, -7], recurrent_weight=7),  # (127 * 8 + 128 * 7 + 8 >> 4) + 7 = 127
             one_neuron([7, 1, -8]),
             "layer 0, neuron 0: the layer sum can reach 128, beyond 127 of acc_bits 8",
@@ -563,7 +588,10 @@ def one_output(weights, time_steps):
             "readout, output 0: the readout sum can reach 128, beyond 127 of acc_bits 8",
         ),
     ],
-    ids=["low-most", "low-least", "layer", "layer-least", "readout", "readout-least", "one-step"],
+    ids=[
+        *("low-most", "low-least", "low-digits", "layer", "layer-least"),
+        *("readout", "readout-least", "one-step"),
+    ],
 )
 def test_sums_at_the_limit_fit_and_beyond_are_refused(fits_just, beyond, message):
     assert Network(*fits_just).acc_bits_needed == 8

@@ -18,7 +18,7 @@ from flows.verilog.contents import contents
 from flows.verilog.register_map import FORMATS, describe, register_map
 from flows.verilog.writer import to_verilog
 from golden_model import Network
-from hw.config import HIDDEN_WORK, PRESETS, AcceleratorConfig, ConfigError
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, PRESETS, AcceleratorConfig, ConfigError
 from hw.core.counters import COUNTERS
 from hw.core.weight_port import Region
 from hw.shell.registers import (
@@ -171,8 +171,12 @@ def test_page_names_every_field():
 
 @pytest.mark.parametrize(
     "config",
-    [*PRESETS.values(), *(ODD.replace(hidden_work=work) for work in HIDDEN_WORK)],
-    ids=[*PRESETS, *(f"odd-{work}" for work in HIDDEN_WORK)],
+    [
+        *PRESETS.values(),
+        *(ODD.replace(hidden_work=work) for work in HIDDEN_WORK),
+        *(ODD.replace(input_digits=digits) for digits in INPUT_DIGITS),
+    ],
+    ids=[*PRESETS, *(f"odd-{word}" for word in (*HIDDEN_WORK, *INPUT_DIGITS))],
 )
 def test_constants_tell_the_configuration(config):
     options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}
@@ -187,13 +191,17 @@ def test_constants_of_something_else_are_refused():
         config_of_constants(words)
 
 
-def test_hidden_work_without_a_name_is_refused():
+@pytest.mark.parametrize(
+    ("field", "place", "words"),
+    [("hidden_work", 18, HIDDEN_WORK), ("input_digits", 20, INPUT_DIGITS)],
+)
+def test_options_without_a_name_are_refused(field, place, words):
     options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}
-    words = constant_values(ODD, **options)
-    words["OPTIONS"] |= 3 << 18
+    constants = constant_values(ODD, **options)
+    constants["OPTIONS"] |= 3 << place
     with pytest.raises(ConfigError) as error:
-        config_of_constants(words)
-    assert str(error.value) == f"hidden_work is 3: it must be one of {', '.join(HIDDEN_WORK)}"
+        config_of_constants(constants)
+    assert str(error.value) == f"{field} is 3: it must be one of {', '.join(words)}"
 
 
 def test_fields_that_do_not_fit_are_refused():

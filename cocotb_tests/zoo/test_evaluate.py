@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores are what they say: references, sparsity, operations, cycles, refusals, noise, lengths."""
 
+import dataclasses
 import itertools
 import re
 import time
@@ -11,7 +12,7 @@ import soundfile
 
 from flows.inputs import network_file
 from golden_model import Network, cycle_laws, random_features
-from hw.config import AcceleratorConfig, preset
+from hw.config import HIDDEN_WORK, AcceleratorConfig, preset
 from model_zoo import data, zoo
 from model_zoo.scoring import costs, decode, evaluate, references, score
 from model_zoo.speech import phones
@@ -172,6 +173,40 @@ def test_operations_are_the_additions_of_weights_that_are_not_zero(time_steps, m
     operations = costs.Operations(layers, network.w_out, merged)
     operations.add(score.Outputs(features, np.zeros((30, 7)), spikes))
     assert operations.mmac_per_s() == pytest.approx(count / 30 * 100 / 1e6, rel=1e-12)
+
+
+@pytest.mark.parametrize("hidden_work", HIDDEN_WORK)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"merge_readout": False}, {"readout_every": 3}, {"input_digits": "naf"}],
+    ids=str,
+)
+def test_operations_as_scheduled_are_those_of_the_pes(hidden_work, changes):
+    """Without zero weights and idle lanes they are the enabled PE sets of the laws."""
+    config = AcceleratorConfig(
+        n_input=5, hidden=(8, 4), recurrent=(True, True), n_output=12, lanes=4, output_lanes=4
+    ).replace(hidden_work=hidden_work, **changes)
+    drawn = Network.random(config, 5)
+    network = Network(
+        config,
+        [
+            dataclasses.replace(layer, w_in=layer.w_in | 1, w_rec=layer.w_rec | 1)
+            for layer in drawn.layers
+        ],
+        drawn.w_out | 1,
+    )
+    features = random_features(config, 30, 1)
+    result = network.run(features)
+    operations = costs.Operations.of(network, as_scheduled=True)
+    operations.add(score.Outputs(features, result.logits, result.spikes))
+    enabled = cycle_laws(config, features, result.spikes).pe_operations
+    per_s = enabled.mean() * config.lanes * 100 / 1e6
+    assert operations.mmac_per_s() == pytest.approx(per_s, rel=1e-12)
+    own = costs.Operations.of(network)
+    own.add(score.Outputs(features, result.logits, result.spikes))
+    apart = config.replace(hidden_work="all", input_digits="bits")
+    enabled = cycle_laws(apart, features, result.spikes).pe_operations
+    assert own.mmac_per_s() == pytest.approx(enabled.mean() * config.lanes * 100 / 1e6, rel=1e-12)
 
 
 def test_size_is_the_reference_s():

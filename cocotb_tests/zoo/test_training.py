@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from golden_model import Network, random_features
-from hw.config import AcceleratorConfig
+from hw.config import INPUT_DIGITS, AcceleratorConfig
 from model_zoo.speech import features, phones
 from model_zoo.training import recipe
 
@@ -188,6 +188,17 @@ def test_eight_bit_weights_are_integers_in_range_and_sums_fit(seed):
     result = fit.run_torch(model, x)
     assert all(0.005 < spikes.mean() < 0.99 for spikes in result.spikes)
     assert np.abs(result.logits).max() < 2**15
+
+
+@pytest.mark.parametrize("digits", INPUT_DIGITS)
+def test_projected_sums_fit_the_machine_that_has_these_digits(digits, seed):
+    """Large weights of both signs, of which each kind of digits bounds the sums in its own way."""
+    model = network(4, CONFIG.replace(input_digits=digits, acc_bits=10), seed)
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.w_in.mul_(20)
+    model.project_()
+    assert export(model, {}).acc_bits_needed == 10
 
 
 def test_structured_pruning_keeps_the_neurons_that_matter(seed):

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["features_of", "mapped", "network_of"]
 
 
-def network_of(machine: "AcceleratorConfig", file: Path | None, seed: int | None) -> "Network":
-    """The network of `--network` or `--random`.
+def network_of(
+    machine: "AcceleratorConfig | None", file: Path | None, seed: int | None
+) -> "Network":
+    """The network of `--network`, for any machine if it is None, or of `--random`.
 
     Raises
     ------

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hw.config import PRESETS
+
 __all__ = [
     "BAUD",
     "BUILD",
@@ -30,6 +32,7 @@ __all__ = [
     "MacroGoal",
     "MemoryGoal",
     "NetworkFile",
+    "NetworkFiles",
     "PdkRoot",
     "Preset",
     "Process",
@@ -109,6 +112,10 @@ def _network_file(name: Path | None) -> Path | None:
     return None if name is None else network_file(name)
 
 
+def _network_files(names: list[Path] | None) -> list[Path]:
+    return [_network_file(name) for name in names or ()]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
 BuildFolder = Annotated[
     Path, typer.Option("--build", metavar="DIR", help="Folder for models, logs and waveforms.")
@@ -125,7 +132,7 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="Named hardware: paper-t2, paper-t2-unmerged, paper-t1, speech or tiny.",
+        help=f"Named hardware: {', '.join(PRESETS)}.",
     ),
 ]
 ConfigFile = Annotated[
@@ -152,6 +159,16 @@ NetworkFile = Annotated[
         metavar="FILE",
         callback=_network_file,
         help="Trained network: a .safetensors file, or a name listed by `plosive networks`.",
+    ),
+]
+NetworkFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--network",
+        metavar="FILE",
+        callback=_network_files,
+        help="Trained network: a .safetensors file, or a name listed by `plosive networks`. With "
+        "--beside it may be repeated.",
     ),
 ]
 RandomSeed = Annotated[

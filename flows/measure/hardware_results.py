@@ -10,12 +10,13 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.fpga.boards import BOARDS, LABELS
-from flows.measure import measurements
+from flows.measure import measurements, pages
 from flows.measure.measurements import BOARD_SHAPES, Measurement, board_jobs, preset_jobs
+from flows.measure.pages import table as _table
 from flows.progress import on_terminal
 from golden_model.files.writing import atomic_write
 from hw.config import PRESETS
@@ -86,11 +87,7 @@ def with_block(text: str, inside: str) -> str:
     PlosiveError
         It has not each marker once, in order.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before or END in after:
-        raise PlosiveError(f"it must hold {BEGIN} and {END} once each, in this order")
-    return f"{before}{BEGIN}\n{inside}\n{END}{after}"
+    return pages.with_block(text, "results", inside)
 
 
 _Figures = dict[str, dict[str, float] | None]
@@ -224,11 +221,6 @@ def _origin_table(held: Sequence[Measurement]) -> str:
         for one in held
     ]
     return _table(["command", "versions, library, corner"], rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 # ---- measuring and writing ------------------------------------------------------------------

@@ -29,6 +29,7 @@ from flows.terminal import number, percent, significant
 from golden_model.files.writing import atomic_write
 from hw.config import AcceleratorConfig
 from hw.errors import PlosiveError
+from hw.schedule import Schedule, Work
 
 __all__ = ["PAGE", "page", "write"]
 
@@ -386,6 +387,15 @@ def _cycles(figures: DemoFigures) -> dict[str, Any]:
     }
 
 
+_WAYS = {
+    Work.ALL: "parallel",
+    Work.UNION: "union_skipping",
+    Work.COMMON: "union_skipping",  # then the others, so all of the union
+    Work.SPIKES: "serial_skipping",
+}
+"""Ways to fetch hidden rows, as the laws name them, by what a machine issues first."""
+
+
 def _ways(config: AcceleratorConfig, reads: dict[str, float]) -> list[tuple[str, float]]:
     """Names and row reads of the ways to fetch hidden rows, the machine's own first."""
     if config.time_steps > 1:
@@ -395,10 +405,10 @@ def _ways(config: AcceleratorConfig, reads: dict[str, float]) -> list[tuple[str,
             "serial_skipping": "One after the other, zeros skipped",
             "union_skipping": "One fetch, skipped where neither spikes",
         }
-        built = "parallel" if config.hidden_work == "all" else "union_skipping"
     else:
         words = {"serial_skipping": "Zeros skipped", "parallel": "Nothing skipped"}
-        built = "serial_skipping"
+    works = (phase.work for phase in Schedule(config).phases if phase.memory == "hidden")
+    built = next((_WAYS[work] for work in works if work in _WAYS), "parallel")
     own = (f"{words.pop(built)}, as built", reads[built])
     return [own, *((text, reads[way]) for way, text in words.items())]
 

@@ -18,7 +18,7 @@ from flows.simulation.figures import (
 )
 from golden_model import PUBLISHED, Densities, Network, cycle_laws, expected_cycles, latency
 from hw.config import PRESETS, AcceleratorConfig
-from hw.schedule import Fetch, Schedule, Work
+from hw.schedule import Fetch, PhaseKind, Schedule
 
 __all__ = [
     "Difference",
@@ -193,16 +193,6 @@ def _expected_reads(
     two_steps = config.time_steps == 2
     steps = densities.steps if two_steps else densities.spikes
     union = densities.union if two_steps else densities.spikes
-    issued = {
-        Work.ALL: 1.0,
-        Work.SPIKES: densities.spikes,
-        Work.UNION: densities.union,
-        Work.SERIAL: densities.steps,
-        Work.COMMON: densities.both,
-        Work.STRAIGHT: densities.one,
-        Work.CROSSED: densities.one,
-        Work.NONE: 1 - (1 - densities.input_bits) ** config.input_bits,  # features that are not 0
-    }
     reads = {"input": 0.0, "hidden": 0.0, "readout": 0.0}
     dense = 0
     for block in schedule.blocks:
@@ -210,8 +200,14 @@ def _expected_reads(
         for phase in block.phases:
             if not phase.memory:
                 continue
-            banks = 2 if phase.fetch is Fetch.PAIR else 1
-            reads[phase.memory] += banks * runs * phase.n_source * issued[phase.work]
+            if phase.kind is PhaseKind.BIAS:
+                reads[phase.memory] += runs * phase.dense_rows
+                continue
+            if phase.fetch is Fetch.FEATURES:  # those that are not 0
+                issued = 1 - (1 - densities.input_bits) ** config.input_bits
+            else:
+                issued = densities.of(phase.work) * phase.work.passes
+            reads[phase.memory] += runs * phase.n_source * issued * phase.fetch.rows
             if phase.memory == "hidden":
                 dense += block.tiles * phase.dense_rows
     return reads, {

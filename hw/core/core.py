@@ -115,7 +115,12 @@ class Core(wiring.Component):
         # A LOAD clears set 1 where a MERGE follows.
         self._load_clears = any(p.kind is PhaseKind.MERGE and p.layer == 0 for p in schedule.phases)
         self.pe_sets = [
-            PESet(config, negates=b == 1, clears=b == 1 and self._load_clears) for b in range(2)
+            PESet(
+                config,
+                negates=b == 1 or config.signed_digits,
+                clears=b == 1 and self._load_clears,
+            )
+            for b in range(2)
         ]
         self.neurons = Neurons(
             config,
@@ -236,7 +241,10 @@ class Core(wiring.Component):
                     pe_set.load_value.eq(self.neurons.load_value),
                     pe_set.load_round.eq(self.neurons.load_round),
                 ]
-        m.d.comb += self.pe_sets[1].negate.eq(x.negate)
+        if config.signed_digits:
+            m.d.comb += [pe_set.negate.eq(x.negate[b]) for b, pe_set in enumerate(self.pe_sets)]
+        else:
+            m.d.comb += self.pe_sets[1].negate.eq(x.negate)
         if self._load_clears:
             m.d.comb += self.pe_sets[1].clear.eq(x.step == 0)
 
@@ -324,7 +332,8 @@ class Core(wiring.Component):
         for name, banks in self.memories.items():
             yield TracedMemory(name, banks, sequencer.reads[name].read, lanes)
         for name in ("op", "first", "negate", "memory", "bank", "layer", "tile", "step", "part"):
-            yield Traced(f"x_{name}", Value.cast(x[name]))
+            bits = (2,) if name == "negate" and self.config.signed_digits else None
+            yield Traced(f"x_{name}", Value.cast(x[name]), bits)
         for name in ("capture", "capture_last", "end"):
             yield Traced(f"x_{name}", x[name])
         yield Traced("x_enable", x.enable, (2,))

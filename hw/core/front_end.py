@@ -20,7 +20,9 @@ __all__ = ["FeatureFrontEnd", "SpikeFrontEnd", "spike_positions"]
 
 
 class FeatureFrontEnd(wiring.Component):
-    """Type A: set bits of both nibbles of the nonzero features, lowest first.
+    """Type A: the digits of both halves of the nonzero features, lowest first.
+
+    The digits are the feature's bits, or those of its non-adjacent form (`input_digits`).
 
     Attributes
     ----------
@@ -29,15 +31,16 @@ class FeatureFrontEnd(wiring.Component):
     pointer
         In, features below it are done.
     taken
-        In, 4 bits [2]: bits of the current feature's low and high nibble already issued.
+        In, 4 bits [2]: digits of the current feature's low and high half already issued.
     index
         Out, the current feature; 0 if none is left.
     read
         Out, whether the feature's row is to be read (first slot of the feature).
     enable, shift
-        Out [2]: per nibble, whether a bit is issued and which; 0 if none.
+        Out [2]: per half, whether a digit is issued and which; 0 if none.
     negate
-        Out, the high nibble's bit is the sign (weighs -8).
+        Out, the high half's digit is the sign bit (weighs -8). With "naf" 2 bits: per half, the
+        digit is -1.
     last
         Out, no work after this slot.
     pointer_next, taken_next
@@ -46,6 +49,7 @@ class FeatureFrontEnd(wiring.Component):
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._n_input = config.n_input
+        self._signed = config.signed_digits
         pointer = range(config.n_input + 1)
         super().__init__(
             {
@@ -56,7 +60,7 @@ class FeatureFrontEnd(wiring.Component):
                 "read": Out(1),
                 "enable": Out(2),
                 "shift": Out(data.ArrayLayout(2, 2)),
-                "negate": Out(1),
+                "negate": Out(2 if self._signed else 1),
                 "last": Out(1),
                 "pointer_next": Out(pointer),
                 "taken_next": Out(data.ArrayLayout(4, 2)),
@@ -75,21 +79,29 @@ class FeatureFrontEnd(wiring.Component):
         m.d.comb += self.index.eq(index)
         feature = Signal(8)
         m.d.comb += feature.eq(Mux(found, words[index], 0))
+        digits = feature  # where they are not 0
+        if self._signed:
+            digits, minus = _non_adjacent_form(m, feature)
 
         more = []
         for b in range(2):
             rest = Signal(4, name=f"rest_{b}")
             issued = Signal(4, name=f"issued_{b}")
+            signs = [minus.word_select(b, 4)] if self._signed else []
+            _, place, sign = lowest_set(m, rest, signs)
             m.d.comb += [
-                rest.eq(feature.word_select(b, 4) & ~self.taken[b]),
+                rest.eq(digits.word_select(b, 4) & ~self.taken[b]),
                 issued.eq(rest & -rest),  # the lowest set bit alone
                 self.enable[b].eq(rest.any()),
-                self.shift[b].eq(lowest_set(m, rest)[1]),
+                self.shift[b].eq(place),
             ]
+            if self._signed:
+                m.d.comb += self.negate[b].eq(sign[0])
             more.append((rest ^ issued).any())
             m.d.comb += self.taken_next[b].eq(self.taken[b] | issued)
+        if not self._signed:
+            m.d.comb += self.negate.eq(self.enable[1] & (self.shift[1] == 3))
         m.d.comb += [
-            self.negate.eq(self.enable[1] & (self.shift[1] == 3)),
             self.read.eq(found & ~Value.cast(self.taken).any()),
             self.pointer_next.eq(self.pointer),
         ]
@@ -99,6 +111,27 @@ class FeatureFrontEnd(wiring.Component):
         # Anything left but the current feature itself: clear its bit and look.
         m.d.comb += self.last.eq(done & ~(left & (left - 1)).any())
         return m
+
+
+def _non_adjacent_form(m: Module, feature: Signal) -> tuple[Signal, Signal]:
+    """Digits of an int8 feature's non-adjacent form: where they are not 0, and where they are -1.
+
+    That of x is the difference, bit by bit, of x + floor(x / 2) and floor(x / 2): the sum of both
+    is x, and where neither or both have a bit the digit is 0 (H. Prodinger, "On binary
+    representations of integers with digits -1, 0, 1", Integers 0, 2000). 8 bits hold it: an int8
+    value has no digit above 2^7, and a carry out of the sum is no digit.
+    """
+    halved = Signal(8)
+    total = Signal(8)
+    digits = Signal(8)
+    minus = Signal(8)
+    m.d.comb += [
+        halved.eq(feature.as_signed() >> 1),
+        total.eq(feature + halved),
+        digits.eq(total ^ halved),
+        minus.eq(halved & digits),
+    ]
+    return digits, minus
 
 
 def spike_positions(works: tuple[Work, ...], neurons: int, serial_neurons: int) -> int:

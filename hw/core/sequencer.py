@@ -62,7 +62,7 @@ def slot_layout(config: AcceleratorConfig) -> data.StructLayout:
             "first": 1,
             "enable": 2,
             "shift": data.ArrayLayout(2, 2),
-            "negate": 1,
+            "negate": 2 if config.signed_digits else 1,
             "memory": RowMemoryId,
             "bank": 1,
             "layer": range(max(2, config.n_layers)),
@@ -309,7 +309,7 @@ class Sequencer(wiring.Component):
     def _issue_feature(
         self, m: Module, phase: Phase, feature_end: FeatureFrontEnd, last: Signal
     ) -> None:
-        """INPUT: the next bits of a feature, and its row with the first of them."""
+        """INPUT: the next digits of a feature, and its row with the first of them."""
         config, slot, run = self._config, self.slot, self._run
         m.d.comb += [
             slot.enable.eq(feature_end.enable),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from hw.config import HIDDEN_WORK, AcceleratorConfig
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig
 
 __all__ = [
     "CONSTANTS",
@@ -230,6 +230,7 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("merge_readout", 16, 1, "The readout sums both time steps in one pass."),
             Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
             Field("hidden_work", 18, 2, "hidden_work: 0 all, 1 union, 2 split."),
+            Field("input_digits", 20, 2, "input_digits: 0 bits, 1 naf."),
         ),
     )
     yield (
@@ -536,6 +537,7 @@ def constant_values(
             "merge_readout": config.merge_readout,
             "trace": config.trace,
             "hidden_work": HIDDEN_WORK.index(config.hidden_work),
+            "input_digits": INPUT_DIGITS.index(config.input_digits),
         },
         "FEATURE_FORMAT": {"frame_words": feature_words(config)},
         "RESULT_FORMAT": {
@@ -577,7 +579,9 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
         register(f"HIDDEN_{layer}").unpack(words[f"HIDDEN_{layer}"])
         for layer in range(min(options["layers"], _MAX_LAYERS))
     ]
-    number = options["hidden_work"]
+    for name, words_of in (("hidden_work", HIDDEN_WORK), ("input_digits", INPUT_DIGITS)):
+        number = options[name]
+        values[name] = dict(enumerate(words_of)).get(number, number)
     values |= {
         "hidden": [layer["neurons"] for layer in layers],
         "recurrent": [bool(layer["recurrent"]) for layer in layers],
@@ -585,6 +589,5 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
         "time_steps": options["time_steps"],
         "merge_readout": bool(options["merge_readout"]),
         "trace": bool(options["trace"]),
-        "hidden_work": dict(enumerate(HIDDEN_WORK)).get(number, number),
     }
     return AcceleratorConfig.from_dict(values)

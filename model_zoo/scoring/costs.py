@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from golden_model import Network
+from golden_model.digits import digit_counts
 from hw.config import AcceleratorConfig
 from hw.schedule import Schedule
 from model_zoo.speech.features import FRAME_SECONDS
@@ -65,10 +66,11 @@ def dense_mmac_per_s(config: AcceleratorConfig) -> float:
 class Operations:
     """Accumulations of a network, counted on what it computes.
 
-    A set bit of a feature, or a spike, adds one weight to every neuron that it reaches by a weight
-    that is not zero. Zero weights are left out because the reference's complexity leaves pruned
-    ones out; the PEs do add them (`pe_operations` of the cycle laws). The input sum is formed once
-    a frame; with a merged readout a neuron that spikes in both time steps is added once.
+    A digit of a feature that is not 0, or a spike, adds one weight to each neuron that it reaches
+    by a weight that is not 0. Zero weights are left out because the reference's complexity leaves
+    pruned ones out; the PEs do add them (`pe_operations` of the cycle laws). The input sum is
+    formed once a frame; where the time steps are merged, a neuron that spikes in both is added
+    once. Biases, which the reference does not have, are not counted.
 
     Parameters
     ----------
@@ -80,6 +82,10 @@ class Operations:
         Whether the readout merges the time steps.
     readout_every
         Frames from one readout to the next.
+    merged_hidden
+        Whether the hidden layers merge them, too.
+    input_digits
+        The digits of a feature, as in a configuration; "bits" is the reference's count.
     """
 
     def __init__(
@@ -88,6 +94,8 @@ class Operations:
         w_out: np.ndarray,
         merged: bool = True,
         readout_every: int = 1,
+        merged_hidden: bool = False,
+        input_digits: str = "bits",
     ) -> None:
         self._reached = [
             tuple(None if w is None else np.count_nonzero(w, axis=1) for w in pair)
@@ -95,23 +103,45 @@ class Operations:
         ]
         self._outputs = np.count_nonzero(w_out, axis=1)
         self._merged, self._every = merged, readout_every
+        self._merged_hidden = merged_hidden
+        self._digits = digit_counts(input_digits).sum(axis=-1)  # of every feature
         self._total = self._frames = 0
+
+    @classmethod
+    def of(cls, network: Network, *, as_scheduled: bool = False) -> Operations:
+        """Those of a network; with `as_scheduled`, as its machine adds them up.
+
+        The count without it is the network's own, the same on every machine.
+        """
+        config = network.config
+        return cls(
+            [(layer.w_in, layer.w_rec) for layer in network.layers],
+            network.w_out,
+            merged=config.merge_readout and config.time_steps == 2,
+            readout_every=config.readout_every,
+            merged_hidden=as_scheduled and config.merges,
+            input_digits=config.input_digits if as_scheduled else "bits",
+        )
 
     def add(self, output: Outputs) -> None:
         """Count an utterance, a `score.Outputs` of a network with spikes."""
-        active = np.ascontiguousarray(output.features).view(np.uint8)
-        work = np.unpackbits(active[..., None], axis=-1).sum(axis=(0, 2), dtype=np.int64)
+        work = self._digits[np.ascontiguousarray(output.features).view(np.uint8)].sum(axis=0)
         for layer, (w_in, w_rec) in zip(output.spikes, self._reached, strict=True):
             self._total += int(work @ w_in)
-            work = layer.sum(axis=(0, 1), dtype=np.int64)
+            work = _times(layer, self._merged_hidden)
             if w_rec is not None:
                 # The last frame's spikes are added in no frame.
-                self._total += int(layer[:-1].sum(axis=(0, 1), dtype=np.int64) @ w_rec)
-        last = output.spikes[-1][:: self._every]
-        read = last.any(axis=1) if self._merged else last.sum(axis=1, dtype=np.int64)
-        self._total += int(read.sum(axis=0, dtype=np.int64) @ self._outputs)
+                self._total += int(_times(layer[:-1], self._merged_hidden) @ w_rec)
+        self._total += int(_times(output.spikes[-1][:: self._every], self._merged) @ self._outputs)
         self._frames += len(output.features)
 
     def mmac_per_s(self) -> float:
         """Accumulations per second of speech, in millions."""
         return self._total / self._frames / FRAME_SECONDS / 1e6
+
+
+def _times(spikes: np.ndarray, merged: bool) -> np.ndarray:
+    """How often each neuron is added, `[n]`, for spikes `[frames, T, n]`."""
+    if merged:
+        spikes = spikes.any(axis=1, keepdims=True)
+    return spikes.sum(axis=(0, 1), dtype=np.int64)

@@ -291,10 +291,8 @@ class _Work:
     """What the machine does for recordings, counted frame by frame with the cycle laws."""
 
     def __init__(self, network: Network) -> None:
-        self._config = config = network.config
-        layers = [(layer.w_in, layer.w_rec) for layer in network.layers]
-        merged = config.merge_readout and config.time_steps == 2
-        self._operations = costs.Operations(layers, network.w_out, merged)
+        self._config = network.config
+        self._operations = costs.Operations.of(network)
         self._frames = self._cycles = self._enabled = 0
 
     def add(self, output: Outputs) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from golden_model.digits import half_ranges
 from hw.config import AcceleratorConfig
 
 __all__ = ["PRECISIONS", "LayerRule", "SpikingLayer", "SpikingNetwork"]
@@ -367,16 +368,16 @@ class SpikingNetwork(nn.Module):
         """Neurons of a layer with a sum whose worst case leaves the accumulator, bool `[n]`."""
         positive, negative = _signed_sums(layer.quantised(layer.w_in))
         shift = layer.rule.input_shift
-        first = layer is self.layers[0]
-        if first:
-            over = self._outside(-15 * negative, 15 * positive) | self._outside(
-                -(8 * positive + 7 * negative), 7 * positive + 8 * negative
-            )
+        over = torch.zeros_like(positive, dtype=torch.bool)
+        if layer is self.layers[0]:
+            for least, most in half_ranges(self.config.input_digits):
+                over |= self._outside(
+                    least * positive - most * negative, most * positive - least * negative
+                )
             half = 2 ** (shift - 1) if shift else 0
             low = torch.floor((-(128 * positive + 127 * negative) + half) * 2.0**-shift)
             high = torch.floor((127 * positive + 128 * negative + half) * 2.0**-shift)
         else:
-            over = torch.zeros_like(positive, dtype=torch.bool)
             low, high = -negative, positive
         if layer.w_rec is not None:
             positive, negative = _signed_sums(layer.quantised(layer.w_rec))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plosive cycles`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,15 @@ def cycles(
     audio: Audio = None,
     frames: Frames = None,
     seed: FeatureSeed = 1,
+    drawing: Annotated[
+        Path | None,
+        typer.Option(
+            "--timeline",
+            metavar="SVG",
+            help="Draw the longest frame clock by clock: the row of each bank, what each PE set "
+            "adds, and the neurons.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute the cycles and memory traffic of a frame from the cycle laws, without simulation.
@@ -58,6 +68,7 @@ def cycles(
     - `plosive cycles --preset paper-t2 --densities published`
     - `plosive cycles --preset paper-t1 --densities published --json`
     - `plosive cycles --preset speech --network speech.safetensors --audio hello.wav`
+    - `plosive cycles --preset tiny --random 1 --frames 2 --timeline frame.svg`
     """
     from flows.figures import Hashes
     from flows.inputs import configuration
@@ -68,13 +79,17 @@ def cycles(
     if densities is not None:
         if densities != "published":
             raise PlosiveError(f"--densities is {densities!r}: it must be published")
-        if any(value is not None for value in given):
+        if any(value is not None for value in (*given, drawing)):
             raise PlosiveError("--densities stands alone: give it, or a network and features")
         figures = flow.expected_figures(machine, of=Hashes.of(machine))
     else:
         held = network_of(machine, network, random)
         features = features_of(machine, held, audio, frames, seed)
         figures = flow.measured_figures(machine, held, features, Hashes.of(machine))
+        if drawing is not None:
+            from flows.report.timeline import draw_longest
+
+            draw_longest(drawing, machine, held, features)
     if as_json:
         print_json(figures.to_dict())
         return

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from flows import terminal
+from flows.cli.beside import Beside, simulate_beside
 from flows.cli.commands.cycles import cycle_table, rows_table
 from flows.cli.console import print_json, say, tell
 from flows.cli.given import features_of, network_of
@@ -21,7 +22,7 @@ from flows.cli.options import (
     ConfigFile,
     Frames,
     Json,
-    NetworkFile,
+    NetworkFiles,
     PdkRoot,
     Preset,
     Process,
@@ -46,10 +47,11 @@ def simulate(
     preset: Preset = None,
     config: ConfigFile = None,
     changes: Changes = None,
-    network: NetworkFile = None,
+    network: NetworkFiles = None,
     random: RandomSeed = None,
     audio: Audio = None,
     frames: Frames = None,
+    beside: Beside = None,
     check: Annotated[
         Check,
         typer.Option("--check", help="Compare all state at every clock, or only the outputs."),
@@ -86,20 +88,48 @@ def simulate(
     `--netlist PDK` simulates the mapped netlist, with its clock gates and SRAM macros, from a
     random power-up state. It needs `--check outputs`, and a run that differs is not repeated.
 
+    `--beside` runs the same network and input on a second machine as well, both checked alike, and
+    prints the cycles of each part, the rows and the accumulations of both, and their ratios. Here
+    the machines take the shape of the network, so that a preset serves any. The cycles of the parts
+    are those of the laws, whose sum is that of the hardware's counter.
+
     **Examples**
 
     - `plosive simulate --preset tiny --random 1 --frames 20`
     - `plosive simulate --preset tiny --random 1 --frames 20 --check outputs --netlist ihp-sg13g2`
     - `plosive simulate --preset paper-t2 --random 1 --frames 20 --check trace --json`
     - `plosive simulate --preset speech --network net.safetensors --audio a.wav --check outputs`
+    - `plosive simulate --preset paper-t2 --set hidden_work=split --beside paper-t2 --network speech
+      --audio a.wav`
     """
+    if beside:
+        if netlist is not None or waves:
+            raise PlosiveError("--beside is for the Verilog: leave --netlist and --waves out")
+        simulate_beside(
+            beside,
+            preset=preset,
+            config=config,
+            changes=changes or (),
+            networks=network or (),
+            random=random,
+            audio=audio,
+            frames=frames,
+            check=check.value,
+            seed=seed,
+            build=build,
+            as_json=as_json,
+        )
+        return
+    if network and len(network) > 1:
+        raise PlosiveError(f"--network is given {len(network)} times: it needs --beside, too")
+    file = network[0] if network else None
     from flows.inputs import configuration
     from flows.progress import on_terminal
     from flows.simulation.figures import SimulatedNetlist
     from flows.simulation.simulate import cosimulate
 
-    machine = configuration(preset, config, changes or (), network)
-    held = network_of(machine, network, random)
+    machine = configuration(preset, config, changes or (), file)
+    held = network_of(machine, file, random)
     features = features_of(machine, held, audio, frames, seed)
     model = None
     with on_terminal() as progress:
