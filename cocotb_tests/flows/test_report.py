@@ -911,6 +911,37 @@ def test_power_of_another_machine_is_said_to_be_one(build):
     assert "It is of another configuration" in text
 
 
+_WIRES = {
+    **{"method": "placed", "source": "a trial placement", "wire_m": 1.0, "clock_wire_m": 0.1},
+    "cases": [
+        {"name": name, "ff_per_um": farads, "ohm_per_um": 0.5, "wire_pf": 1.0, "source": "a file"}
+        for name, farads in (("low", 0.1), ("high", 0.2))
+    ],
+}
+
+
+def test_the_placement_is_shown(build):
+    """Inside the page, pixel by pixel; without it if the picture has gone."""
+    picture = build / "placement.png"
+    held = {**_power(_HASHES), "wires": {**_WIRES, "picture": str(picture)}}
+    (build / "power.json").write_text(json.dumps(held))
+    assert "figure-placement" not in _read(build).figures
+    drawn = Image.new("RGB", (5, 3), "#0072b2")
+    drawn.save(picture)
+    page = _read(build)
+    assert "colours of their blocks" in page.figures["figure-placement"]["caption"]
+    (source,) = (
+        value
+        for tag, name, value in page.attributes
+        if (tag, name) == ("img", "src")
+        if base64.b64decode(value.partition("base64,")[2]) == picture.read_bytes()
+    )
+    assert source.startswith("data:image/png;base64,")
+    picture.write_text("no picture")
+    with pytest.raises(PlosiveError, match=r"placement\.png: it is no PNG; run `plosive pow"):
+        report.write(build)
+
+
 def test_what_the_power_command_prints_is_drawn(build, build_root, capsys):
     pdk_or_skip("ihp-sg13g2")
     if shutil.which("sta") is None:

@@ -16,13 +16,13 @@ from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.gates import Gates, Instance, read_gates
 from flows.asic.layout.def_file import read_def, write_def
 from flows.asic.layout.floorplan import make_floorplan
-from flows.asic.layout.layout import place_netlist, read_circuit
+from flows.asic.layout.layout import floorplan_of, place_netlist, read_circuit
 from flows.asic.layout.lef import Outline, read_lef
 from flows.asic.layout.lengths import placed_trees
 from flows.asic.layout.nets import Circuit, circuit_of, write_flat
 from flows.asic.layout.picture import draw_placement
 from flows.asic.layout.placement import check_legal, place
-from flows.asic.layout.process import read_rules
+from flows.asic.layout.process import LayoutRules, read_rules
 from flows.asic.synthesis import Netlist, synthesize
 from flows.tools.toolchain import ToolError
 from hw.config import preset
@@ -141,6 +141,32 @@ def test_floorplans_have_room(
             assert max(apart) >= 9.99  # the halo
     assert len({*plan.ports}) == 10
     assert {y for _, y in plan.ports} == {0.0, plan.height}
+
+
+def test_macros_in_order_stand_at_the_same_height(outlines: dict[str, Outline]) -> None:
+    """Two by two to the left and to the right of the rows, from below."""
+    parts = [outlines["inv"]] * 1300 + [outlines["sram"]] * 6
+    order = [1305, 1300, 1304, 1301, 1303, 1302]
+    plan = make_floorplan(parts, 10, SITE, order=order)
+    left, right = ([plan.macros[index] for index in order[start::2]] for start in (0, 1))
+    assert {x < plan.left for x, _ in left} == {True}
+    assert {x > plan.left for x, _ in right} == {True}
+    assert [y for _, y in left] == [y for _, y in right] == sorted(y for _, y in left)
+
+
+def test_columns_of_a_row_stand_together(outlines: dict[str, Outline]) -> None:
+    """Of two memories with three columns each, those with the same number, in this order."""
+    names = [f"{memory}_memory/bank/column_{n}_0" for memory in ("a", "b") for n in (0, 1, 10)]
+    read = circuit(outlines)
+    cells = [Instance(f"i{n}", "inv", "plosive", {"A": [0], "Y": [n + 1]}) for n in range(800)]
+    macros = [Instance(name, "sram", "memory", {"A": [1, 2]}) for name in names]
+    gates = dataclasses.replace(read.gates, nets=801, instances=[*cells, *macros])
+    held = circuit_of(gates, outlines, set(), set())
+    rules = LayoutRules(SITE, outlines, ())
+    plan = floorplan_of(held, rules, 0.7)
+    heights = [plan.macros[800 + place][1] for place in range(6)]
+    assert heights[:3] == heights[3:]
+    assert heights[0] < heights[1] < heights[2]
 
 
 @pytest.mark.parametrize("utilisation", [0.0, 0.99, -1.0, math.nan])

@@ -23,6 +23,7 @@ class WireModel(StrEnum):
 
     model = "model"
     placed = "placed"
+    resized = "resized"
 
 
 WireOption = Annotated[
@@ -30,7 +31,9 @@ WireOption = Annotated[
     typer.Option(
         "--wires",
         help="Estimate wires by the library's model, which does not know the size of the design, "
-        "or by a trial placement (minutes for the large presets; needs the extra `layout`).",
+        "or by a trial placement (minutes for the large presets; needs the extra `layout`): "
+        "`placed` of the netlist as it is, `resized` with the drives and buffers that the wires "
+        "ask for.",
     ),
 ]
 Utilisation = Annotated[
@@ -39,7 +42,7 @@ Utilisation = Annotated[
         "--utilisation",
         metavar="PART",
         parser=number(0.05, 0.95),
-        help="With --wires placed: the part of the rows that cells fill. Default: 0.7.",
+        help="With --wires placed or resized: the part of the rows that cells fill. Default: 0.7.",
     ),
 ]
 
@@ -83,6 +86,7 @@ def wired(
     with on_terminal() as progress:
         return place_netlist(
             netlist,
+            resized=wires is WireModel.resized,
             utilisation=UTILISATION if utilisation is None else utilisation,
             build_dir=build,
             progress=progress,
@@ -109,4 +113,11 @@ def wire_table(figures: "WireFigures") -> Table:
             f"{figures.placed_def}, {figures.picture}"
         )
         table.caption_justify = "left"
+    sizing = figures.sizing
+    if sizing is not None:
+        table.caption += (
+            f"\n{sizing.changed:,} gates have another drive and {sizing.buffers:,} buffers replace "
+            f"{sizing.buffers_before:,}: cells of {sizing.cells_mm2:.3f} mm2 instead of "
+            f"{sizing.cells_mm2_before:.3f}"
+        )
     return table

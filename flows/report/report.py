@@ -5,6 +5,7 @@ The page is drawn from `demo.json` and `demo.npz` in the build folder and, where
 `netlist.json`, `area.json` and `power.json`. The same files give the same bytes.
 """
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ PAGE = "report.html"
 _PUBLISHED_INPUT = 0.57
 _PUBLISHED_SPIKES = (0.60, 0.71)
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _LEAD_S = 0.0075  # from the start of the recording to the 10 ms that frame 0 stands for
 _PHONE_ROWS = 24  # rows of the posteriors at most
 _RASTER = (
@@ -523,8 +525,22 @@ def _power(power: _Power) -> dict[str, Any]:
         ],
         "picture": drawings.bars("Power by block", bars),
         "clock_picture": _clock_picture(clocks, power.reference),
+        "placement": _placement(power),
         "kinds": _CLOCK_PARTS,
     }
+
+
+def _placement(power: _Power) -> Markup | None:
+    """The picture of the placement whose wires the power has, if it is still there."""
+    path = Path(power.wires.picture) if power.wires and power.wires.picture else None
+    if path is None or not path.is_file():
+        return None
+    data = path.read_bytes()
+    if not data.startswith(_PNG):
+        raise PlosiveError(f"{path}: it is no PNG; run `plosive power` again")
+    encoded = base64.b64encode(data).decode()
+    words = "Where the cells and memories of each block stand; a legend is below them"
+    return Markup(f'<img src="data:image/png;base64,{encoded}" alt="{words}">')
 
 
 def _power_rows(power: _Power) -> list[tuple[str, float, float, float]]:

@@ -37,9 +37,9 @@ def _main(given: str, result: str) -> None:
     circuit.check()
     effort, seed = held["effort"].tolist()
     parameters = coloquinte.ColoquinteParameters(effort, seed)
-    density = float(held["density"])
-    circuit.expand_cells_to_density(density, 0.0)
-    circuit.place_global(parameters)
+    if held["whole"]:
+        circuit.expand_cells_to_density(float(held["density"]), 0.0)
+        circuit.place_global(parameters)
     circuit.legalize(parameters)
     circuit.place_detailed(parameters)
     np.savez(

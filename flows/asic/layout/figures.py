@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flows.figures import Figures, optional
 
-__all__ = ["WireCase", "WireFigures"]
+__all__ = ["SizingFigures", "WireCase", "WireFigures"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,37 @@ class WireCase(Figures):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SizingFigures(Figures):
+    """What gates were given for the loads of their wires.
+
+    Attributes
+    ----------
+    slew_ns
+        What an edge may take.
+    changed
+        Gates with another drive.
+    buffers_before, buffers
+        How many buffers synthesis put, and how many there are in their place.
+    cells_mm2_before, cells_mm2
+        Area of all cells.
+    """
+
+    slew_ns: float
+    changed: int
+    buffers_before: int
+    buffers: int
+    cells_mm2_before: float
+    cells_mm2: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class WireFigures(Figures):
     """Wires of a netlist.
 
     Attributes
     ----------
     method
-        "placed" or "fitted".
+        "placed", "resized" or "fitted".
     source
         The same in words.
     wire_m, clock_wire_m
@@ -55,6 +79,8 @@ class WireFigures(Figures):
         Its version.
     picture, placed_def
         Files.
+    sizing
+        Drives and buffers; absent if gates are as synthesis left them.
     """
 
     method: str
@@ -70,6 +96,7 @@ class WireFigures(Figures):
     placer: str | None = optional()
     picture: str | None = optional()
     placed_def: str | None = optional()
+    sizing: SizingFigures | None = optional()
 
     @property
     def note(self) -> str:

@@ -57,13 +57,18 @@ class Floorplan:
 
 
 def make_floorplan(
-    outlines: Sequence[Outline], ports: int, site: Site, *, utilisation: float = UTILISATION
+    outlines: Sequence[Outline],
+    ports: int,
+    site: Site,
+    *,
+    order: Sequence[int] | None = None,
+    utilisation: float = UTILISATION,
 ) -> Floorplan:
     """Divide a die.
 
-    Macros keep the order of the netlist, so those of a memory stand together: the first half goes
-    to the left, the other to the right, in as many columns as make both the rows' and the die's
-    outline least oblong.
+    Macros are stacked from below in the given order, each on the lowest stack, so those that follow
+    one another come to stand at about the same height on both sides of the rows. There are as many
+    stacks as make both the rows' and the die's outline least oblong.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ def make_floorplan(
         How many bits of ports; they stand evenly below and above the rows.
     site
         Of the standard cells.
+    order
+        Indices of the macros; None: as in `outlines`.
     utilisation
         Part of the rows that cells fill.
 
@@ -87,6 +94,8 @@ def make_floorplan(
     if not cells:
         raise PlosiveError("the netlist has no cells to place")
     blocks = [index for index, cell in enumerate(outlines) if cell.kind == "BLOCK"]
+    if order is not None:
+        blocks = list(order)
     choices = range(1, _MOST_COLUMNS + 1) if blocks else [0]
     plans = [_plan(outlines, blocks, ports, site, cells / utilisation, n) for n in choices]
     return min(plans, key=_oblong)
@@ -106,13 +115,7 @@ def _plan(
     columns: int,
 ) -> Floorplan:
     """A floorplan with so many columns of macros on either side."""
-    pitch = [outlines[index].height + _HALO_UM for index in blocks]
-    half = sum(pitch) / 2
-    split, stacked = 0, 0.0
-    while split < len(blocks) and stacked + pitch[split] / 2 <= half:
-        stacked += pitch[split]
-        split += 1
-    sides = [_columns(outlines, part, columns) for part in (blocks[:split], blocks[split:])]
+    sides = _sides(outlines, blocks, columns)
     tallest = max(
         (sum(outlines[i].height + _HALO_UM for i in column) for side in sides for column in side),
         default=0.0,
@@ -154,19 +157,17 @@ def _on(step: float, length: float) -> float:
     return math.ceil(length / step - 1e-9) * step
 
 
-def _columns(outlines: Sequence[Outline], blocks: list[int], columns: int) -> list[list[int]]:
-    """Macros in order, in columns of about the same height."""
-    whole = sum(outlines[index].height + _HALO_UM for index in blocks)
-    stacks: list[list[int]] = [[]]
-    height = 0.0
+def _sides(
+    outlines: Sequence[Outline], blocks: list[int], columns: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Stacks of macros to the left and to the right, the one next to the rows first."""
+    stacks: list[list[int]] = [[] for _ in range(2 * columns)]
+    heights = [0.0] * len(stacks)
     for index in blocks:
-        own = outlines[index].height + _HALO_UM
-        if stacks[-1] and len(stacks) < columns and height + own / 2 > whole / columns:
-            stacks.append([])
-            height = 0.0
-        stacks[-1].append(index)
-        height += own
-    return stacks if blocks else []
+        lowest = heights.index(min(heights))
+        stacks[lowest].append(index)
+        heights[lowest] += outlines[index].height + _HALO_UM
+    return [one for one in stacks[::2] if one], [one for one in stacks[1::2] if one]
 
 
 def _stack(

@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--wires placed`: a netlist gets a trial placement, and its wires the lengths that follow."""
+"""`--wires placed` and `resized`: a netlist gets a trial placement, and its wires their lengths."""
 
 import hashlib
 import importlib.metadata
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from flows.asic.gates import Gates, read_gates
 from flows.asic.layout.def_file import write_def
-from flows.asic.layout.figures import WireCase, WireFigures
-from flows.asic.layout.floorplan import UTILISATION, make_floorplan
+from flows.asic.layout.drives import SLEW_NS, Drives, check_same, functions, without_buffers
+from flows.asic.layout.figures import SizingFigures, WireCase, WireFigures
+from flows.asic.layout.floorplan import UTILISATION, Floorplan, make_floorplan
 from flows.asic.layout.lengths import WireTree, placed_trees
 from flows.asic.layout.nets import Circuit, circuit_of, write_flat
-from flows.asic.layout.picture import draw_placement
-from flows.asic.layout.placement import check_placer, place
+from flows.asic.layout.picture import block_of, draw_placement
+from flows.asic.layout.placement import Placement, check_placer, place, place_again
 from flows.asic.layout.process import LayoutRules, read_rules
+from flows.asic.layout.sizing import size_gates
 from flows.asic.layout.spef import write_spef
 from flows.asic.liberty import read_liberty
-from flows.asic.synthesis import Netlist, Wires
+from flows.asic.synthesis import Block, Netlist, Wires
 from flows.progress import Progress, silent
 from flows.tools.build_once import build_once
 from flows.verilog.writer import TOP
@@ -29,7 +33,9 @@ from hw.errors import PlosiveError
 
 __all__ = [
     "PLACED",
+    "RESIZED",
     "check_netlist",
+    "floorplan_of",
     "place_netlist",
     "read_circuit",
     "with_wires",
@@ -37,15 +43,17 @@ __all__ = [
 ]
 
 PLACED = "a trial placement"
-"""The method in the words of notes."""
+RESIZED = "a trial placement with drives and buffers chosen for it"
+"""The methods in the words of notes."""
 
 _STAMP = "layout.json"
-_FORMAT = 1  # moves when the same input gives other places or files
+_FORMAT = 2  # moves when the same input gives other places or files
 
 
 def place_netlist(
     netlist: Netlist,
     *,
+    resized: bool = False,
     utilisation: float = UTILISATION,
     seed: int = 1,
     build_dir: Path,
@@ -57,8 +65,11 @@ def place_netlist(
     ----------
     netlist
         The core, of a process with LEF files, with a macro for each memory.
+    resized
+        Whether gates get the drives and buffers that these wires ask for, in place of those that
+        synthesis chose by the library's model of wires.
     utilisation
-        Part of the rows that cells fill.
+        Part of the rows that the cells of `netlist` fill.
     seed
         Of the placer.
     build_dir
@@ -76,40 +87,110 @@ def place_netlist(
     check_placer()
     rules = read_rules(netlist.pdk, netlist.macros)
     version = importlib.metadata.version("coloquinte")
-    key = json.dumps([_FORMAT, netlist.folder.name, utilisation, seed, version])
+    key = json.dumps([_FORMAT, netlist.folder.name, resized, utilisation, seed, version])
     name = f"{netlist.folder.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     folder = build_dir / "layout" / name
 
     def fill(work: Path) -> None:
         progress("reading the netlist")
         circuit = read_circuit(netlist, rules)
-        plan = make_floorplan(
-            circuit.outlines, len(circuit.ports), rules.site, utilisation=utilisation
-        )
-        progress(f"placing {len(circuit.outlines):,} cells")
-        placement = place(circuit, plan, seed=seed)
+        if resized:
+            placement, sizing = _resized(netlist, circuit, rules, utilisation, seed, progress)
+        else:
+            progress(f"placing {len(circuit.outlines):,} cells")
+            plan = floorplan_of(circuit, rules, utilisation)
+            placement, sizing = place(circuit, plan, seed=seed), None
         progress("writing the placement and its wires")
-        cells = sum(cell.width * cell.height for cell in circuit.outlines if cell.kind != "BLOCK")
         figures = write_wires(
-            netlist, circuit, placed_trees(placement), rules, work, method="placed", source=PLACED
+            netlist,
+            placement.circuit,
+            placed_trees(placement),
+            rules,
+            work,
+            method="resized" if resized else "placed",
+            source=RESIZED if resized else PLACED,
         )
         write_def(placement, work / "plosive.def")
         draw_placement(placement, work / "placement.png")
+        plan = placement.floorplan
         figures = replace(
             figures,
             die_mm2=plan.width * plan.height * 1e-6,
             core_mm2=plan.row_area * 1e-6,
-            utilisation=cells / plan.row_area,
+            utilisation=_cell_area(placement.circuit) / plan.row_area,
             seconds=placement.seconds,
             seed=seed,
             placer=f"coloquinte {version}",
             picture=str(folder / "placement.png"),
             placed_def=str(folder / "plosive.def"),
+            sizing=sizing,
         )
         (work / _STAMP).write_text(json.dumps(figures.to_dict(), indent=1) + "\n")
 
     build_once(folder, _STAMP, fill)
     return with_wires(netlist, folder)
+
+
+def _resized(
+    netlist: Netlist,
+    circuit: Circuit,
+    rules: LayoutRules,
+    utilisation: float,
+    seed: int,
+    progress: Progress,
+) -> tuple[Placement, SizingFigures]:
+    """Places for the netlist without its buffers, and then for it with those that wires ask for.
+
+    Synthesis groups the pins behind its buffers by name; those groups are drawn out over the die.
+    """
+    known = functions(read_liberty(netlist.pdk.liberty))
+    bare = read_circuit(netlist, rules, without_buffers(circuit.gates, known))
+    # The rows are those of the netlist with its buffers: as many will come again.
+    part = _cell_area(bare) / _cell_area(circuit)
+    progress(f"placing {len(bare.outlines):,} cells")
+    first = place(bare, floorplan_of(bare, rules, utilisation * part), seed=seed)
+    progress("choosing drives and putting buffers")
+    made = size_gates(first, Drives(netlist), rules.wires[-1].ff_per_um)
+    check_same(circuit.gates, made.gates, known)
+    progress(f"moving {len(made.gates.instances):,} cells to legal places")
+    larger = read_circuit(netlist, rules, made.gates)
+    second = place_again(larger, first.floorplan, made.left, made.bottom)
+    sizing = SizingFigures(
+        slew_ns=SLEW_NS,
+        changed=made.changed,
+        buffers_before=len(circuit.outlines) - len(bare.outlines),
+        buffers=made.buffers,
+        cells_mm2_before=_cell_area(circuit) * 1e-6,
+        cells_mm2=_cell_area(larger) * 1e-6,
+    )
+    return replace(second, seconds=first.seconds + second.seconds), sizing
+
+
+def _cell_area(circuit: Circuit) -> float:
+    """um2 of all cells in rows."""
+    return sum(cell.width * cell.height for cell in circuit.outlines if cell.kind != "BLOCK")
+
+
+def floorplan_of(circuit: Circuit, rules: LayoutRules, utilisation: float) -> Floorplan:
+    """A floorplan in which macros with the same columns of a row stand together.
+
+    All memories keep a lane's weights in about the same column, so the lane's cells can stand near
+    all of them. They could not if the macros of each memory stood together.
+    """
+    instances = circuit.gates.instances
+
+    def column(index: int) -> tuple[int, int]:
+        found = re.search(r"column_(\d+)_\d+$", instances[index].path)
+        return (int(found[1]) if found else 0, index)
+
+    blocks = [index for index, outline in enumerate(circuit.outlines) if outline.kind == "BLOCK"]
+    return make_floorplan(
+        circuit.outlines,
+        len(circuit.ports),
+        rules.site,
+        order=sorted(blocks, key=column),
+        utilisation=utilisation,
+    )
 
 
 def check_netlist(netlist: Netlist) -> None:
@@ -213,4 +294,17 @@ def with_wires(netlist: Netlist, folder: Path) -> Netlist:
         )
         for case in figures.cases
     )
-    return replace(netlist, folder=folder, wires=replace(high, low=low))
+    wired = replace(netlist, folder=folder, wires=replace(high, low=low))
+    # Cells are counted anew: their drives and the number of buffers may have changed.
+    return replace(wired, blocks=_blocks(wired.gates()))
+
+
+def _blocks(gates: Gates) -> tuple[Block, ...]:
+    """Cells by the block that `plosive area` shows them in."""
+    counts: dict[str, Counter[str]] = {}
+    for one in gates.instances:
+        counts.setdefault(block_of(one.path), Counter())[one.cell] += 1
+    return tuple(
+        Block(() if name == "own" else (name,), name, dict(cells))
+        for name, cells in sorted(counts.items())
+    )

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,7 @@ from flows.tools.process import last_line, run_child
 from flows.tools.toolchain import ToolError
 from hw.errors import PlosiveError
 
-__all__ = ["Placement", "check_legal", "check_placer", "place"]
+__all__ = ["Placement", "check_legal", "check_placer", "place", "place_again"]
 
 _RUN = Path(__file__).with_name("coloquinte_run.py")
 _EFFORT = 3  # of coloquinte's 1 to 9: its own default
@@ -97,7 +98,22 @@ def place(circuit: Circuit, floorplan: Floorplan, *, seed: int = 1) -> Placement
     left, bottom = np.full(count, middle[0]), np.full(count, middle[1])
     for index, (x, y) in floorplan.macros.items():
         left[index], bottom[index] = x, y
-    return _placed(circuit, floorplan, left, bottom, seed)
+    return _placed(circuit, floorplan, left, bottom, seed, whole=True)
+
+
+def place_again(
+    circuit: Circuit, floorplan: Floorplan, left: Sequence[float], bottom: Sequence[float]
+) -> Placement:
+    """Give cells that have grown, or were added, the nearest legal places.
+
+    Raises
+    ------
+    ToolError
+        coloquinte is missing.
+    PlosiveError
+        It fails, or its result is not legal.
+    """
+    return _placed(circuit, floorplan, np.array(left), np.array(bottom), 1, whole=False)
 
 
 def _placed(
@@ -106,6 +122,8 @@ def _placed(
     left: np.ndarray,
     bottom: np.ndarray,
     seed: int,
+    *,
+    whole: bool,
 ) -> Placement:
     check_placer()
     started = time.monotonic()
@@ -131,6 +149,7 @@ def _placed(
         ).astype(int),
         "effort": [_EFFORT, seed],
         "density": _MOST_DENSITY,
+        "whole": whole,
         **_pins(circuit, across, up),
     }
     with tempfile.TemporaryDirectory(prefix="plosive-place-") as folder:

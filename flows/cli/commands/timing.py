@@ -66,7 +66,7 @@ def timing(
     - `plosive timing --preset tiny`
     - `plosive timing --preset paper-t2 --json`
     - `plosive timing --preset paper-t2 --pdk sky130A`
-    - `plosive timing --preset tiny --wires placed`
+    - `plosive timing --preset tiny --wires resized`
     """
     from flows.asic.timing import timing_figures
     from flows.figures import Hashes
