@@ -54,10 +54,20 @@ def test_missing_data_says_what_to_install(tmp_path):
     )
 
 
+LIBRISPEECH = [
+    f"librispeech-{subset}"
+    for subset in (
+        *("train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "dev-other"),
+        *("test-clean", "test-other"),
+    )
+]
+
+
 def test_unknown_names_are_refused(tmp_path):
-    known = "bdl, slt, kathleen, timit-sample, timit"
+    known = ", ".join(["bdl, slt, kathleen, timit-sample, timit", *LIBRISPEECH])
     refused(f"corpus 'swb' is unknown; it must be one of {known}", data.read, "swb", tmp_path)
-    message = "format 'ctm' is unknown; it must be one of folder, kaldi, prompts, timit"
+    formats = "folder, kaldi, librispeech, prompts, timit"
+    message = f"format 'ctm' is unknown; it must be one of {formats}"
     refused(message, data.read_folder, "ctm", tmp_path)
     message = "broken is 'drop'; it must be 'refuse' or 'skip'"
     refused(message, data.read_folder, "folder", tmp_path, broken="drop")
