@@ -17,7 +17,7 @@ from model_zoo.data.cache import cached_log_mel
 from model_zoo.data.corpus import Broken, Corpus, DataError, Options, Utterance, find_data
 from model_zoo.data.labels import read_phone_map
 from model_zoo.data.noise import Clip, NoiseMix, mix, read_noise
-from model_zoo.data.prompts import missing_words, with_pronunciation
+from model_zoo.data.prompts import missing_words, ruled_words, with_pronunciation, words_by_rule
 from model_zoo.data.timit import fold, pairs
 from model_zoo.speech.files import FileError
 
@@ -38,7 +38,9 @@ __all__ = [
     "read",
     "read_folder",
     "read_noise",
+    "ruled_words",
     "with_pronunciation",
+    "words_by_rule",
 ]
 
 FORMATS = {

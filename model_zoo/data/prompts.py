@@ -20,7 +20,15 @@ from model_zoo.data.corpus import Broken, DataError, Options, Utterance, audio_l
 from model_zoo.speech import phones
 from model_zoo.speech.files import FileError, quoted, read_text
 
-__all__ = ["PROMPTS", "entries", "missing_words", "read", "with_pronunciation"]
+__all__ = [
+    "PROMPTS",
+    "entries",
+    "missing_words",
+    "read",
+    "ruled_words",
+    "with_pronunciation",
+    "words_by_rule",
+]
 
 PROMPTS = "prompts.tsv"
 """The table of sentences of a folder of recordings."""
@@ -156,11 +164,25 @@ def with_pronunciation(utterances: Sequence[Utterance]) -> tuple[list[Utterance]
 
 def missing_words(missing: Sequence[str]) -> str:
     """A line on sentences that `with_pronunciation` left out, with the first of their words."""
-    words = sorted(set(missing))
-    shown = [word if len(word) <= 30 else f"{word[:30]}..." for word in words[:_NAMED_WORDS]]
-    more = len(words) - len(shown)
-    rest = f" and {more} more" * bool(more)
     return (
         f"{len(missing)} sentences left out, with words that the dictionary lacks: "
-        f"{', '.join(shown)}{rest}"
+        f"{_named(missing)}"
     )
+
+
+def words_by_rule(utterances: Sequence[Utterance]) -> list[str]:
+    """The words of utterances with pronunciations that the dictionary lacks, each once."""
+    return sorted({word for utterance in utterances for word in phones.by_rule(utterance.text)})
+
+
+def ruled_words(words: Sequence[str]) -> str:
+    """A line on words whose pronunciations are by rule, with the first of them."""
+    return f"pronounced by espeak-ng's rules, as the dictionary lacks them: {_named(words)}"
+
+
+def _named(words: Sequence[str]) -> str:
+    """The first few of some words, each once, and how many more there are."""
+    words = sorted(set(words))
+    shown = [word if len(word) <= 30 else f"{word[:30]}..." for word in words[:_NAMED_WORDS]]
+    more = len(words) - len(shown)
+    return ", ".join(shown) + f" and {more} more" * bool(more)

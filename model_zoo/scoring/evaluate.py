@@ -84,7 +84,8 @@ def sentences(
     """Utterances made ready to be scored.
 
     Where an utterance has phone times, each phone is cut into three equal states; where it has
-    none, what was said is the dictionary's pronunciation of its text.
+    none, what was said is the dictionary's pronunciation of its text; words that the dictionary
+    lacks are pronounced by rule (`phones.pronounce`).
 
     Parameters
     ----------
@@ -93,7 +94,8 @@ def sentences(
     cache
         A build folder to keep log-mel energies in.
     report
-        Takes a line on sentences that are left out because the dictionary lacks a word.
+        Takes a line on words that the dictionary lacks, and one on sentences that are left out
+        because such a word has no pronunciation by rule either.
     progress
         Draw a progress bar.
 
@@ -114,6 +116,9 @@ def sentences(
     prompted, missing = data.with_pronunciation([u for u in utterances if not u.phones])
     if missing:
         report(data.missing_words(missing))
+    ruled = data.words_by_rule(prompted)
+    if ruled:
+        report(data.ruled_words(ruled))
     kept = timed + prompted
     if not kept:
         raise data.DataError("no sentence is left to score: the dictionary lacks words of each")
