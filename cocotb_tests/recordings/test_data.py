@@ -337,12 +337,21 @@ def test_folds_are_over_speaker_pairs(tmp_path):
     refused(message, data.fold, utterances, 4)
 
 
-def test_too_few_speakers_for_folds_are_refused(tmp_path):
+def test_too_few_speakers_for_folds_are_all_scored(tmp_path):
+    said = []
+    folder = write_sample(tmp_path, "fa0 mb0 fc0")
+    found = data.read_folder("timit", folder, report=said.append)
+    assert [(u.speaker, u.split) for u in found] == [
+        ("dr1-fa0", "test"),
+        ("dr2-mb0", "test"),
+        ("dr3-fc0", "test"),
+    ]
+    assert said == ["3 speakers are too few to train, tune and test on: all recordings are 'test'"]
     message = (
         "2 speaker pairs are too few for a cross-validation; at least 3 are needed, to train, "
-        "tune and test on, unless all recordings are taken (--split all)"
+        "tune and test on"
     )
-    refused(message, data.read_folder, "timit", write_sample(tmp_path, "fa0 mb0 fc0"))
+    refused(message, data.fold, found, 0)
 
 
 def test_broken_recordings_come_before_their_consequences(tmp_path):
