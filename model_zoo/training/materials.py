@@ -68,10 +68,13 @@ class Material:
             )
         )
 
+    def at(self, gain: Callable[[np.ndarray], np.ndarray]) -> Material:
+        """The same with a gain applied to each recording's log-mel energies."""
+        return replace(self, log_mels=[gain(frames) for frames in self.log_mels])
+
     def shifted(self, amount: float) -> Material:
         """The same with `amount` added to all log-mel energies (one gain for all)."""
-        moved = [frames + np.float32(amount) for frames in self.log_mels]
-        return replace(self, log_mels=moved)
+        return self.at(lambda frames: frames + np.float32(amount))
 
     def __add__(self, other: Material) -> Material:
         return Material(
