@@ -22,10 +22,15 @@ _USE = (
     "`plosive generate` makes, and as a real network for benches and estimates. Not a product: no "
     "words, no other languages, no claim about voices unlike those it heard."
 )
-_LIMITS = (
-    "Figures of a few speakers say little about others. Normalisation is fixed, so the level of a "
+_LIMITS = "Figures of a few speakers say little about others. "
+_FIXED_LEVEL = (
+    "Normalisation is fixed, so the level of a "
     "recording matters: `gain_db` is what brought each corpus to the network's level; "
     "`plosive transcribe` says how far a recording is from it, and takes `--gain`."
+)
+_ANY_LEVEL = (
+    "An automatic gain, whose constants are in the file, brings recordings of any level to the "
+    "network's; its first second may be off where a recording begins in the middle of a word."
 )
 
 
@@ -100,7 +105,9 @@ def card(name: str, network: Network) -> str:
     lines += _data(provenance.get("data", {}), provenance.get("gain_db", {}))
     lines += _scores(header.get("scores", {}), provenance)
     lines += _stages(provenance.get("stages", []))
-    lines += ["", "## Limits", "", _LIMITS, ""]
+    automatic = "automatic_gain" in header.get("features", {})
+    level = _ANY_LEVEL if automatic else _FIXED_LEVEL
+    lines += ["", "## Limits", "", _LIMITS + level, ""]
     return "\n".join(lines)
 
 

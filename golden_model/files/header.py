@@ -82,6 +82,17 @@ def _rules(config: AcceleratorConfig) -> dict[str, _Check]:
                 "mean": _list(weight, config.n_input, "input"),
                 "std": _list(positive, config.n_input, "input"),
                 "scale": positive,
+                "automatic_gain": _object(
+                    {
+                        "target": _number(-1000, 1000),
+                        "rise": _SHARE,
+                        "fall": _SHARE,
+                        "settle": _SHARE,
+                        "reach": positive,
+                        "headroom": _number(-1000, 1000),
+                        "silence": _number(-1000, 1000),
+                    }
+                ),
             }
         ),
         "provenance": _text_or(

@@ -12,12 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from model_zoo.data import folder as own_folder
-from model_zoo.data import kaldi, prompts, timit
+from model_zoo.data import kaldi, librispeech, prompts, timit
 from model_zoo.data.cache import cached_log_mel
 from model_zoo.data.corpus import Broken, Corpus, DataError, Options, Utterance, find_data
 from model_zoo.data.labels import read_phone_map
 from model_zoo.data.noise import Clip, NoiseMix, mix, read_noise
-from model_zoo.data.prompts import missing_words, with_pronunciation
+from model_zoo.data.prompts import missing_words, ruled_words, with_pronunciation, words_by_rule
 from model_zoo.data.timit import fold, pairs
 from model_zoo.speech.files import FileError
 
@@ -38,12 +38,15 @@ __all__ = [
     "read",
     "read_folder",
     "read_noise",
+    "ruled_words",
     "with_pronunciation",
+    "words_by_rule",
 ]
 
 FORMATS = {
     "folder": own_folder.read,
     "kaldi": kaldi.read,
+    "librispeech": librispeech.read,
     "prompts": prompts.read,
     "timit": timit.read,
 }
@@ -73,6 +76,15 @@ CORPORA = {
         "the TIMIT corpus LDC93S1 (the folder that holds TRAIN and TEST)",
         "timit",
     ),
+    **{
+        f"librispeech-{subset}": Corpus(
+            f"librispeech/{subset}",
+            "CC BY 4.0, LibriSpeech (V. Panayotov, G. Chen, D. Povey and S. Khudanpur, 2015)",
+            f"LibriSpeech's subset {subset} (openslr.org/12)",
+            "librispeech",
+        )
+        for subset in librispeech.SUBSETS
+    },
 }
 """The corpora by name."""
 
@@ -112,7 +124,7 @@ def read(
     known = CORPORA[corpus]
     wanted = "; ".join(f"{entry.folder}: {entry.source}" for entry in CORPORA.values())
     root = find_data(data, wanted)
-    folder = root / known.folder
+    folder = _in_any_case(root, known.folder)
     if not folder.is_dir() and corpus == "timit" and timit.is_corpus(root):
         folder = root
     if not folder.is_dir():
@@ -120,6 +132,18 @@ def read(
             f"corpus {corpus!r}: {str(folder)!r} does not exist; install {known.source} there"
         )
     return _read(known.format, corpus, folder, broken, report, Options(splits=splits))
+
+
+def _in_any_case(root: Path, place: str) -> Path:
+    """A place in a folder: as it is spelt, or in another case where there is only that."""
+    found = root
+    for name in Path(place).parts:
+        if not (found / name).exists() and found.is_dir():
+            others = (p for p in sorted(found.iterdir()) if p.name.lower() == name.lower())
+            found = next(others, found / name)
+        else:
+            found = found / name
+    return found
 
 
 def read_folder(

@@ -35,6 +35,7 @@ from model_zoo.data.corpus import DataError, resample
 from model_zoo.data.espeak_labels import MS, Event, Phone, Sound
 from model_zoo.data.espeak_speakers import VARIANTS, VOICES, Speaker, draw_speakers
 from model_zoo.data.labels import Label
+from model_zoo.speech import spelling
 from model_zoo.speech.audio import SAMPLE_RATE
 
 __all__ = [
@@ -48,8 +49,7 @@ __all__ = [
 ]
 
 _EVENT_END, _EVENT_WORD, _EVENT_PHONEME, _EVENT_RATE = 0, 1, 7, 8
-_SYNCHRONOUS = 2
-_PHONEME_EVENTS, _DO_NOT_EXIT = 0x0001, 0x8000
+_PHONEME_EVENTS = 0x0001
 _UTF8, _POSITION_CHARACTER = 1, 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 
@@ -86,18 +86,9 @@ def library_path() -> tuple[str, str | None]:
         There is neither the package `espeakng-loader` nor Debian's library.
     """
     try:
-        import espeakng_loader
-    except ImportError:
-        name = "libespeak-ng.so.1"
-        try:
-            ctypes.CDLL(name)
-        except OSError as error:
-            raise DataError(
-                "synthetic speech needs espeak-ng; install the package espeakng-loader "
-                "(pip install plosive[train]) or Debian's libespeak-ng1"
-            ) from error
-        return name, None
-    return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+        return spelling.library_path()
+    except spelling.EspeakError as error:
+        raise DataError(str(error)) from error
 
 
 class _Engine:
@@ -108,13 +99,11 @@ class _Engine:
     """
 
     def __init__(self) -> None:
-        path, voices = library_path()
-        self._library = ctypes.CDLL(path)
-        options = _PHONEME_EVENTS | _DO_NOT_EXIT
-        folder = voices.encode() if voices else None
-        self.rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, folder, options)
-        if self.rate <= 0:
-            raise DataError(f"espeak-ng ({path}) does not start; its voices are not in {voices!r}")
+        try:
+            library = spelling.Library(_PHONEME_EVENTS)
+        except spelling.EspeakError as error:
+            raise DataError(str(error)) from error
+        self._library, self.rate = library.functions, library.rate
         data = ctypes.c_char_p()
         self._library.espeak_Info(ctypes.byref(data))
         self._variants = Path(data.value.decode()) / "voices" / "!v"

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones with times from what espeak-ng says that it said, and from the sound.
 
-espeak-ng's phonemes become TIMIT's 61 phones (`PHONES_OF`). It gives a stop one event: at the
+espeak-ng's phonemes become TIMIT's 61 phones (`spelling.PHONES_OF`). Context decides further
+(`_in_context`): an unstressed `I` is `ix`, an unstressed `3:` `axr`, and `u:` after a coronal `ux`,
+as in `phones.pronounce`. espeak-ng gives a stop one event: at the
 release where the closure is silent (the closure then belongs to the phone before), and at the
 beginning of the closure where that is voiced. The other boundary is measured in the sound, see
 `_silent_closure` and `_burst`.
@@ -15,8 +17,9 @@ import numpy as np
 
 from model_zoo.data.corpus import DataError
 from model_zoo.speech.audio import SAMPLE_RATE
+from model_zoo.speech.spelling import PHONES_OF
 
-__all__ = ["MS", "PHONES_OF", "Event", "Phone", "Sound", "Word", "label"]
+__all__ = ["MS", "Event", "Phone", "Sound", "Word", "label"]
 
 Word = tuple[int, int]
 """Place and length of a word in the text."""
@@ -26,86 +29,6 @@ Event = tuple[float, str | None, Word | None]
 
 Phone = tuple[int, int, str, Word | None]
 """Begin and end in ms, phone, and its word; None in pauses."""
-
-PHONES_OF = {
-    "@": "ax",
-    "@-": "ax",
-    "@2": "ax",
-    "@5": "ax",
-    "@L": "el",
-    "0": "aa",
-    "02": "ah",
-    "3": "axr",
-    "3:": "er",
-    "?": "q",
-    "A:": "aa",
-    "A@": "aa r",
-    "A~": "aa",
-    "D": "dh",
-    "E": "eh",
-    "I": "ih",
-    "I2": "ix",
-    "I#": "ix",
-    "N": "ng",
-    "O": "ao",
-    "O2": "ao",
-    "O:": "ao",
-    "O@": "ao r",
-    "O~": "ao",
-    "OI": "oy",
-    "S": "sh",
-    "T": "th",
-    "U": "uh",
-    "U@": "uh r",
-    "V": "ah",
-    "Z": "zh",
-    "a": "ae",
-    "a#": "ax",
-    "aI": "ay",
-    "aI3": "ay axr",
-    "aI@": "ay ax",
-    "aU": "aw",
-    "aU@": "aw axr",
-    "aa": "ae",
-    "b": "b",
-    "d": "d",
-    "dZ": "jh",
-    "e@": "eh r",
-    "eI": "ey",
-    "f": "f",
-    "g": "g",
-    "h": "hh",
-    "i": "iy",
-    "i:": "iy",
-    "i@": "iy ax",
-    "i@3": "ih r",
-    "j": "y",
-    "k": "k",
-    "l": "l",
-    "m": "m",
-    "m-": "em",
-    "n": "n",
-    "n-": "en",
-    "o@": "ao r",
-    "oU": "ow",
-    "p": "p",
-    "r": "r",
-    "r-": "r",
-    "s": "s",
-    "t": "t",
-    "t#": "dx",
-    "t2": "t",
-    "tS": "ch",
-    "u:": "uw",
-    "v": "v",
-    "w": "w",
-    "z": "z",
-}
-"""Phones of each phoneme, by espeak-ng's mnemonic; where there are two, each is half of it.
-
-Context decides further (`_in_context`): an unstressed `I` is `ix`, an unstressed `3:` `axr`, and
-`u:` after a coronal `ux`, as in `phones.pronounce`.
-"""
 
 _CLOSURES = {stop: f"{stop}cl" for stop in "ptkbdg"} | {"ch": "tcl", "jh": "dcl"}
 _VOICED = {"b", "d", "g", "jh"}
@@ -218,7 +141,7 @@ def label(events: Iterable[Event], sound: Sound, text: str) -> list[Phone]:
     Raises
     ------
     DataError
-        A mnemonic is not in `PHONES_OF`.
+        A mnemonic is not in `spelling.PHONES_OF`.
     """
     total = len(sound.level)
     heard = _heard(events, total, text)

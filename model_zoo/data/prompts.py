@@ -20,10 +20,22 @@ from model_zoo.data.corpus import Broken, DataError, Options, Utterance, audio_l
 from model_zoo.speech import phones
 from model_zoo.speech.files import FileError, quoted, read_text
 
-__all__ = ["missing_words", "read", "with_pronunciation"]
+__all__ = [
+    "PROMPTS",
+    "entries",
+    "missing_words",
+    "read",
+    "ruled_words",
+    "with_pronunciation",
+    "words_by_rule",
+]
+
+PROMPTS = "prompts.tsv"
+"""The table of sentences of a folder of recordings."""
 
 _NAMED_WORDS = 10
 _EXTENSIONS = (".flac", ".wav", ".FLAC", ".WAV")
+_SEPARATORS = {"\t": "tab", " ": "blank"}
 _SPLITS = {0: "test", 10: "dev"}
 _WHOLE = Options()
 
@@ -47,33 +59,69 @@ def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> 
     DataError
         There is no `prompts.tsv`, or no line in it.
     """
-    prompts = folder / "prompts.tsv"
-    if not prompts.is_file():
+    table = folder / PROMPTS
+    if not table.is_file():
         raise DataError(
-            f"corpus {name!r} has no {str(prompts)!r}; each of its lines must be a "
+            f"corpus {name!r} has no {str(table)!r}; each of its lines must be a "
             "recording's name, a tab and the sentence"
         )
+    utterances = [
+        Utterance(name, name, stem, path, text, _split(stem, text))
+        for stem, path, text in entries(table, "\t", broken, options)
+    ]
+    if not utterances and not broken.lines:
+        raise DataError(f"corpus {name!r}: {str(table)!r} names no recording")
+    return sorted(utterances, key=lambda utterance: utterance.name)
+
+
+def entries(
+    table: Path, separator: str, broken: Broken, options: Options
+) -> list[tuple[str, Path, str]]:
+    """The recordings that a table of sentences names and that can be used, in its order.
+
+    Parameters
+    ----------
+    table
+        Per line a recording's name, the separator and the sentence; the recordings are beside it.
+    separator
+        A tab or a blank.
+    broken
+        Takes note of lines and recordings that are left out.
+    options
+        How to read them.
+
+    Returns
+    -------
+    list of (str, Path, str)
+        Name, sound file and sentence.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read.
+    """
     try:
-        lines = read_text(prompts).splitlines()
+        lines = read_text(table).splitlines()
     except FileError as error:
-        raise DataError(f"{prompts}: {error}") from error
-    utterances = []
+        raise DataError(f"{table}: {error}") from error
+    found = []
     for number, line in enumerate(lines, 1):
-        stem, tab, text = line.partition("\t")
+        stem, between, text = line.partition(separator)
         if not line.strip():
             continue
-        if not tab or not stem or not text.strip():
+        if not between or not stem or not text.strip():
             broken.note(
-                prompts,
-                f"line {number} is {quoted(line)}; it must be a recording's name, a tab and the "
-                "sentence",
+                table,
+                f"line {number} is {quoted(line)}; it must be a recording's name, "
+                f"a {_SEPARATORS[separator]} and the sentence",
             )
             continue
-        path = next((p for e in _EXTENSIONS if (p := folder / f"{stem}{e}").is_file()), None)
+        paths = (table.parent / f"{stem}{extension}" for extension in _EXTENSIONS)
+        path = next((p for p in paths if p.is_file()), None)
         if path is None:
             broken.note(
-                folder / f"{stem[:80]}.flac",
-                f"no such file, but line {number} of prompts.tsv names it",
+                table.parent / f"{stem[:80]}.flac",
+                f"no such file, but line {number} of {table.name} names it",
             )
             continue
         try:
@@ -81,10 +129,8 @@ def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> 
         except FileError as error:
             broken.note(path, error)
             continue
-        utterances.append(Utterance(name, name, stem, path, text.strip(), _split(stem, text)))
-    if not utterances and not broken.lines:
-        raise DataError(f"corpus {name!r}: {str(prompts)!r} names no recording")
-    return sorted(utterances, key=lambda utterance: utterance.name)
+        found.append((stem, path, text.strip()))
+    return found
 
 
 def _split(stem: str, text: str) -> str:
@@ -118,11 +164,25 @@ def with_pronunciation(utterances: Sequence[Utterance]) -> tuple[list[Utterance]
 
 def missing_words(missing: Sequence[str]) -> str:
     """A line on sentences that `with_pronunciation` left out, with the first of their words."""
-    words = sorted(set(missing))
-    shown = [word if len(word) <= 30 else f"{word[:30]}..." for word in words[:_NAMED_WORDS]]
-    more = len(words) - len(shown)
-    rest = f" and {more} more" * bool(more)
     return (
         f"{len(missing)} sentences left out, with words that the dictionary lacks: "
-        f"{', '.join(shown)}{rest}"
+        f"{_named(missing)}"
     )
+
+
+def words_by_rule(utterances: Sequence[Utterance]) -> list[str]:
+    """The words of utterances with pronunciations that the dictionary lacks, each once."""
+    return sorted({word for utterance in utterances for word in phones.by_rule(utterance.text)})
+
+
+def ruled_words(words: Sequence[str]) -> str:
+    """A line on words whose pronunciations are by rule, with the first of them."""
+    return f"pronounced by espeak-ng's rules, as the dictionary lacks them: {_named(words)}"
+
+
+def _named(words: Sequence[str]) -> str:
+    """The first few of some words, each once, and how many more there are."""
+    words = sorted(set(words))
+    shown = [word if len(word) <= 30 else f"{word[:30]}..." for word in words[:_NAMED_WORDS]]
+    more = len(words) - len(shown)
+    return ", ".join(shown) + f" and {more} more" * bool(more)

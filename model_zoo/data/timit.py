@@ -14,7 +14,8 @@ acoustic measurements and multiple classifiers for speech recognition", PhD thes
 list is that of Kaldi's recipe, `egs/timit/s5/conf/dev_spk.list`); TEST's other speakers belong to
 no split and are left out. A corpus of other speakers: of those in TEST, in the
 order of their names, the first, third... are `test` and the second, fourth... `dev`. NLTK's
-sample: `fold`. Where no split is asked for, all speakers of what is there are read.
+sample: `fold`, or with fewer than three pairs of speakers all are `test`. Where no split is asked
+for, all speakers of what is there are read.
 """
 
 import re
@@ -48,6 +49,7 @@ DEV_SPEAKERS = frozenset(_DEV.split())
 
 _TRAIN_SPEAKERS = 462
 _BY_CHANCE = 3  # speakers of the standard splits whose names a made-up corpus may hit on
+_FEWEST_PAIRS = 3  # of speakers: one to train, one to tune and one to test on
 _REPAIR = "carriage-returns"
 _WHOLE = Options()
 
@@ -74,7 +76,7 @@ def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> 
     sample = _speaker_folders(folder, r"dr\d-\w+$")
     if sample:
         utterances = [u for place in sample for u in _speaker(name, place, broken, options)]
-        return fold(utterances, 0) if options.splits else utterances
+        return _folded(utterances, broken) if options.splits else utterances
     root = _root(name, folder, options.splits)
     halves = {part: _half(name, root, part, options.splits) for part in ("train", "test")}
     split = {}
@@ -88,6 +90,19 @@ def read(name: str, folder: Path, broken: Broken, options: Options = _WHOLE) -> 
         if place.name.lower() in split or not options.splits
         for utterance in _speaker(name, place, broken, options)
     ]
+
+
+def _folded(utterances: list[Utterance], broken: Broken) -> list[Utterance]:
+    """The splits of the sample's first fold; all is `test` where speakers are too few for one."""
+    count = len(pairs(utterances))
+    if count >= _FEWEST_PAIRS:
+        return fold(utterances, 0)
+    speakers = len({u.speaker for u in utterances})
+    if speakers:
+        broken.remarks.append(
+            f"{speakers} speakers are too few to train, tune and test on: all recordings are 'test'"
+        )
+    return [replace(u, split="test") for u in utterances]
 
 
 def _half(name: str, root: Path, part: str, needed: bool) -> list[Path]:
@@ -251,10 +266,10 @@ def fold(utterances: Sequence[Utterance], number: int) -> list[Utterance]:
         There are fewer than three pairs, or there is no such fold.
     """
     speakers = pairs(utterances)
-    if len(speakers) < 3:
+    if len(speakers) < _FEWEST_PAIRS:
         raise DataError(
-            f"{len(speakers)} speaker pairs are too few for a cross-validation; at least 3 are "
-            "needed, to train, tune and test on, unless all recordings are taken (--split all)"
+            f"{len(speakers)} speaker pairs are too few for a cross-validation; at least "
+            f"{_FEWEST_PAIRS} are needed, to train, tune and test on"
         )
     if not 0 <= number < len(speakers):
         raise DataError(

@@ -84,7 +84,8 @@ def sentences(
     """Utterances made ready to be scored.
 
     Where an utterance has phone times, each phone is cut into three equal states; where it has
-    none, what was said is the dictionary's pronunciation of its text.
+    none, what was said is the dictionary's pronunciation of its text; words that the dictionary
+    lacks are pronounced by rule (`phones.pronounce`).
 
     Parameters
     ----------
@@ -93,7 +94,8 @@ def sentences(
     cache
         A build folder to keep log-mel energies in.
     report
-        Takes a line on sentences that are left out because the dictionary lacks a word.
+        Takes a line on words that the dictionary lacks, and one on sentences that are left out
+        because such a word has no pronunciation by rule either.
     progress
         Draw a progress bar.
 
@@ -114,6 +116,9 @@ def sentences(
     prompted, missing = data.with_pronunciation([u for u in utterances if not u.phones])
     if missing:
         report(data.missing_words(missing))
+    ruled = data.words_by_rule(prompted)
+    if ruled:
+        report(data.ruled_words(ruled))
     kept = timed + prompted
     if not kept:
         raise data.DataError("no sentence is left to score: the dictionary lacks words of each")
@@ -179,7 +184,8 @@ def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray
     """The gain that brings recordings to the level that the network was trained at.
 
     The network's normalisation is fixed, so level matters. A corpus that its recipe names has a
-    gain in the file; another gets one gain for all its recordings, to the same mean energy.
+    gain in the file; another gets one gain for all its recordings, to the same mean energy. A
+    network with an automatic gain needs none of this.
 
     Parameters
     ----------
@@ -194,6 +200,8 @@ def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray
     -------
     Gain
     """
+    if _is_automatic(header):
+        return Gain(0.0, "none: the network file has an automatic gain")
     known = provenance(header).get("gain_db", {}).get(corpus)
     if known is not None:
         return Gain(float(known), "the network file's, of this corpus")
@@ -203,11 +211,17 @@ def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray
     return Gain(round(-above, 1), "one for all these recordings, to its level")
 
 
+def _is_automatic(header: dict[str, Any]) -> bool:
+    return "automatic_gain" in header.get("features", {})
+
+
 def level_above(header: dict[str, Any], log_mels: Sequence[np.ndarray]) -> float | None:
     """How far recordings are above the level that a network was trained at, dB.
 
-    None where the network's file does not say its level.
+    None where the network's file does not say its level, or has an automatic gain.
     """
+    if _is_automatic(header):
+        return None
     level = provenance(header).get("recipe", {}).get("level")
     if level is None:
         return None
@@ -250,9 +264,8 @@ def evaluate(
     """
     check(network)
     header, config = network.header, network.config
-    normalise = Normalisation.from_header(header)
     gain = gain or Gain(0.0, "none")
-    fed = [normalise(gain(sentence.log_mel)) for sentence in recordings]
+    fed = [features.quantised(gain(sentence.log_mel), header) for sentence in recordings]
     work, tally = _Work(network), Tally(header)
     taken = dict.fromkeys(("network", "decoding", "counting"), 0.0)
     with _bar(progress) as bar:

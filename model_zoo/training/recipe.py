@@ -227,6 +227,10 @@ class Recipe:
     level
         Mean log-mel energy (natural log, samples in 16-bit units) that each training corpus is
         brought to, by one gain per corpus.
+    automatic_gain
+        Bring every recording to that level by the automatic gain that the host runs, instead of
+        one gain per corpus; its constants go into the network file, and any level will then do.
+        A network to start from keeps the one it has.
     tied_states
         Outputs that are context-dependent tied states; 0 for the 183 states of 61 phones.
     tune, test
@@ -248,6 +252,7 @@ class Recipe:
     seed: int = 1
     start: str = ""
     level: float = 12.5
+    automatic_gain: bool = False
     tied_states: int = 0
     tune: tuple[str, ...] = ()
     test: tuple[str, ...] = ()

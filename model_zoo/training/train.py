@@ -29,6 +29,7 @@ from model_zoo import data, zoo
 from model_zoo.exchange.export import export, from_network
 from model_zoo.scoring import score
 from model_zoo.speech import features, phones
+from model_zoo.speech.automatic_gain import AutomaticGain
 from model_zoo.speech.features import DB, Normalisation, mean_level
 from model_zoo.training.chunks import TrainError
 from model_zoo.training.fit import measure_normalisation, run_torch
@@ -133,18 +134,36 @@ class Session:
         self.start, self.normalisation = _start(recipe) if recipe.start else (None, None)
         made = gather(recipe, folder, build, report, progress, broken)
         _check_splits(recipe, made)
-        self.gains = {
-            name: recipe.level - mean_level(material.split("train").log_mels)
-            for name, material in made.items()
-        }
-        self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
+        automatic = self._automatic_gain()
+        if automatic is not None:
+            self.gains = dict.fromkeys(made, 0.0)
+            self.materials = {name: m.at(automatic) for name, m in made.items()}
+        else:
+            # A corpus that is only scored has no training part.
+            self.gains = {
+                name: recipe.level - mean_level((material.split("train") or material).log_mels)
+                for name, material in made.items()
+            }
+            self.materials = {name: m.shifted(self.gains[name]) for name, m in made.items()}
         self.noise = self._noise(folder) if recipe.noise else None
         if self.start is not None:
             return
         first = [self.materials[name].split("train").log_mels for name, _ in recipe.stages[0].data]
-        self.normalisation = measure_normalisation(
+        measured = measure_normalisation(
             [frames for part in first for frames in part], recipe.network.feature_scale
         )
+        self.normalisation = dataclasses.replace(measured, automatic_gain=automatic)
+
+    def _automatic_gain(self) -> AutomaticGain | None:
+        """The recipe's, or that of the network which it starts from."""
+        if self.normalisation is not None and self.normalisation.automatic_gain is not None:
+            return self.normalisation.automatic_gain
+        if not self.recipe.automatic_gain:
+            return None
+        automatic = AutomaticGain.to_level(self.recipe.level)
+        if self.normalisation is not None:
+            self.normalisation = dataclasses.replace(self.normalisation, automatic_gain=automatic)
+        return automatic
 
     def _noise(self, folder: str | os.PathLike[str] | None) -> torch.Tensor:
         bank = noise_bank(folder)

@@ -26,6 +26,7 @@ class Format(StrEnum):
     folder = "folder"
     prompts = "prompts"
     kaldi = "kaldi"
+    librispeech = "librispeech"
 
 
 class Split(StrEnum):
@@ -53,13 +54,16 @@ def evaluate(
         typer.Option(
             "--format",
             help="Layout of DIR: timit for LDC93S1 or NLTK's sample, folder for WAV files with "
-            "TextGrid, .lab or .phn, prompts for a prompts.tsv, kaldi for wav.scp, text, utt2spk.",
+            "TextGrid, .lab or .phn, prompts for a prompts.tsv, kaldi for wav.scp, text, utt2spk, "
+            "librispeech for its subsets.",
         ),
     ] = None,
     corpus: Annotated[
         str | None,
         typer.Option(
-            "--corpus", metavar="NAME", help="Named data set: timit-sample, bdl, slt, ..."
+            "--corpus",
+            metavar="NAME",
+            help="Named data set: timit-sample, librispeech-test-other, bdl, slt, ...",
         ),
     ] = None,
     split: Annotated[
