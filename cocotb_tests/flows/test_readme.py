@@ -19,7 +19,7 @@ DOCUMENTS = [
     *("CHANGELOG.md", "LICENSES/README.md", "model_zoo/checkpoints/README.md"),
     *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md")),
 ]
-ROOMS = ("cocotb_tests", "docs", "flows", "golden_model", "hw", "model_zoo")
+ROOMS = ("cocotb_tests", "docs", "flows", "golden_model", "hw", "model_zoo", "plosive")
 
 
 def _run(*command: str, folder: Path) -> str:
