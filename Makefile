@@ -11,12 +11,12 @@ STAMP := $(VENV)/.plosive-setup
 
 # Tests of one group (`xdist_group`) run on one worker: they share models and boards.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
-COVERAGE = --cov=hw --cov=golden_model --cov=flows --cov-report=term:skip-covered
+COVERAGE = --cov=hw --cov=golden_model --cov=flows --cov=plosive --cov-report=term:skip-covered
 HARDWARE_TESTS = $(addprefix cocotb_tests/,blocks core golden serial shell \
 	$(addprefix flows/,test_generate.py test_tool_runners.py test_toolchain.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hardware test-all bench baselines results results-hardware schedule lint format clean
+.PHONY: help setup demo test test-hardware test-all bench baselines results results-hardware schedule lint format docs wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,16 @@ lint: $(STAMP)  ## check style and formatting without changing anything
 format: $(STAMP)  ## format the sources as `make lint` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## build the documentation site in build/docs, and run its notebook; warnings are errors
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --requirement requirements-docs.lock
+	$(BIN)/python -m sphinx -b html -W --keep-going -d build/docs-cache docs build/docs
+
+wheel: $(STAMP)  ## build the wheel in build/dist, and try it in a fresh environment outside of the checkout
+	rm -rf build/lib build/dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/dist .
+	PLOSIVE_WHEEL="$$(echo build/dist/plosive-*.whl)" \
+		$(BIN)/python -m pytest cocotb_tests/front/test_wheel.py -m "slow or not slow"
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf build .pytest_cache .hypothesis .ruff_cache .coverage .coverage.*

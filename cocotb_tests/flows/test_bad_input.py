@@ -83,10 +83,6 @@ def test_wrong_command_line_is_one_line_and_status_2(arguments, message, refusal
             "give either --network FILE or --random SEED: one of them is the network",
         ),
         (
-            ["--preset", "tiny", "--random", "1"],
-            "give either --audio WAV or --frames N: one of them is the input",
-        ),
-        (
             ["--preset", "tiny", "--random", "1", "--audio", "a.wav", "--frames", "2"],
             "give either --audio WAV or --frames N: one of them is the input",
         ),

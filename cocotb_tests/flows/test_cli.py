@@ -309,6 +309,12 @@ def test_expected_row_reads_are_those_of_random_spikes(name, work, bias):
         assert rows == pytest.approx(laws.hidden_rows_if[way][1:].mean(), rel=0.03)
 
 
+def test_frames_have_a_default(figures):
+    network = ("--preset", "tiny", "--random", "1")
+    assert figures("cycles", *network) == figures("cycles", *network, "--frames", "20")
+    assert figures("cycles", *network)["frames"] == 20
+
+
 def test_cycles_equal_what_simulate_counts(figures, models):
     same = (*SMALL_OPTIONS, "--random", "1", "--frames", "6")
     laws = figures("cycles", *same)

@@ -15,11 +15,11 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text()
 DOCUMENTS = [
-    "README.md",
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("CHANGELOG.md", "LICENSES/README.md", "model_zoo/checkpoints/README.md"),
     *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md")),
 ]
-ROOMS = ("cocotb_tests", "docs", "flows", "golden_model", "hw", "model_zoo")
+ROOMS = ("cocotb_tests", "docs", "flows", "golden_model", "hw", "model_zoo", "plosive")
 
 
 def _run(*command: str, folder: Path) -> str:
@@ -61,7 +61,7 @@ def test_files_that_a_document_names_are_there(document: str) -> None:
     """Paths below a room, names of sources, and modules to run, in backticks or indented."""
     text = (PROJECT / document).read_text()
     sources = _sources()
-    names = {path.name for path in sources.values()}
+    names = {path.name for path in (*sources.values(), *PROJECT.iterdir())}
     for word in re.findall(r"`([^`\s]+)`", text):
         if "<" in word:
             continue  # stands for several
@@ -86,9 +86,9 @@ def test_names_that_the_page_on_verification_gives_are_in_the_code() -> None:
 
 
 def test_the_table_of_rooms_names_every_room() -> None:
-    """Each folder with code stands in README's table, by itself or by a folder above it."""
-    table = README.partition("## Where things are")[2]
-    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*)`", table.partition("\n\n| document")[0])
+    """Each folder with code stands in the table, by itself or by a folder above it."""
+    table = (PROJECT / "CONTRIBUTING.md").read_text().partition("## Where things are")[2]
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*)`", table)
     folders = {
         str(Path(name).parent)
         for name in _sources()
@@ -97,5 +97,5 @@ def test_the_table_of_rooms_names_every_room() -> None:
     split = {str(Path(name).parent) for name in named}  # these name their rooms one by one
     for folder in folders - {"flows", "model_zoo"}:
         above = next((p for p in (folder, *map(str, Path(folder).parents)) if p in named), None)
-        assert above is not None, f"README's table has no room {folder!r}"
-        assert folder == above or above not in split, f"README's table has no room {folder!r}"
+        assert above is not None, f"the table has no room {folder!r}"
+        assert folder == above or above not in split, f"the table has no room {folder!r}"

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from golden_model import Network
     from hw.config import AcceleratorConfig
 
-__all__ = ["features_of", "mapped", "network_of"]
+__all__ = ["DEFAULT_FRAMES", "features_of", "mapped", "network_of"]
+
+DEFAULT_FRAMES = 20
+"""Frames of random features, where neither a recording nor their number is given."""
 
 
 def network_of(
@@ -45,22 +48,22 @@ def features_of(
     frames: int | None,
     seed: int,
 ) -> "np.ndarray":
-    """The features of `--audio` or `--frames`, int8 [frames, n_input].
+    """The features of `--audio` or `--frames`, int8 [frames, n_input]; a few without either.
 
     Raises
     ------
     PlosiveError
-        Neither or both were given, or the recording does not fit the hardware.
+        Both were given, or the recording does not fit the hardware.
     AudioError
         The recording cannot be used.
     """
     from flows.inputs import audio_features, fitting_features
     from golden_model import random_features
 
-    if (audio is None) == (frames is None):
+    if audio is not None and frames is not None:
         raise PlosiveError("give either --audio WAV or --frames N: one of them is the input")
     if audio is None:
-        return random_features(machine, frames, seed)
+        return random_features(machine, DEFAULT_FRAMES if frames is None else frames, seed)
     return fitting_features(machine, audio_features(audio, network.header))
 
 

@@ -184,7 +184,12 @@ Recording = Annotated[
 ]
 Frames = Annotated[
     int | None,
-    typer.Option("--frames", metavar="N", **FRAMES, help="Run N frames of random features."),
+    typer.Option(
+        "--frames",
+        metavar="N",
+        **FRAMES,
+        help="Run N frames of random features. Default without --audio: 20.",
+    ),
 ]
 FeatureSeed = Annotated[int, typer.Option("--seed", **SEED, help="Seed of the random features.")]
 Gain = Annotated[
