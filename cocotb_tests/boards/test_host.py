@@ -33,7 +33,7 @@ from flows.host.link_quality import best_speed
 from flows.host.ports import open_port
 from flows.host.samples import samples_of
 from flows.host.simulated import SIMULATED_CLOCK_HZ, SimulatedBoard, build_board
-from flows.host.speech import LogitPhones, phones_of_best, stream
+from flows.host.speech import BestPhones, LogitPhones, phones_of_best, stream
 from flows.inputs import audio_features
 from flows.simulation.figures import laws_counters
 from flows.speech.transcribe import phones_of
@@ -538,6 +538,21 @@ def test_best_classes_become_phones_when_they_last():
         ("s", 18),
     ]
     assert round(100 * phones[-1].end) == 21
+
+
+def test_a_readout_of_every_second_frame_stands_for_two():
+    often = Network.load(zoo.path("speech"))
+    config = often.config.replace(readout_every=2)
+    rare = Network(config, often.layers, often.w_out, often.header)
+    x = random_features(config, 60, 1)
+    read_out = rare.run(x).logits
+    for make, rows in ((LogitPhones, read_out), (BestPhones, best_of(read_out, 1))):
+        ours, theirs = make(rare), make(often)
+        found = [phone for row in rows for phone in ours.add([row])] + ours.finish()
+        wanted = theirs.add(np.repeat(rows, 2, axis=0)) + theirs.finish()
+        assert [(p.phone, p.start, p.end) for p in found] == [
+            (p.phone, p.start, p.end) for p in wanted
+        ]
 
 
 def test_classes_keep_up_with_real_time_on_the_slowest_line(build_root, figures, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 
 from golden_model import Network, random_features
 from hw.config import INPUT_DIGITS, AcceleratorConfig
+from model_zoo import zoo
 from model_zoo.speech import features, phones
 from model_zoo.training import recipe
 
@@ -125,6 +126,36 @@ def test_noise_is_added_at_the_ratio_asked_for(rng):
     torch.testing.assert_close(ratio, torch.full((5,), 10.0), rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize(("readout_every", "loss_every"), [(1, 1), (1, 3), (2, 1), (3, 1), (3, 2)])
+def test_the_loss_counts_the_frames_that_a_readout_stands_for(readout_every, loss_every):
+    model = network(config=CONFIG.replace(readout_every=readout_every))
+    training = dataclasses.replace(TRAINING, loss_every=loss_every)
+    x = torch.from_numpy(batch(CONFIG, 1, frames=40).astype(np.float32))
+    targets = torch.from_numpy(np.random.default_rng(1).integers(0, 183, (3, 40)))
+    targets[:, :5] = chunks.IGNORED
+    loss, _ = fit._loss(model, x, targets, training)
+    stride = readout_every * loss_every
+    logits = network()(x)[0].detach()[:, ::stride] * network().logit_scale().detach()
+    counted = np.array([frame for frame in range(5, 40) if frame % stride < readout_every])
+    wanted = torch.nn.functional.cross_entropy(
+        logits[:, counted // stride].flatten(0, 1), targets[:, counted].flatten()
+    )
+    torch.testing.assert_close(loss.detach(), wanted)
+
+
+@pytest.mark.parametrize("model", [network, lambda config: GatedNetwork(config)])
+def test_a_network_that_reads_out_rarely_gives_the_outputs_of_those_frames(model):
+    config = CONFIG.replace(hidden=(16, 16))
+    x = torch.from_numpy(batch(config, 1).astype(np.float32))
+    torch.manual_seed(1)
+    often = model(config=config).eval()
+    torch.manual_seed(1)
+    rare = model(config=config.replace(readout_every=3)).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(rare(x)[0], often(x)[0][:, ::3], rtol=0, atol=0)
+        torch.testing.assert_close(rare(x, 5)[0], often(x)[0][:, ::5], rtol=0, atol=0)
+
+
 def test_the_regulariser_makes_spikes_rare(rng):
     corpus = made_up_sentences(rng, 24)
     density = {}
@@ -199,6 +230,23 @@ def test_projected_sums_fit_the_machine_that_has_these_digits(digits, seed):
             layer.w_in.mul_(20)
     model.project_()
     assert export(model, {}).acc_bits_needed == 10
+
+
+def test_new_outputs_begin_as_the_old_ones_that_they_are_made_from():
+    model = network()
+    compress.prune_readout(model, 0.4)
+    source = [7, 0, 7, 182]
+    config = CONFIG.replace(n_output=4, readout_every=2)
+    other = compress.with_outputs(model, config, source)
+    x = batch(CONFIG, 4)
+    ours, theirs = fit.run_torch(model, x), fit.run_torch(other, x)
+    np.testing.assert_array_equal(theirs.logits, ours.logits[:, ::2, source])
+    np.testing.assert_array_equal(theirs.spikes[1], ours.spikes[1])
+    assert torch.equal(other.readout_kept, model.readout_kept[:, source])
+    other.w_out.data[0, 0] += 1
+    other.layers[0].w_in.data[0, 0] += 1
+    assert not torch.equal(other.layers[0].w_in, model.layers[0].w_in)
+    assert torch.equal(model.w_out[0, 7], other.w_out[0, 2])
 
 
 def test_structured_pruning_keeps_the_neurons_that_matter(seed):
@@ -448,6 +496,14 @@ def test_shipped_recipes_are_read(name):
             "stage 1: epochs is 0: it must be an integer, 1 to 100000",
         ),
         (
+            "tied_states=182\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
+            "tied_states is 182: it must be 0, or at least the 183 states of phones",
+        ),
+        (
+            "[network]\nreadout_every=0\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
+            "network: readout_every is 0: it must be an integer, 1 to 256",
+        ),
+        (
             "[network]\npreset='huge'\n[[stage]]\nname='a'\nhidden=[8,8]\ndata={bdl=1}",
             "network.preset is 'huge': it must be one of",
         ),
@@ -506,7 +562,6 @@ def started(**changes):
             {"network": {"decay_shift": (1, 2)}},
             "its decay_shift is (1, 1) and the recipe's is (1, 2): they must be equal",
         ),
-        ({"tied_states": 100}, "a network to start from has the states of phones as outputs"),
     ],
 )
 def test_a_start_of_another_configuration_is_refused(tmp_path, changes, message):
@@ -514,6 +569,26 @@ def test_a_start_of_another_configuration_is_refused(tmp_path, changes, message)
         train.Session(started(**changes), tmp_path)
     assert str(caught.value).startswith("start is 'speech'")
     assert message in str(caught.value)
+
+
+def test_tied_states_begin_as_the_states_of_the_network_to_start_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "gather", lambda *_: {})
+    monkeypatch.setattr(train, "_check_splits", lambda *_: None)
+    made = started(tied_states=185, noise=False, network={"preset": "paper-t2"})
+    session = train.Session(made, tmp_path)
+    labels = [*phones.LABELS[:2], "aa.2.0", "aa.2.1", "aa.2.2", *phones.LABELS[3:]]
+    first = session._first(labels)
+    config = stages.stage_configuration(made, made.stages[0], 185)
+    assert first.config == config
+    shipped = Network.load(zoo.path("speech"))
+    own = [0, 1, 2, 2, *range(2, 183)]
+    np.testing.assert_array_equal(export(first, {}).w_out, shipped.w_out[:, own])
+    every_third = dataclasses.replace(made.network, readout_every=3)
+    session.recipe = dataclasses.replace(made, network=every_third, tied_states=0)
+    rare = export(session._first(phones.LABELS), {})
+    assert rare.config == shipped.config.replace(readout_every=3)
+    x = batch(shipped.config, 1)
+    np.testing.assert_array_equal(rare.run(x).logits, shipped.run(x).logits[:, ::3])
 
 
 def test_a_start_that_was_not_trained_here_is_refused(tmp_path):

@@ -68,7 +68,11 @@ def transcribe(
     if check:
         _compare(device, fitted, features, results, best)
     outputs = network.config.n_output
-    phones = phones_of_best(results, network) if best else phones_of(results[:, :outputs], network)
+    phones = (
+        phones_of_best(results, network)
+        if best
+        else phones_of(results[:, :outputs], network, len(features))
+    )
     return BoardTranscription(
         recording=str(recording),
         readout="best" if best else "logits",
@@ -111,12 +115,13 @@ def phones_of_best(best: np.ndarray, network: Network) -> list[Phone]:
 
 
 class BestPhones:
-    """Phones from the best class of each frame, as they come."""
+    """Phones from the best class of each readout, as they come."""
 
     def __init__(self, network: Network) -> None:
         check_header(network, best=True)
         self._phones = [label.split(".")[0] for label in network.header["labels"]]
         self._delay = network.header.get("label_delay", 0)
+        self._every = network.config.readout_every
         self._frame = -self._delay  # that the next result belongs to
         self._start = 0
         self._run: tuple[str, int] | None = None  # a phone that may still be too short
@@ -124,8 +129,10 @@ class BestPhones:
 
     def add(self, best: Iterable[np.ndarray]) -> list[Phone]:
         """Phones that end with these results, each class, score, class, ..."""
+        from model_zoo.scoring import decode
+
         found = []
-        for entries in best:
+        for entries in decode.held(list(best), self._every):
             frame, self._frame = self._frame, self._frame + 1
             if frame < 0:
                 continue
@@ -183,12 +190,13 @@ class LogitPhones:
         """Phones that have become final with these logits."""
         from model_zoo.scoring import decode
 
-        rows = [row[: self._network.config.n_output] for row in rows]
+        config = self._network.config
+        rows = decode.held([row[: config.n_output] for row in rows], config.readout_every)
         skipped = min(self._skip, len(rows))
         self._skip -= skipped
         if len(rows) == skipped:
             return []
-        new = decode.state_log_posteriors(np.array(rows[skipped:]), self._header)
+        new = decode.state_log_posteriors(rows[skipped:], self._header)
         self._posteriors = np.concatenate([self._posteriors, new]) if self._count else new
         return self._search(_LAG_S)
 

@@ -123,7 +123,7 @@ def demo(
         recording=terminal(recording),
         words=words,
         frames_of_recording=all_frames,
-        phones=phones_of(run.simulation.logits, network) if run.passed else [],
+        phones=(phones_of(run.simulation.logits, network, len(features)) if run.passed else []),
         reference_phones=reference_phones(recording, words, posteriors, network.header),
         simulation=run.figures,
         gain_db=gain,
@@ -224,7 +224,8 @@ def _arrays(
     from model_zoo.scoring import decode
     from model_zoo.speech import features, phones
 
-    logits, spikes = simulation.result.logits, simulation.result.spikes
+    spikes = simulation.result.spikes
+    logits = decode.held(simulation.result.logits, network.config.readout_every, len(spikes[0]))
     log_mel = features.log_mel(samples)[: len(logits)]
     posteriors = decode.state_log_posteriors(logits, network.header)
     by_phone = np.exp(posteriors).reshape(len(posteriors), len(phones.PHONES), phones.N_STATES)

@@ -80,7 +80,7 @@ def transcribe(
         cycles_per_frame=cycles,
         frames=len(features),
         seconds=round(speech_seconds(len(features)), 2),
-        phones=phones_of(logits, network),
+        phones=phones_of(logits, network, len(features)),
     )
 
 
@@ -93,13 +93,22 @@ def level_above(samples: np.ndarray, network: Network, gain: float) -> float | N
     return None if above is None else round(above + gain, 1)
 
 
-def phones_of(logits: np.ndarray, network: Network) -> list[Phone]:
-    """Phones with their times in seconds, from the logits of an utterance."""
+def phones_of(logits: np.ndarray, network: Network, frames: int | None = None) -> list[Phone]:
+    """Phones with their times in seconds, from the logits of an utterance.
+
+    Parameters
+    ----------
+    logits
+        [readouts, n_output].
+    frames
+        Frames of the utterance, see `decode.held`.
+    """
     from model_zoo.scoring import decode
 
     check_header(network)
     try:
-        segments = decode.decode(logits, network.header)
+        every_frame = decode.held(logits, network.config.readout_every, frames)
+        segments = decode.decode(every_frame, network.header)
     except (KeyError, TypeError, ValueError) as error:
         raise PlosiveError(f"the logits cannot be decoded: {error}") from error
     return [Phone(phone=s.phone, start=s.start, end=s.end) for s in segments]
@@ -114,10 +123,6 @@ def check_header(network: Network, *, best: bool = False) -> None:
 
     if "labels" not in network.header:
         raise PlosiveError("the network has no labels in its header: it was not trained for phones")
-    if network.config.readout_every != 1:
-        raise PlosiveError(
-            f"readout_every is {network.config.readout_every}: phones are decoded at 1 only"
-        )
     if best:
         return
     try:

@@ -21,6 +21,7 @@ __all__ = [
     "decode_posteriors",
     "edit_distance",
     "emission_scores",
+    "held",
     "log_posteriors",
     "phone_error_rate",
     "state_log_posteriors",
@@ -154,6 +155,29 @@ def check_header(header: dict[str, Any]) -> None:
     if set(header["decoder"]["excluded"]) == set(phones.PHONES):
         raise ValueError("header['decoder']['excluded'] names every phone; one must be left")
     _leaves(tuple(header["labels"]))
+
+
+def held(logits: np.ndarray, readout_every: int, frames: int | None = None) -> np.ndarray:
+    """Logits of every frame, of a network whose readout runs on every m-th one.
+
+    A readout stands for all frames until the next one; that is how such networks are trained.
+
+    Parameters
+    ----------
+    logits
+        `[readouts, ...]` of one utterance.
+    readout_every
+        Frames from one readout to the next, m.
+    frames
+        Frames of the utterance; None where that is not known, which can be up to m - 1 fewer than
+        there are then logits.
+
+    Returns
+    -------
+    numpy.ndarray
+        `[frames, ...]`.
+    """
+    return np.repeat(np.asarray(logits), readout_every, axis=0)[:frames]
 
 
 def log_posteriors(logits: np.ndarray, header: dict[str, Any]) -> np.ndarray:

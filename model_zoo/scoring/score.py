@@ -12,7 +12,16 @@ from model_zoo.scoring.references import Said, nearest
 from model_zoo.speech import phones
 from model_zoo.speech.features import append_delay
 
-__all__ = ["Outputs", "Scores", "Tally", "run_all", "run_batches", "score", "tune"]
+__all__ = [
+    "Outputs",
+    "Scores",
+    "Tally",
+    "monophone_states",
+    "run_all",
+    "run_batches",
+    "score",
+    "tune",
+]
 
 BATCH_FRAMES = 20_000
 """Frames of a batch, padding included: bounds the memory for long recordings."""
@@ -35,7 +44,7 @@ class Outputs:
     features
         int8 `[frames + D, n_input]`, as fed.
     logits
-        `[frames + D, n_output]`.
+        `[frames + D, n_output]`; a network that reads out every m-th frame gives m equal ones.
     spikes
         bool `[frames + D, T, n]` per layer; empty for a network that has none.
     """
@@ -100,6 +109,7 @@ def run_batches(
     run: Callable[[np.ndarray], Any],
     features: Sequence[np.ndarray],
     header: dict[str, Any],
+    readout_every: int = 1,
     batch: int = 32,
 ) -> Iterator[tuple[list[int], list[Outputs]]]:
     """Run utterances through a network in batches of similar length, shortest first.
@@ -107,12 +117,14 @@ def run_batches(
     Parameters
     ----------
     run
-        int8 `[batch, frames, n_input]` to an object with `.logits` `[batch, frames, n_output]`
+        int8 `[batch, frames, n_input]` to an object with `.logits` `[batch, readouts, n_output]`
         and `.spikes[l]` `[batch, frames, T, n]`: a golden model's `run`, for example.
     features
         int8 `[frames, n_input]` per utterance.
     header
         The network's header; `label_delay` zero frames are appended to every utterance.
+    readout_every
+        The network's frames from one readout to the next.
     batch
         Most utterances run together. Zero frames behind an utterance do not change it.
 
@@ -139,7 +151,7 @@ def run_batches(
             [
                 Outputs(
                     frames,
-                    np.asarray(result.logits[row, : len(frames)]),
+                    decode.held(result.logits[row], readout_every, len(frames)),
                     [np.asarray(layer[row, : len(frames)]).astype(bool) for layer in result.spikes],
                 )
                 for row, frames in enumerate(fed)
@@ -151,11 +163,12 @@ def run_all(
     run: Callable[[np.ndarray], Any],
     features: Sequence[np.ndarray],
     header: dict[str, Any],
+    readout_every: int = 1,
     batch: int = 32,
 ) -> list[Outputs]:
     """What a network gives for utterances: a list of `Outputs`. Parameters as `run_batches`."""
     outputs = [None] * len(features)
-    for numbers, given in run_batches(run, features, header, batch):
+    for numbers, given in run_batches(run, features, header, readout_every, batch):
         for number, output in zip(numbers, given, strict=True):
             outputs[number] = output
     return outputs
@@ -172,7 +185,7 @@ class Tally:
 
     def __init__(self, header: dict[str, Any]) -> None:
         self._header = header
-        self._state = _monophone_states(header["labels"])
+        self._state = monophone_states(header["labels"])
         self._said, self._found = [], []
         self._frames = self._fed = self._zero_bits = 0
         self._labelled = self._right = self._counted = self._right_phone = 0
@@ -253,7 +266,7 @@ class Tally:
         )
 
 
-def _monophone_states(labels: Iterable[str]) -> np.ndarray:
+def monophone_states(labels: Iterable[str]) -> np.ndarray:
     """Numbers into `phones.LABELS` of a network's outputs, whose names may go on (tied states)."""
     numbers = {name: number for number, name in enumerate(phones.LABELS)}
     return np.array([numbers[".".join(label.split(".")[:2])] for label in labels])

@@ -120,7 +120,9 @@ def accumulations(model: torch.nn.Module, outputs: Iterable[Outputs]) -> float:
         for layer in model.layers
     ]
     merged = model.config.merge_readout and model.config.time_steps == 2
-    operations = costs.Operations(layers, model.quantised_readout().cpu().numpy(), merged)
+    operations = costs.Operations(
+        layers, model.quantised_readout().cpu().numpy(), merged, model.config.readout_every
+    )
     for output in outputs:
         operations.add(output)
     return operations.mmac_per_s()

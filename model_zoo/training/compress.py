@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Down the ladder: fewer neurons, fewer weight bits, fewer readout weights.
+"""Down the ladder: fewer neurons, fewer weight bits, fewer readout weights; or other outputs.
 
 Each function takes a trained network and gives a new one that training goes on with.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 from hw.config import AcceleratorConfig
 from model_zoo.training.network import WEIGHT_LSB, SpikingNetwork
 
-__all__ = ["at_precision", "narrowed", "prune_readout"]
+__all__ = ["at_precision", "narrowed", "prune_readout", "with_outputs"]
 
 
 def _like(
@@ -77,6 +77,33 @@ def narrowed(
     small.readout_kept.copy_(model.readout_kept[source])
     small.log_scale.copy_(model.log_scale)
     return small
+
+
+@torch.no_grad()
+def with_outputs(
+    model: SpikingNetwork, config: AcceleratorConfig, source: Sequence[int]
+) -> SpikingNetwork:
+    """A copy of a network with other outputs, each of which begins as a copy of an old one.
+
+    Parameters
+    ----------
+    model
+        What was trained; it is left as it is.
+    config
+        The same network with other outputs, or with another `readout_every`.
+    source
+        For each new output the number of the old one.
+
+    Returns
+    -------
+    SpikingNetwork
+    """
+    new = _like(model, config, model.precision)
+    kept = model.state_dict()
+    for name in ("w_out", "readout_kept"):
+        kept[name] = kept[name][:, torch.as_tensor(source)]
+    new.load_state_dict(kept)
+    return new.train(model.training)
 
 
 def _best_factor(matrices: Iterable[torch.Tensor]) -> float:

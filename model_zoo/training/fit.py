@@ -247,7 +247,14 @@ def _loss(
     model: torch.nn.Module, features: torch.Tensor, targets: torch.Tensor, training: Training
 ) -> tuple[torch.Tensor, torch.Tensor | float]:
     """The cross-entropy of the frames that count, and the price of the spikes."""
-    logits, spikes, _ = model(features)
+    held, every = model.config.readout_every, model.config.readout_every * training.loss_every
+    logits, spikes, _ = model(features, every)
+    if every > 1:
+        # As in decoding, a readout stands for the frames from its own to the next readout's.
+        short = -targets.shape[1] % every
+        targets = torch.nn.functional.pad(targets, (0, short), value=IGNORED)
+        targets = targets.unflatten(1, (-1, every))[..., :held].flatten(1)
+        logits = logits.repeat_interleave(held, dim=1)
     counts = targets != IGNORED
     scaled = logits[counts] * model.logit_scale()
     loss = torch.nn.functional.cross_entropy(scaled, targets[counts])

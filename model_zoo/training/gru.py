@@ -39,14 +39,15 @@ class GatedNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, features: torch.Tensor
+        self, features: torch.Tensor, readout_every: int | None = None
     ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
-        """Logits `[batch, frames, n_output]` of features `[batch, frames, n_input]`; no spikes.
+        """Logits `[batch, readouts, n_output]` of features `[batch, frames, n_input]`; no spikes.
 
         The two empty lists stand where `SpikingNetwork` gives spikes and membranes.
         """
         hidden, _ = self.units(features / FEATURE_STEPS)
-        return self.readout(self.dropout(hidden)), [], []
+        every = readout_every or self.config.readout_every
+        return self.readout(self.dropout(hidden[:, ::every])), [], []
 
     def logit_scale(self) -> torch.Tensor:
         """Natural log units per unit of a logit."""

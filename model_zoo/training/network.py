@@ -312,7 +312,7 @@ class SpikingNetwork(nn.Module):
         return self.log_scale.exp() / self.layers[-1].steps
 
     def forward(
-        self, features: torch.Tensor
+        self, features: torch.Tensor, readout_every: int | None = None
     ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Run utterances from their beginning.
 
@@ -320,11 +320,14 @@ class SpikingNetwork(nn.Module):
         ----------
         features
             Integers of int8 range in float32, `[batch, frames, n_input]`.
+        readout_every
+            Frames from one readout to the next; None for the configuration's.
 
         Returns
         -------
         logits : torch.Tensor
-            `[batch, frames, n_output]`, integers (but for dropout and without precision).
+            `[batch, readouts, n_output]`, integers (but for dropout and without precision);
+            readout r is that of frame r * readout_every.
         spikes, membranes : list of torch.Tensor
             `[batch, frames, T, n]` per layer.
         """
@@ -335,7 +338,8 @@ class SpikingNetwork(nn.Module):
             spikes.append(fired.permute(2, 0, 1, 3))
             membranes.append(u.permute(2, 0, 1, 3))
             operand = self.dropout(fired)
-        merged = operand.sum(dim=1).transpose(0, 1)
+        every = readout_every or self.config.readout_every
+        merged = operand[::every].sum(dim=1).transpose(0, 1)
         return merged @ self.quantised_readout(), spikes, membranes
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from golden_model.files.header import MOST_LABEL_DELAY
 from golden_model.files.reading import InputError, read_toml
 from hw.config import PRESETS
 from hw.errors import PlosiveError
+from model_zoo.speech.phones import LABELS
 
 __all__ = [
     "FOLDER",
@@ -69,6 +70,8 @@ class NetworkSettings:
         T, 1 or 2.
     label_delay
         Frames that targets come later than their features.
+    readout_every
+        Frame subsampling m: the readout runs on every m-th frame, and stands for m frames.
     feature_scale
         int8 steps per standard deviation of a coefficient.
     input_shift
@@ -84,6 +87,7 @@ class NetworkSettings:
     preset: str = "speech"
     time_steps: int = 2
     label_delay: int = 3
+    readout_every: int = 1
     feature_scale: float = 20.0
     input_shift: int = 5
     decay_shift: tuple[int, ...] = (1, 1)
@@ -107,6 +111,9 @@ class Training:
         Chunks per step; frames per chunk.
     warm_up
         First frames of a chunk that count for nothing: the state starts at zero there.
+    loss_every
+        Of how many readouts the loss counts one: neighbouring frames say much the same, and a
+        large readout costs more than all layers.
     dropout
         Share of spikes hidden from the next layer and the readout.
     rate_limit, rate_weight
@@ -131,6 +138,7 @@ class Training:
     batch: int = 32
     chunk: int = 120
     warm_up: int = 6
+    loss_every: int = 1
     dropout: float = 0.1
     rate_limit: float = 0.13
     rate_weight: float = 20.0
@@ -266,6 +274,7 @@ _RANGES = {
     NetworkSettings: {
         "time_steps": (1, 2),
         "label_delay": (0, MOST_LABEL_DELAY),
+        "readout_every": (1, 256),
         "feature_scale": (1e-3, 1e4),
         "input_shift": (0, 15),
         "decay_shift": (1, 15),
@@ -280,6 +289,7 @@ _RANGES = {
         "batch": (1, 65_536),
         "chunk": (2, 100_000),
         "warm_up": (0, 100_000),
+        "loss_every": (1, 100),
         "dropout": (0.0, 0.99),
         "rate_limit": (0.0, 1.0),
         "rate_weight": (0.0, 1e6),
@@ -474,6 +484,11 @@ def _check(recipe: Recipe) -> None:
                 f"than the one it starts from, {before.hidden!r}"
             )
         before = stage
+    if 0 < recipe.tied_states < len(LABELS):
+        raise RecipeError(
+            f"tied_states is {recipe.tied_states!r}: it must be 0, or at least the {len(LABELS)} "
+            "states of phones"
+        )
     outputs = PRESETS[recipe.network.preset].n_output
     if recipe.tied_states > outputs:
         raise RecipeError(

@@ -58,7 +58,10 @@ class Rung:
 def stage_configuration(recipe: Recipe, stage: Stage, n_output: int) -> AcceleratorConfig:
     """The hardware configuration of a stage's network."""
     return preset(recipe.network.preset).replace(
-        time_steps=recipe.network.time_steps, hidden=list(stage.hidden), n_output=n_output
+        time_steps=recipe.network.time_steps,
+        hidden=list(stage.hidden),
+        n_output=n_output,
+        readout_every=recipe.network.readout_every,
     )
 
 

@@ -32,6 +32,7 @@ from model_zoo.speech import features, phones
 from model_zoo.speech.automatic_gain import AutomaticGain
 from model_zoo.speech.features import DB, Normalisation, mean_level
 from model_zoo.training.chunks import TrainError
+from model_zoo.training.compress import with_outputs
 from model_zoo.training.fit import measure_normalisation, run_torch
 from model_zoo.training.materials import Material, gather
 from model_zoo.training.network import SpikingNetwork
@@ -75,6 +76,8 @@ def repeatable(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # Nothing here reads memory before it is written; filling it takes an eighth of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def noise_bank(folder: str | os.PathLike[str] | None = None) -> torch.Tensor:
@@ -111,7 +114,7 @@ class Session:
     normalisation
         That of the first stage's training data, or of the network that the recipe starts from.
     start
-        The network that the recipe starts from, or None.
+        The network that the recipe starts from, with the outputs of its file, or None.
 
     Raises
     ------
@@ -201,7 +204,7 @@ class Session:
             len(labels),
             self.normalisation,
             noise=self.noise,
-            start=self.start,
+            start=self._first(labels),
             folder=self.build,
             report=self.report,
             progress=self.progress,
@@ -221,6 +224,14 @@ class Session:
                 },
             )
 
+    def _first(self, labels: Sequence[str]) -> SpikingNetwork | None:
+        """What the first stage begins with: a tied state's output begins as its state's."""
+        if self.start is None:
+            return None
+        config = stage_configuration(self.recipe, self.recipe.stages[0], len(labels))
+        config = config.replace(hidden=self.start.config.hidden)
+        return with_outputs(self.start, config, score.monophone_states(labels))
+
     def outputs(
         self, rung: Rung, header: dict[str, Any], material: Material
     ) -> list[score.Outputs]:
@@ -230,6 +241,7 @@ class Session:
             lambda fed: run_torch(rung.model, fed),
             [normalise(frames) for frames in material.log_mels],
             header,
+            rung.model.config.readout_every,
         )
 
     def scored(self, rung: Rung, header: dict[str, Any], parts: Mapping[str, Material]) -> Scored:
@@ -291,13 +303,10 @@ def _start(recipe: Recipe) -> tuple[SpikingNetwork, Normalisation]:
     """The network that a recipe starts from, and its normalisation of the features."""
     network = Network.load(recipe.start if Path(recipe.start).suffix else zoo.path(recipe.start))
     where = f"start is {recipe.start!r}"
-    if recipe.tied_states:
-        raise TrainError(
-            f"{where} and tied_states is {recipe.tied_states}: a network to start from has the "
-            "states of phones as outputs; leave tied_states out"
-        )
     wanted = stage_configuration(recipe, recipe.stages[0], len(phones.LABELS))
     for name in NETWORK_FIELDS:
+        if name == "readout_every":
+            continue  # it changes when outputs are computed, not what they are
         has, needs = getattr(network.config, name), getattr(wanted, name)
         wider = name == "hidden" and len(has) == len(needs)
         if not (all(map(operator.ge, has, needs)) if wider else has == needs):
