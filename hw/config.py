@@ -12,6 +12,7 @@ from typing import Any
 from hw.errors import PlosiveError
 
 __all__ = [
+    "CHOICES",
     "HIDDEN_WORK",
     "INPUT_DIGITS",
     "MOST_VALUE_BITS",
@@ -43,10 +44,13 @@ _RANGES = {
     "counter_bits": (4, 32),
 }
 HIDDEN_WORK = ("all", "union", "split")
-"""The values of `hidden_work`; a name's place here is its number in the register OPTIONS."""
+"""The values of `hidden_work`."""
 
 INPUT_DIGITS = ("bits", "naf")
-"""The values of `input_digits`; a name's place here is its number in the register OPTIONS."""
+"""The values of `input_digits`."""
+
+CHOICES = {"hidden_work": HIDDEN_WORK, "input_digits": INPUT_DIGITS}
+"""Fields that are a word out of some; a word's place is its number in the register OPTIONS."""
 
 MOST_VALUE_BITS = 65_536
 """The widest value that Amaranth elaborates and Verilator takes."""
@@ -178,7 +182,7 @@ class AcceleratorConfig:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(f"{name} is {value!r}: it must be true or false")
-        for name, words in (("hidden_work", HIDDEN_WORK), ("input_digits", INPUT_DIGITS)):
+        for name, words in CHOICES.items():
             value = getattr(self, name)
             if value not in words:
                 raise ConfigError(f"{name} is {value!r}: it must be one of {', '.join(words)}")

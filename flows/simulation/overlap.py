@@ -11,7 +11,7 @@ import numpy as np
 
 from golden_model import Densities
 from hw.config import AcceleratorConfig
-from hw.schedule import Fetch, Phase, PhaseKind, Schedule, Work
+from hw.schedule import Phase, PhaseKind, Schedule, Work
 
 __all__ = ["Savings", "drawn_spikes", "savings"]
 
@@ -77,7 +77,7 @@ def savings(config: AcceleratorConfig, spikes: list[np.ndarray]) -> Savings:
 def _queues(phase: Phase, spikes: np.ndarray) -> np.ndarray:
     """Inputs that a phase issues, [queues, frames]: a queue for each bank if both serve at once."""
     banks = _by_bank(phase.work, spikes)
-    if phase.fetch in (Fetch.SPLIT, Fetch.CROSSED):
+    if phase.fetch.side_by_side:
         return banks
     return banks.sum(axis=0, keepdims=True)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig
+from hw.config import CHOICES, AcceleratorConfig
 
 __all__ = [
     "CONSTANTS",
@@ -182,6 +182,12 @@ def _identity() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
     )
 
 
+def _choice(name: str, lsb: int) -> Field:
+    """The field of an option that is a word out of some, by its number."""
+    words = ", ".join(f"{number} {word}" for number, word in enumerate(CHOICES[name]))
+    return Field(name, lsb, 2, f"{name}: {words}.")
+
+
 def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
     """Sizes, widths and formats, all but those of the hidden layers."""
     yield (
@@ -229,8 +235,8 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("time_steps", 8, 8, "Evaluations of the network in a frame, T."),
             Field("merge_readout", 16, 1, "The readout sums both time steps in one pass."),
             Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
-            Field("hidden_work", 18, 2, "hidden_work: 0 all, 1 union, 2 split."),
-            Field("input_digits", 20, 2, "input_digits: 0 bits, 1 naf."),
+            _choice("hidden_work", 18),
+            _choice("input_digits", 20),
         ),
     )
     yield (
@@ -536,8 +542,7 @@ def constant_values(
             "time_steps": config.time_steps,
             "merge_readout": config.merge_readout,
             "trace": config.trace,
-            "hidden_work": HIDDEN_WORK.index(config.hidden_work),
-            "input_digits": INPUT_DIGITS.index(config.input_digits),
+            **{name: words.index(getattr(config, name)) for name, words in CHOICES.items()},
         },
         "FEATURE_FORMAT": {"frame_words": feature_words(config)},
         "RESULT_FORMAT": {
@@ -579,7 +584,7 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
         register(f"HIDDEN_{layer}").unpack(words[f"HIDDEN_{layer}"])
         for layer in range(min(options["layers"], _MAX_LAYERS))
     ]
-    for name, words_of in (("hidden_work", HIDDEN_WORK), ("input_digits", INPUT_DIGITS)):
+    for name, words_of in CHOICES.items():
         number = options[name]
         values[name] = dict(enumerate(words_of)).get(number, number)
     values |= {
