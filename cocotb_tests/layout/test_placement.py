@@ -268,7 +268,7 @@ def test_missing_placer_is_one_line(outlines: dict[str, Outline], monkeypatch) -
     with pytest.raises(
         ToolError,
         match=r"^coloquinte was not found: it is needed to place cells; install the extra "
-        r"`pip install -e \.\[layout\]` under Python 3\.11 or 3\.12, or use --wires model$",
+        r"`pip install -e \.\[layout\]` under Python 3\.11 or 3\.12, or use --wires fitted$",
     ):
         place(held.circuit, held.floorplan)
 

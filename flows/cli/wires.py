@@ -22,6 +22,7 @@ class WireModel(StrEnum):
     """Where the lengths of wires are from."""
 
     model = "model"
+    fitted = "fitted"
     placed = "placed"
     resized = "resized"
 
@@ -31,6 +32,7 @@ WireOption = Annotated[
     typer.Option(
         "--wires",
         help="Estimate wires by the library's model, which does not know the size of the design, "
+        "by a law fitted to placements of ours (`fitted`), "
         "or by a trial placement (minutes for the large presets; needs the extra `layout`): "
         "`placed` of the netlist as it is, `resized` with the drives and buffers that the wires "
         "ask for.",
@@ -64,7 +66,8 @@ def check_wires(wires: WireModel, pdk: Process, pdk_root: Path | None) -> None:
     from flows.asic.pdk import find_pdk
 
     read_rules(find_pdk(pdk.value, pdk_root), ())
-    check_placer()
+    if wires is not WireModel.fitted:
+        check_placer()
 
 
 def wired(
@@ -79,11 +82,14 @@ def wired(
     """
     if wires is WireModel.model:
         return netlist
+    from flows.asic.layout.fitted import estimate_wires
     from flows.asic.layout.floorplan import UTILISATION
     from flows.asic.layout.layout import place_netlist
     from flows.progress import on_terminal
 
     with on_terminal() as progress:
+        if wires is WireModel.fitted:
+            return estimate_wires(netlist, build_dir=build, progress=progress)
         return place_netlist(
             netlist,
             resized=wires is WireModel.resized,

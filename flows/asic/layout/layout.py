@@ -34,6 +34,8 @@ from hw.errors import PlosiveError
 __all__ = [
     "PLACED",
     "RESIZED",
+    "STAMP",
+    "cell_area",
     "check_netlist",
     "floorplan_of",
     "place_netlist",
@@ -46,7 +48,10 @@ PLACED = "a trial placement"
 RESIZED = "a trial placement with drives and buffers chosen for it"
 """The methods in the words of notes."""
 
-_STAMP = "layout.json"
+STAMP = "layout.json"
+"""The figures in a folder that is finished."""
+
+_CONTENTS = "contents.json"
 _FORMAT = 2  # moves when the same input gives other places or files
 
 
@@ -117,7 +122,7 @@ def place_netlist(
             figures,
             die_mm2=plan.width * plan.height * 1e-6,
             core_mm2=plan.row_area * 1e-6,
-            utilisation=_cell_area(placement.circuit) / plan.row_area,
+            utilisation=cell_area(placement.circuit) / plan.row_area,
             seconds=placement.seconds,
             seed=seed,
             placer=f"coloquinte {version}",
@@ -125,9 +130,9 @@ def place_netlist(
             placed_def=str(folder / "plosive.def"),
             sizing=sizing,
         )
-        (work / _STAMP).write_text(json.dumps(figures.to_dict(), indent=1) + "\n")
+        (work / STAMP).write_text(json.dumps(figures.to_dict(), indent=1) + "\n")
 
-    build_once(folder, _STAMP, fill)
+    build_once(folder, STAMP, fill)
     return with_wires(netlist, folder)
 
 
@@ -146,7 +151,7 @@ def _resized(
     known = functions(read_liberty(netlist.pdk.liberty))
     bare = read_circuit(netlist, rules, without_buffers(circuit.gates, known))
     # The rows are those of the netlist with its buffers: as many will come again.
-    part = _cell_area(bare) / _cell_area(circuit)
+    part = cell_area(bare) / cell_area(circuit)
     progress(f"placing {len(bare.outlines):,} cells")
     first = place(bare, floorplan_of(bare, rules, utilisation * part), seed=seed)
     progress("choosing drives and putting buffers")
@@ -160,13 +165,13 @@ def _resized(
         changed=made.changed,
         buffers_before=len(circuit.outlines) - len(bare.outlines),
         buffers=made.buffers,
-        cells_mm2_before=_cell_area(circuit) * 1e-6,
-        cells_mm2=_cell_area(larger) * 1e-6,
+        cells_mm2_before=cell_area(circuit) * 1e-6,
+        cells_mm2=cell_area(larger) * 1e-6,
     )
     return replace(second, seconds=first.seconds + second.seconds), sizing
 
 
-def _cell_area(circuit: Circuit) -> float:
+def cell_area(circuit: Circuit) -> float:
     """um2 of all cells in rows."""
     return sum(cell.width * cell.height for cell in circuit.outlines if cell.kind != "BLOCK")
 
@@ -262,7 +267,11 @@ def write_wires(
         if outline.kind == "BLOCK"
     }
     own = trees[clock].length if trees[clock] is not None else 0.0
-    (work / "macros.json").write_text(json.dumps({"modules": modules, "clock_um": own}) + "\n")
+    cells: dict[str, Counter[str]] = {}
+    for one in circuit.gates.instances:
+        cells.setdefault(block_of(one.path), Counter())[one.cell] += 1
+    held = {"modules": modules, "clock_um": own, "cells": cells}
+    (work / _CONTENTS).write_text(json.dumps(held) + "\n")
     return WireFigures(
         method=method,
         source=source,
@@ -283,8 +292,8 @@ def write_wires(
 
 def with_wires(netlist: Netlist, folder: Path) -> Netlist:
     """The netlist in a folder that `write_wires` has filled."""
-    figures = WireFigures.from_dict(read_json(folder / _STAMP))
-    held = read_json(folder / "macros.json")
+    figures = WireFigures.from_dict(read_json(folder / STAMP))
+    held = read_json(folder / _CONTENTS)
     low, high = (
         Wires(
             spef=folder / f"{case.name}.spef",
@@ -294,17 +303,9 @@ def with_wires(netlist: Netlist, folder: Path) -> Netlist:
         )
         for case in figures.cases
     )
-    wired = replace(netlist, folder=folder, wires=replace(high, low=low))
-    # Cells are counted anew: their drives and the number of buffers may have changed.
-    return replace(wired, blocks=_blocks(wired.gates()))
-
-
-def _blocks(gates: Gates) -> tuple[Block, ...]:
-    """Cells by the block that `plosive area` shows them in."""
-    counts: dict[str, Counter[str]] = {}
-    for one in gates.instances:
-        counts.setdefault(block_of(one.path), Counter())[one.cell] += 1
-    return tuple(
-        Block(() if name == "own" else (name,), name, dict(cells))
-        for name, cells in sorted(counts.items())
+    # Drives and the number of buffers may have changed.
+    blocks = tuple(
+        Block(() if name == "own" else (name,), name, cells)
+        for name, cells in sorted(held["cells"].items())
     )
+    return replace(netlist, folder=folder, blocks=blocks, wires=replace(high, low=low))

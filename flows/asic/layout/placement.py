@@ -76,7 +76,7 @@ def check_placer() -> None:
     if importlib.util.find_spec("coloquinte") is None:
         raise ToolError(
             "coloquinte was not found: it is needed to place cells; install the extra "
-            "`pip install -e .[layout]` under Python 3.11 or 3.12, or use --wires model"
+            "`pip install -e .[layout]` under Python 3.11 or 3.12, or use --wires fitted"
         )
 
 
