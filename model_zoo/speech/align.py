@@ -6,11 +6,11 @@
 Each phone is a left-to-right hidden Markov model of three states. A state's outputs are mixtures of
 Gaussians with diagonal covariance over 13 cepstra with first and second differences, with the mean
 of the utterance taken off. Training is by Viterbi alignment. A flat start begins with equal cuts of
-every utterance and uses no labels from elsewhere; it needs many sentences of one speaker, or of
-many, to get anywhere. A network gives the states of each frame a score of its own, which serves one
-sentence as well as many. The Gaussians that are trained on the network's alignment then add what is
-peculiar to these recordings and place the boundaries better than either alone. Silence between words and the release of a word-final
-stop are optional.
+every utterance and uses no labels from elsewhere; it takes many sentences to get anywhere. A
+network gives each state of a frame a score, which serves one sentence as well as many; Gaussians
+that are trained on the network's alignment then add what is peculiar to these recordings, and place
+boundaries better than either alone. Silence between words and the release of a word-final stop are
+optional.
 """
 
 from collections.abc import Callable, Sequence
