@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from golden_model import Network, cycle_laws
-from golden_model.files.header import provenance
 from hw.errors import PlosiveError
 from model_zoo import data
 from model_zoo.scoring import costs, decode
+from model_zoo.scoring.gain import Gain, find_gain, level_above
 from model_zoo.scoring.references import Said
 from model_zoo.scoring.score import Outputs, Tally, run_batches
 from model_zoo.speech import features, phones
@@ -61,18 +61,6 @@ class Sentence:
     log_mel: np.ndarray
     states: np.ndarray | None
     said: Sequence[Said]
-
-
-@dataclass(frozen=True)
-class Gain:
-    """One gain for all recordings, the turn of a microphone's knob; and where it is from."""
-
-    db: float
-    source: str
-
-    def __call__(self, log_mel: np.ndarray) -> np.ndarray:
-        """Log-mel energies `[frames, 40]` at the gain."""
-        return log_mel + np.float32(self.db / features.DB)
 
 
 def sentences(
@@ -174,54 +162,6 @@ def check(network: Network) -> None:
         decode.check_header(header)
     except ValueError as error:
         raise EvaluationError(f"the network's {error}") from error
-
-
-def find_gain(header: dict[str, Any], corpus: str, log_mels: Sequence[np.ndarray]) -> Gain:
-    """The gain that brings recordings to the level that the network was trained at.
-
-    The network's normalisation is fixed, so level matters. A corpus that its recipe names has a
-    gain in the file; another gets one gain for all its recordings, to the same mean energy. A
-    network with an automatic gain needs none of this.
-
-    Parameters
-    ----------
-    header
-        Header of the network file.
-    corpus
-        Name of the corpus.
-    log_mels
-        Log-mel energies of the recordings without added noise.
-
-    Returns
-    -------
-    Gain
-    """
-    if _is_automatic(header):
-        return Gain(0.0, "none: the network file has an automatic gain")
-    known = provenance(header).get("gain_db", {}).get(corpus)
-    if known is not None:
-        return Gain(float(known), "the network file's, of this corpus")
-    above = level_above(header, log_mels)
-    if above is None:
-        return Gain(0.0, "none: the network file does not say its level")
-    return Gain(round(-above, 1), "one for all these recordings, to its level")
-
-
-def _is_automatic(header: dict[str, Any]) -> bool:
-    return "automatic_gain" in header.get("features", {})
-
-
-def level_above(header: dict[str, Any], log_mels: Sequence[np.ndarray]) -> float | None:
-    """How far recordings are above the level that a network was trained at, dB.
-
-    None where the network's file does not say its level, or has an automatic gain.
-    """
-    if _is_automatic(header):
-        return None
-    level = provenance(header).get("recipe", {}).get("level")
-    if level is None:
-        return None
-    return (features.mean_level(log_mels) - level) * features.DB
 
 
 def evaluate(

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forced alignment from a flat start: which frame belongs to which state of which phone.
+"""Forced alignment: which frame belongs to which state of which phone.
+
+`align` starts flat, without any labels or networks; `refine` starts from what a network says.
 
 Each phone is a left-to-right hidden Markov model of three states. A state's outputs are mixtures of
 Gaussians with diagonal covariance over 13 cepstra with first and second differences, with the mean
-of the utterance taken off. Training is by Viterbi alignment, which starts from equal cuts of every
-utterance and uses no labels from elsewhere. Silence between words and the release of a word-final
-stop are optional.
+of the utterance taken off. Training is by Viterbi alignment. A flat start begins with equal cuts of
+every utterance and uses no labels from elsewhere; it takes many sentences to get anywhere. A
+network gives each state of a frame a score, which serves one sentence as well as many; Gaussians
+that are trained on the network's alignment then add what is peculiar to these recordings, and place
+boundaries better than either alone. Silence between words and the release of a word-final stop are
+optional.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +22,17 @@ from rich.progress import track
 
 from model_zoo.speech import phones
 
-__all__ = ["Alignment", "align", "cepstra"]
+__all__ = ["Alignment", "align", "cepstra", "refine"]
 
 N_CEPSTRA = 13
 MIXTURES = (1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6)
 """Gaussians per state in each training pass."""
+
+REFINED = (1, 2, 4)
+"""The same for passes that start from a network's alignment."""
+GAUSSIAN_WEIGHT = 0.5
+"""Weight of the Gaussians' log densities beside a network's. Their 39 coefficients are not
+independent, so that they are surer of themselves than they should be."""
 
 N_STATES = len(phones.LABELS)
 VARIANCE_FLOOR = 0.05
@@ -31,7 +42,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Alignment:
-    """Result of `align`.
+    """Result of `align` or `refine`.
 
     Attributes
     ----------
@@ -331,13 +342,71 @@ def align(
         A recording that is too short for its sentence has an empty label array.
     """
     paths = [_sentence_path(text) for text in texts]
-    data = [cepstra(frames) for frames in log_mels]
-    every = np.concatenate(data)
     labels = [_equal_cut(path, frames) for path, frames in zip(paths, log_mels, strict=True)]
-    model = _Gaussians(every)
     log_stay = np.full(N_STATES, np.log(0.6), np.float32)
     log_leave = np.full(N_STATES, np.log(0.4), np.float32)
+    return _trained(paths, log_mels, labels, (log_stay, log_leave), passes, None, progress)
+
+
+def refine(
+    texts: Sequence[str],
+    log_mels: Sequence[np.ndarray],
+    scores: Sequence[np.ndarray],
+    durations: tuple[np.ndarray, np.ndarray],
+    passes: Sequence[int] = REFINED,
+    progress: bool = True,
+) -> Alignment:
+    """Align read sentences to their recordings by a network, and refine that with Gaussians.
+
+    Parameters
+    ----------
+    texts, log_mels, progress
+        See `align`.
+    scores
+        Log likelihoods of the states by the network, but for a constant per frame, finite, float32
+        `[frames, 183]` for each recording.
+    durations
+        Log probabilities to stay in and to leave every state, `[183]` each.
+    passes
+        Gaussians per state in each training pass; none for the network's alignment as it is.
+
+    Returns
+    -------
+    Alignment
+        A recording that is too short for its sentence has an empty label array.
+    """
+    paths = [_sentence_path(text) for text in texts]
+    stay, leave = (np.asarray(part, np.float32) for part in durations)
+    labels, _ = _relabelled(lambda chosen: [scores[i] for i in chosen], paths, scores, stay, leave)
+    return _trained(paths, log_mels, labels, (stay, leave), passes, scores, progress)
+
+
+def _trained(
+    paths: Sequence[_Path],
+    log_mels: Sequence[np.ndarray],
+    labels: list[np.ndarray],
+    durations: tuple[np.ndarray, np.ndarray],
+    passes: Sequence[int],
+    scores: Sequence[np.ndarray] | None,
+    progress: bool,
+) -> Alignment:
+    """Passes of training Gaussians on labels and of labelling anew, from first labels on.
+
+    With `scores` the frames are labelled by these and the Gaussians together.
+    """
+    data = [cepstra(frames) for frames in log_mels]
+    every = np.concatenate(data)
+    model = _Gaussians(every)
     history = []
+
+    def emission(chosen: np.ndarray) -> list[np.ndarray]:
+        ends = np.cumsum([len(data[i]) for i in chosen])[:-1]
+        own = np.split(model.scores(np.concatenate([data[i] for i in chosen])), ends)
+        if scores is None:
+            return own
+        pairs = zip(chosen, own, strict=True)
+        return [scores[i] + np.float32(GAUSSIAN_WEIGHT) * densities for i, densities in pairs]
+
     for mixtures in track(passes, "aligning", console=Console(stderr=True), disable=not progress):
         model.split(mixtures)
         known = np.concatenate(
@@ -347,29 +416,29 @@ def align(
             ]
         )
         model.update(every[known >= 0], known[known >= 0])
-        labels, likelihood = _relabelled(model, paths, data, log_stay, log_leave)
-        log_stay, log_leave = _durations(labels)
+        labels, likelihood = _relabelled(emission, paths, data, *durations)
+        durations = _durations(labels)
         history.append(likelihood)
     return Alignment([found.astype(np.int16) for found in labels], history)
 
 
 def _relabelled(
-    model: _Gaussians,
+    emission: Callable[[np.ndarray], Sequence[np.ndarray]],
     paths: Sequence[_Path],
-    data: Sequence[np.ndarray],
+    recordings: Sequence[np.ndarray],
     log_stay: np.ndarray,
     log_leave: np.ndarray,
 ) -> tuple[list[np.ndarray], float]:
-    """Labels of all utterances by a model, and the mean log likelihood per frame."""
-    labels: list[np.ndarray] = [np.empty(0, np.int64)] * len(data)
+    """Labels of all utterances, and the mean log likelihood per frame.
+
+    `emission` gives the log densities of the states, `[frames, 183]`, of recordings by number.
+    """
+    labels: list[np.ndarray] = [np.empty(0, np.int64)] * len(recordings)
     total, counted = 0.0, 0
-    order = np.argsort([len(frames) for frames in data], kind="stable")  # little padding
+    order = np.argsort([len(frames) for frames in recordings], kind="stable")  # little padding
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
-        scores = np.split(
-            model.scores(np.concatenate([data[i] for i in chosen])),
-            np.cumsum([len(data[i]) for i in chosen])[:-1],
-        )
+        scores = emission(chosen)
         found = _viterbi([paths[i] for i in chosen], scores, log_stay, log_leave)
         for i, score, sequence in zip(chosen, scores, found, strict=True):
             labels[i] = sequence

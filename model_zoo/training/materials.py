@@ -2,7 +2,8 @@
 """Corpora made ready to train on: features, a label for every frame, the phones that were said.
 
 Corpora with phone times are labelled by them (each phone cut into three equal states); prompted
-speech without times is force-aligned. All of it is kept in the build folder.
+speech without times is force-aligned, from a flat start or by a network. All of it is kept in the
+build folder.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from golden_model.files.writing import atomic_open, lock
 from model_zoo import data
 from model_zoo.data import espeak
+from model_zoo.scoring.aligner import Aligner
 from model_zoo.speech import align, phones
 from model_zoo.speech.audio import FRAME_SAMPLES
 from model_zoo.speech.features import HOP_SAMPLES
@@ -145,6 +147,7 @@ def gather(
     """
     trained_on = [name for stage in recipe.stages for name, _ in stage.data]
     made, folders = {}, dict(recipe.corpora)
+    aligner = Aligner(recipe.align) if recipe.align else None
     for name in dict.fromkeys([*trained_on, *recipe.tune, *recipe.test]):
         if name in folders:
             theirs = folders[name]
@@ -161,7 +164,7 @@ def gather(
             utterances = _synthetic(folder, build, recipe.sentences, recipe.seed, progress)
         else:
             utterances = data.read(name, folder, broken, report)
-        made[name] = prepare(utterances, build, report, progress)
+        made[name] = prepare(utterances, build, report, progress, aligner)
     return made
 
 
@@ -170,8 +173,18 @@ def prepare(
     build: str | os.PathLike[str],
     report: Callable[[str], None] = print,
     progress: bool = True,
+    aligner: Aligner | None = None,
 ) -> Material:
     """Features and labels of utterances: by their phone times, or force-aligned to their text.
+
+    Parameters
+    ----------
+    utterances
+        With phone times or without, of one corpus.
+    build, report, progress
+        See `gather`.
+    aligner
+        The network that aligns; None for a flat start.
 
     Raises
     ------
@@ -185,7 +198,7 @@ def prepare(
     said = [[phone for _, _, phone in u.phones] for u in timed]
     material = Material(timed, log_mels, states, said)
     if prompted:
-        material = material + _aligned(prompted, build, report, progress)
+        material = material + _aligned(prompted, build, report, progress, aligner)
     if not len(material):
         raise data.DataError("no recording is left to use; see the lines above for the reasons")
     return material
@@ -218,6 +231,7 @@ def _aligned(
     build: str | os.PathLike[str],
     report: Callable[[str], None],
     progress: bool,
+    aligner: Aligner | None,
 ) -> Material:
     kept, missing = data.with_pronunciation(utterances)
     if missing:
@@ -226,7 +240,7 @@ def _aligned(
     if ruled:
         report(data.ruled_words(ruled))
     log_mels = data.cached_log_mel(kept, build, progress)
-    labels = _alignment(kept, log_mels, build, report, progress)
+    labels = _alignment(kept, log_mels, build, report, progress, aligner)
     for utterance, known in zip(kept, labels, strict=True):
         if not len(known):
             report(f"left out: {utterance.path}: too short for its phones")
@@ -246,9 +260,12 @@ def _alignment(
     build: str | os.PathLike[str],
     report: Callable[[str], None],
     progress: bool,
+    aligner: Aligner | None,
 ) -> list[np.ndarray]:
     """Alignments, kept in the build folder under a name of all that they depend on."""
     content = hashlib.sha256(Path(align.__file__).read_bytes())
+    if aligner is not None:
+        content.update(aligner.key.encode())
     for utterance, frames in zip(utterances, log_mels, strict=True):
         content.update(repr(phones.transcribe(utterance.text)).encode())
         content.update(frames.tobytes())
@@ -256,7 +273,11 @@ def _alignment(
     told = partial(report, "another process aligns the same recordings: waiting for it")
     with lock(path, told):
         if not path.is_file():
-            found = align.align([u.text for u in utterances], log_mels, progress=progress)
+            texts = [u.text for u in utterances]
+            if aligner is None:
+                found = align.align(texts, log_mels, progress=progress)
+            else:
+                found = aligner(utterances[0].corpus, texts, log_mels, progress)
             with atomic_open(path) as file:
                 np.savez(
                     file,

@@ -239,6 +239,9 @@ class Recipe:
         Bring every recording to that level by the automatic gain that the host runs, instead of
         one gain per corpus; its constants go into the network file, and any level will then do.
         A network to start from keeps the one it has.
+    align
+        Name of a network of the zoo, or a network file, that aligns the corpora without phone
+        times; empty to align each from a flat start.
     tied_states
         Outputs that are context-dependent tied states; 0 for the 183 states of 61 phones.
     tune, test
@@ -261,6 +264,7 @@ class Recipe:
     start: str = ""
     level: float = 12.5
     automatic_gain: bool = False
+    align: str = ""
     tied_states: int = 0
     tune: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
