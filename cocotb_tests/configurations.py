@@ -3,7 +3,7 @@
 
 from hypothesis import strategies as st
 
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, LIF_LANES, AcceleratorConfig
 
 __all__ = ["configurations"]
 
@@ -38,6 +38,7 @@ def configurations(draw: st.DrawFn, **fixed: object) -> AcceleratorConfig:
         "merge_readout": draw(st.booleans()),
         "hidden_work": draw(st.sampled_from(HIDDEN_WORK)),
         "input_digits": draw(st.sampled_from(INPUT_DIGITS)),
+        "lif_lanes": draw(st.sampled_from(LIF_LANES)),
         "output_lanes": draw(st.sampled_from(divisors)),
         "readout_every": draw(st.sampled_from([1, 1, 2, 3])),
         "max_input_shift": draw(st.sampled_from([0, 3, 7])),

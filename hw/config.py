@@ -15,6 +15,7 @@ __all__ = [
     "CHOICES",
     "HIDDEN_WORK",
     "INPUT_DIGITS",
+    "LIF_LANES",
     "MOST_VALUE_BITS",
     "NETWORK_FIELDS",
     "PRESETS",
@@ -49,7 +50,10 @@ HIDDEN_WORK = ("all", "union", "split")
 INPUT_DIGITS = ("bits", "naf")
 """The values of `input_digits`."""
 
-CHOICES = {"hidden_work": HIDDEN_WORK, "input_digits": INPUT_DIGITS}
+LIF_LANES = ("half", "all")
+"""The values of `lif_lanes`."""
+
+CHOICES = {"hidden_work": HIDDEN_WORK, "input_digits": INPUT_DIGITS, "lif_lanes": LIF_LANES}
 """Fields that are a word out of some; a word's place is its number in the register OPTIONS."""
 
 MOST_VALUE_BITS = 65_536
@@ -76,7 +80,7 @@ NETWORK_FIELDS = (
 
 # Fields that machines were hashed without: at their defaults they stay out of the hash, so that it
 # is the one in files and bitstreams made before the field was there.
-_LATER_FIELDS = ("hidden_work", "input_digits", "bias")
+_LATER_FIELDS = ("hidden_work", "input_digits", "lif_lanes", "bias")
 
 
 def _is_int(value: Any) -> bool:
@@ -121,6 +125,9 @@ class AcceleratorConfig:
         The digits of a feature, of which a PE set takes one a cycle: "bits", those of two's
         complement; or "naf", the non-adjacent form, digits -1, 0 and 1 of which at most every
         second is not 0. Both PE sets of a machine with "naf" can subtract.
+    lif_lanes
+        Neurons of a tile that are computed at once: "half" of them, because LIF lanes are idle for
+        most of a frame; or "all", in half as many slots, with twice as many lanes.
     output_lanes
         Logits of an output beat; it divides 2 * lanes.
     readout_every
@@ -156,6 +163,7 @@ class AcceleratorConfig:
     merge_readout: bool = True
     hidden_work: str = "all"
     input_digits: str = "bits"
+    lif_lanes: str = "half"
     output_lanes: int = 16
     readout_every: int = 1
     max_input_shift: int = 7
@@ -296,15 +304,12 @@ class AcceleratorConfig:
 
     @property
     def neuron_lanes(self) -> int:
-        """Neurons of a tile that are computed at once.
-
-        Half of the tile, because LIF lanes are idle for most of a frame.
-        """
-        return -(-self.lanes // 2)
+        """Neurons of a tile that are computed at once."""
+        return self.lanes if self.lif_lanes == "all" else -(-self.lanes // 2)
 
     @property
     def parts(self) -> int:
-        """Slots that it takes to compute (or load) a tile; 1 for one lane, else 2."""
+        """Slots that it takes to compute (or load) a tile, 1 or 2."""
         return -(-self.lanes // self.neuron_lanes)
 
     @property
@@ -397,6 +402,8 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "paper-t1": _paper(time_steps=1),
     # The network in model_zoo/checkpoints: 61 phones x 3 states.
     "speech": _paper(n_output=183),
+    # The reference's shape in the fewest cycles, with its memories and PEs (docs/schedule.md).
+    "fast": _paper(hidden_work="split", input_digits="naf", lif_lanes="all"),
     # Seconds to build and test, every mechanism of paper-t2 but with two tiles a layer.
     "tiny": AcceleratorConfig(
         n_input=8, hidden=(16, 16), recurrent=(True, True), n_output=24, lanes=8, output_lanes=4

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flows.simulation.run import CoreModel, Simulation, build_core, simulate
 from golden_model import Layer, Network, random_features
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig, preset
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, LIF_LANES, AcceleratorConfig, preset
 
 # Configurations whose shapes hurt, small enough to build in seconds.
 SHAPES: dict[str, AcceleratorConfig] = {
@@ -106,6 +106,15 @@ SHAPES |= {
         *("union-unfolded", "union-plain-layers"),
         *("split-tiny-unmerged", "split-just-over-and-under-a-tile", "split-one-of-everything"),
         "bias-split-plain",
+    )
+}
+
+# A tile's neurons in one slot, folded and not, with one and two time steps; last as in `fast`.
+SHAPES |= {
+    f"all-{name}": SHAPES[name].replace(lif_lanes="all")
+    for name in (
+        *("tiny", "unfolded-t1-wide-formats", "just-over-and-under-a-tile-t1", "plain-layers"),
+        *("naf-split-tiny-unmerged", "naf-bias-split-plain"),
     )
 }
 
@@ -252,6 +261,7 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         merge_readout=draw(st.booleans()),
         hidden_work=draw(st.sampled_from(HIDDEN_WORK)),
         input_digits=draw(st.sampled_from(INPUT_DIGITS)),
+        lif_lanes=draw(st.sampled_from(LIF_LANES)),
         output_lanes=draw(st.sampled_from(divisors)),
         readout_every=draw(st.sampled_from([1, 1, 2, 3])),
         max_input_shift=draw(st.sampled_from([0, 3, 7])),

@@ -4,12 +4,13 @@
 import dataclasses
 import itertools
 import json
+import math
 
 import pytest
 from hypothesis import given
 
 from cocotb_tests.configurations import configurations
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, PRESETS, AcceleratorConfig, ConfigError, preset
+from hw.config import CHOICES, PRESETS, AcceleratorConfig, ConfigError, preset
 
 RANGES = {
     "n_input": (1, 4096),
@@ -31,6 +32,7 @@ MACHINE_ONLY = {
     "merge_readout": False,
     "hidden_work": "union",
     "input_digits": "naf",
+    "lif_lanes": "all",
     "output_lanes": 2,
     "max_input_shift": 5,
     "max_decay_shift": 5,
@@ -229,7 +231,7 @@ def test_later_fields_leave_older_hashes_and_files_as_they_were(name, digest):
     """The hashes are those of the first version, without the fields that came later."""
     config = preset(name)
     assert config.config_hash == digest
-    later = {"hidden_work": HIDDEN_WORK, "input_digits": INPUT_DIGITS}
+    later = CHOICES
     older = config.to_dict()
     for field, words in later.items():
         assert older.pop(field) == words[0]
@@ -240,7 +242,7 @@ def test_later_fields_leave_older_hashes_and_files_as_they_were(name, digest):
         for words in itertools.product(*later.values())
     }
     assert digest in others
-    assert len(others) == len(HIDDEN_WORK) * len(INPUT_DIGITS)
+    assert len(others) == math.prod(map(len, CHOICES.values()))
 
 
 def test_presets():

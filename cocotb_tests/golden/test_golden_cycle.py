@@ -285,7 +285,7 @@ def test_counters_are_what_the_trace_shows(config, seed, pressure):
     assert counters["pe_operations"] == in_x.sum()
     phases = [schedule.phases[phase] for phase in trace["phase"][moving]]
     tiles = config.state_rows
-    parts = 1 if config.lanes == 1 else 2
+    parts = 1 if config.lanes == 1 or config.lif_lanes == "all" else 2
     lif = sum(phase.kind is PhaseKind.LIF for phase in phases)
     assert lif == 4 * parts * config.time_steps * tiles
     dense = 0

@@ -16,7 +16,7 @@ from cocotb.triggers import FallingEdge
 
 from cocotb_tests.blocks.block_ports import start
 from flows.verilog.register_map import register_map
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, AcceleratorConfig
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, LIF_LANES, AcceleratorConfig
 
 _LIMIT = 20  # clocks that an access may take
 _PLAIN = {"IRQ_ENABLE", "FRAME_FLAGS"}  # hold what is written
@@ -147,6 +147,7 @@ async def constants(dut) -> None:
         assert fields[name] == int(getattr(config, name.partition(".")[2])), name
     assert fields["OPTIONS.hidden_work"] == HIDDEN_WORK.index(config.hidden_work)
     assert fields["OPTIONS.input_digits"] == INPUT_DIGITS.index(config.input_digits)
+    assert fields["OPTIONS.lif_lanes"] == LIF_LANES.index(config.lif_lanes)
     assert fields["OPTIONS.layers"] == len(config.hidden)
     for layer in range(16):
         inside = layer < len(config.hidden)

@@ -18,7 +18,15 @@ from flows.verilog.contents import contents
 from flows.verilog.register_map import FORMATS, describe, register_map
 from flows.verilog.writer import to_verilog
 from golden_model import Network
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, PRESETS, AcceleratorConfig, ConfigError
+from hw.config import (
+    CHOICES,
+    HIDDEN_WORK,
+    INPUT_DIGITS,
+    LIF_LANES,
+    PRESETS,
+    AcceleratorConfig,
+    ConfigError,
+)
 from hw.core.counters import COUNTERS
 from hw.core.weight_port import Region
 from hw.shell.registers import (
@@ -175,8 +183,9 @@ def test_page_names_every_field():
         *PRESETS.values(),
         *(ODD.replace(hidden_work=work) for work in HIDDEN_WORK),
         *(ODD.replace(input_digits=digits) for digits in INPUT_DIGITS),
+        *(ODD.replace(lif_lanes=lanes) for lanes in LIF_LANES),
     ],
-    ids=[*PRESETS, *(f"odd-{word}" for word in (*HIDDEN_WORK, *INPUT_DIGITS))],
+    ids=[*PRESETS, *(f"odd-{name}-{word}" for name, words in CHOICES.items() for word in words)],
 )
 def test_constants_tell_the_configuration(config):
     options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}
@@ -193,7 +202,11 @@ def test_constants_of_something_else_are_refused():
 
 @pytest.mark.parametrize(
     ("field", "place", "words"),
-    [("hidden_work", 18, HIDDEN_WORK), ("input_digits", 20, INPUT_DIGITS)],
+    [
+        ("hidden_work", 18, HIDDEN_WORK),
+        ("input_digits", 20, INPUT_DIGITS),
+        ("lif_lanes", 22, LIF_LANES),
+    ],
 )
 def test_options_without_a_name_are_refused(field, place, words):
     options = {"baked": True, "streams": False, "best": 1, "result_depth": 256, "build_hash": 7}

@@ -237,6 +237,7 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
             _choice("hidden_work", 18),
             _choice("input_digits", 20),
+            _choice("lif_lanes", 22),
         ),
     )
     yield (
