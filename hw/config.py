@@ -72,7 +72,7 @@ NETWORK_FIELDS = (
 
 # Fields that machines were hashed without: at their defaults they stay out of the hash, so that it
 # is the one in files and bitstreams made before the field was there.
-_LATER_FIELDS = ("hidden_work", "input_digits", "bias")
+_LATER_FIELDS = ("hidden_work", "input_digits", "bias", "low_activity")
 
 
 def _is_int(value: Any) -> bool:
@@ -128,6 +128,10 @@ class AcceleratorConfig:
         The largest values of the run-time shifts.
     counter_bits
         Width of each performance counter.
+    low_activity
+        Whether logic without work is kept from switching: sums reach the neurons' lanes, and new
+        membranes their memory, only when a slot uses them; held spikes and counters have enables
+        of their own, which clock gates can use. It costs no cycles.
     trace
         Whether to build the trace port, which shows every architectural register and is for
         verification only.
@@ -158,6 +162,7 @@ class AcceleratorConfig:
     max_decay_shift: int = 7
     counter_bits: int = 32
     bias: tuple[bool, ...] = ()
+    low_activity: bool = False
     trace: bool = False
 
     def __post_init__(self) -> None:
@@ -174,7 +179,7 @@ class AcceleratorConfig:
             value = getattr(self, name)
             if not _is_int(value) or value != only:
                 raise ConfigError(f"{name} is {value!r}: the datapath is built for {only}")
-        for name in ("merge_readout", "trace"):
+        for name in ("merge_readout", "low_activity", "trace"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(f"{name} is {value!r}: it must be true or false")

@@ -108,6 +108,18 @@ SHAPES |= {
         "bias-split-plain",
     )
 }
+# Folded and not, both numbers of time steps, layers of different tiles, with and without MERGE.
+SHAPES |= {
+    f"low-activity-{name}": SHAPES[name].replace(low_activity=True)
+    for name in (
+        "tiny",
+        "split-tiny",
+        "one-of-everything",
+        "plain-layers",
+        "just-over-and-under-a-tile-t1",
+        "unfolded",
+    )
+}
 
 BURSTS = {"on": [1, 4], "off": [1, 4]}
 LATE = {"on": [1, 3], "off": [1, 60]}
@@ -257,6 +269,7 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         max_input_shift=draw(st.sampled_from([0, 3, 7])),
         max_decay_shift=draw(st.sampled_from([1, 3, 7])),
         counter_bits=draw(st.sampled_from([4, 12, 32])),
+        low_activity=draw(st.booleans()),
         trace=True,
     )
 

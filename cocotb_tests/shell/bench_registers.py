@@ -147,6 +147,7 @@ async def constants(dut) -> None:
         assert fields[name] == int(getattr(config, name.partition(".")[2])), name
     assert fields["OPTIONS.hidden_work"] == HIDDEN_WORK.index(config.hidden_work)
     assert fields["OPTIONS.input_digits"] == INPUT_DIGITS.index(config.input_digits)
+    assert fields["OPTIONS.low_activity"] == config.low_activity
     assert fields["OPTIONS.layers"] == len(config.hidden)
     for layer in range(16):
         inside = layer < len(config.hidden)

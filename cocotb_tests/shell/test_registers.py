@@ -173,7 +173,7 @@ def test_page_names_every_field():
     "config",
     [
         *PRESETS.values(),
-        *(ODD.replace(hidden_work=work) for work in HIDDEN_WORK),
+        *(ODD.replace(hidden_work=work, low_activity=work != "all") for work in HIDDEN_WORK),
         *(ODD.replace(input_digits=digits) for digits in INPUT_DIGITS),
     ],
     ids=[*PRESETS, *(f"odd-{word}" for word in (*HIDDEN_WORK, *INPUT_DIGITS))],

@@ -231,6 +231,7 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             Field("trace", 17, 1, "The configuration has the trace port (inside the core only)."),
             Field("hidden_work", 18, 2, "hidden_work: 0 all, 1 union, 2 split."),
             Field("input_digits", 20, 2, "input_digits: 0 bits, 1 naf."),
+            Field("low_activity", 22, 1, "Logic without work is kept from switching."),
         ),
     )
     yield (
@@ -538,6 +539,7 @@ def constant_values(
             "trace": config.trace,
             "hidden_work": HIDDEN_WORK.index(config.hidden_work),
             "input_digits": INPUT_DIGITS.index(config.input_digits),
+            "low_activity": config.low_activity,
         },
         "FEATURE_FORMAT": {"frame_words": feature_words(config)},
         "RESULT_FORMAT": {
@@ -589,5 +591,6 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
         "time_steps": options["time_steps"],
         "merge_readout": bool(options["merge_readout"]),
         "trace": bool(options["trace"]),
+        "low_activity": bool(options["low_activity"]),
     }
     return AcceleratorConfig.from_dict(values)
