@@ -398,6 +398,21 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "paper-t1": _paper(time_steps=1),
     # The network in model_zoo/checkpoints: 61 phones x 3 states.
     "speech": _paper(n_output=183),
+    # The same network at the least power in real time (docs/area-timing-power.md, "Frugal"), with
+    # memories from `--memory-goal energy`.
+    "frugal": _paper(
+        n_output=183,
+        # Work is done in a hundredth of a frame's time, and idle lanes leak. Below 16 lanes rows
+        # are narrower than the widest SRAM macros, and cost more energy a bit.
+        lanes=16,
+        # Reads hidden rows as "union" does, and sums those of both time steps once.
+        hidden_work="split",
+        # Fewer digits than bits: fewer accumulations, and fewer cycles of everything else.
+        input_digits="naf",
+        # The least: counters add in every cycle, and 32 bits of each leak for no result.
+        counter_bits=4,
+        low_activity=True,
+    ),
     # Seconds to build and test, every mechanism of paper-t2 but with two tiles a layer.
     "tiny": AcceleratorConfig(
         n_input=8, hidden=(16, 16), recurrent=(True, True), n_output=24, lanes=8, output_lanes=4

@@ -348,7 +348,7 @@ def test_a_wrong_network_is_seen(build_root: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech"])
+@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech", "frugal"])
 def test_presets_in_full_size(build_root: Path, seed: int, name: str) -> None:
     config = preset(name).replace(trace=True)
     model = build_core(config, build_root)
