@@ -43,5 +43,6 @@ def configurations(draw: st.DrawFn, **fixed: object) -> AcceleratorConfig:
         "readout_every": draw(st.sampled_from([1, 1, 2, 3])),
         "max_input_shift": draw(st.sampled_from([0, 3, 7])),
         "max_decay_shift": draw(st.sampled_from([1, 7, 15])),
+        "low_activity": draw(st.booleans()),
     }
     return AcceleratorConfig(**(values | fixed))

@@ -80,7 +80,7 @@ NETWORK_FIELDS = (
 
 # Fields that machines were hashed without: at their defaults they stay out of the hash, so that it
 # is the one in files and bitstreams made before the field was there.
-_LATER_FIELDS = ("hidden_work", "input_digits", "lif_lanes", "bias")
+_LATER_FIELDS = ("hidden_work", "input_digits", "lif_lanes", "bias", "low_activity")
 
 
 def _is_int(value: Any) -> bool:
@@ -139,6 +139,10 @@ class AcceleratorConfig:
         The largest values of the run-time shifts.
     counter_bits
         Width of each performance counter.
+    low_activity
+        Whether logic without work is kept from switching: sums reach the neurons' lanes, and new
+        membranes their memory, only when a slot uses them; held spikes and counters have enables
+        of their own, which clock gates can use. It costs no cycles.
     trace
         Whether to build the trace port, which shows every architectural register and is for
         verification only.
@@ -170,6 +174,7 @@ class AcceleratorConfig:
     max_decay_shift: int = 7
     counter_bits: int = 32
     bias: tuple[bool, ...] = ()
+    low_activity: bool = False
     trace: bool = False
 
     def __post_init__(self) -> None:
@@ -186,7 +191,7 @@ class AcceleratorConfig:
             value = getattr(self, name)
             if not _is_int(value) or value != only:
                 raise ConfigError(f"{name} is {value!r}: the datapath is built for {only}")
-        for name in ("merge_readout", "trace"):
+        for name in ("merge_readout", "low_activity", "trace"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(f"{name} is {value!r}: it must be true or false")
@@ -404,6 +409,21 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "speech": _paper(n_output=183),
     # The reference's shape in the fewest cycles, with its memories and PEs (docs/schedule.md).
     "fast": _paper(hidden_work="split", input_digits="naf", lif_lanes="all"),
+    # The same network at the least power in real time (docs/area-timing-power.md, "Frugal"), with
+    # memories from `--memory-goal energy`.
+    "frugal": _paper(
+        n_output=183,
+        # Work is done in a hundredth of a frame's time, and idle lanes leak. Below 16 lanes rows
+        # are narrower than the widest SRAM macros, and cost more energy a bit.
+        lanes=16,
+        # Reads hidden rows as "union" does, and sums those of both time steps once.
+        hidden_work="split",
+        # Fewer digits than bits: fewer accumulations, and fewer cycles of everything else.
+        input_digits="naf",
+        # The least: counters add in every cycle, and 32 bits of each leak for no result.
+        counter_bits=4,
+        low_activity=True,
+    ),
     # Seconds to build and test, every mechanism of paper-t2 but with two tiles a layer.
     "tiny": AcceleratorConfig(
         n_input=8, hidden=(16, 16), recurrent=(True, True), n_output=24, lanes=8, output_lanes=4

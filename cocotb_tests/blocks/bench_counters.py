@@ -6,20 +6,21 @@ import random
 import cocotb
 
 from cocotb_tests.blocks.block_ports import Block, pack, start
-from cocotb_tests.blocks.blocks import COUNTER_CONFIG
+from cocotb_tests.blocks.blocks import COUNTER_CONFIG, COUNTERS
 from hw.schedule import Schedule
 
 
 @cocotb.test()
 async def counts_and_wraps(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
-    block = Block(dut, "counters")
+    blocks = [Block(dut, name) for name in COUNTERS]
     most_dense = max(phase.dense_rows for phase in Schedule(COUNTER_CONFIG).phases)
     inputs = {
         **{"clear": 1, "running": 1, "stall": 1, "frame_last": 1, "phase_last": 1},
         **{"input_rows": 1, "hidden_rows": 2, "readout_rows": 2, "pe_operations": 2},
     }
-    block.set(**dict.fromkeys(inputs, 0), dense_rows=0)
+    for block in blocks:
+        block.set(**dict.fromkeys(inputs, 0), dense_rows=0)
     edge = await start(dut)
     counts = waiting = [0] * 8  # what the cycle before did is added at this edge
     wraps = 0
@@ -32,7 +33,8 @@ async def counts_and_wraps(dut):
         dense = rng.randint(0, most_dense)
         reset = int(rng.random() < 0.002)
         dut.rst.value = reset
-        block.set(**event, dense_rows=dense)
+        for block in blocks:
+            block.set(**event, dense_rows=dense)
         hidden, readout = event["hidden_rows"].bit_count(), event["readout_rows"].bit_count()
         rows = event["input_rows"] + hidden + readout
         steps = [
@@ -52,5 +54,6 @@ async def counts_and_wraps(dut):
         if reset or event["clear"]:
             counts = waiting = [0] * 8
         await edge
-        block.check(f"clock {clock}, {event}", values=pack(counts, 4), counting=running)
+        for block in blocks:
+            block.check(f"clock {clock}, {event}", values=pack(counts, 4), counting=running)
     assert wraps > 100, "hardly a counter wrapped"

@@ -23,6 +23,7 @@ from hw.schedule import MemoryShape, Schedule, Work
 
 __all__ = [
     "CLEARING_PES",
+    "COUNTERS",
     "COUNTER_CONFIG",
     "FEATURES",
     "LIFS",
@@ -110,6 +111,8 @@ OUTPUTS = {
     "output_beat": config(n_output=5, lanes=2, output_lanes=4, acc_bits=8),
 }
 COUNTER_CONFIG = config(counter_bits=4)
+# Counters of the same machine, by name, and whether it has low activity.
+COUNTERS = {"counters": False, "counters_low_activity": True}
 PRIORITIES = {f"lowest_{size}": size for size in range(1, 11)}
 
 
@@ -173,7 +176,9 @@ def _components() -> dict[str, wiring.Component]:
         parts[name] = RowMemory(shape, init=init)
     for name, shape in OUTPUTS.items():
         parts[name] = OutputBuffer(shape, Schedule(shape))
-    parts["counters"] = Counters(COUNTER_CONFIG, Schedule(COUNTER_CONFIG))
+    for name, low_activity in COUNTERS.items():
+        shape = COUNTER_CONFIG.replace(low_activity=low_activity)
+        parts[name] = Counters(shape, Schedule(shape))
     for name, size in PRIORITIES.items():
         parts[name] = _LowestSet(size)
     return parts

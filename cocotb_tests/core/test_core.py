@@ -108,6 +108,18 @@ SHAPES |= {
         "bias-split-plain",
     )
 }
+# Folded and not, both numbers of time steps, layers of different tiles, with and without MERGE.
+SHAPES |= {
+    f"low-activity-{name}": SHAPES[name].replace(low_activity=True)
+    for name in (
+        "tiny",
+        "split-tiny",
+        "one-of-everything",
+        "plain-layers",
+        "just-over-and-under-a-tile-t1",
+        "unfolded",
+    )
+}
 
 # A tile's neurons in one slot, folded and not, with one and two time steps; last as in `fast`.
 SHAPES |= {
@@ -267,6 +279,7 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         max_input_shift=draw(st.sampled_from([0, 3, 7])),
         max_decay_shift=draw(st.sampled_from([1, 3, 7])),
         counter_bits=draw(st.sampled_from([4, 12, 32])),
+        low_activity=draw(st.booleans()),
         trace=True,
     )
 
@@ -345,7 +358,7 @@ def test_a_wrong_network_is_seen(build_root: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech"])
+@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech", "frugal"])
 def test_presets_in_full_size(build_root: Path, seed: int, name: str) -> None:
     config = preset(name).replace(trace=True)
     model = build_core(config, build_root)

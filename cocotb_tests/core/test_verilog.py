@@ -128,7 +128,7 @@ def test_yosys(verilog: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech"])
+@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech", "frugal"])
 def test_presets_in_full_size(name: str, tmp_path: Path) -> None:
     path = _write(preset(name), tmp_path)
     _check_lint(path)

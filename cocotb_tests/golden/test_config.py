@@ -37,6 +37,7 @@ MACHINE_ONLY = {
     "max_input_shift": 5,
     "max_decay_shift": 5,
     "counter_bits": 20,
+    "low_activity": True,
     "trace": True,
 }
 A_FLAG_EACH = "it must be empty, or hold true or false for each of the 2 layers of hidden"
@@ -93,6 +94,7 @@ def test_integers_outside_their_range_are_refused(field, wrong):
             f"bias is (1, 0): {A_FLAG_EACH}",
         ),
         ({"bias": True}, "bias is True: it must be a list, empty or one entry per layer"),
+        ({"low_activity": "yes"}, "low_activity is 'yes': it must be true or false"),
         ({"hidden_work": "both"}, "hidden_work is 'both': it must be one of all, union, split"),
         ({"hidden_work": 1}, "hidden_work is 1: it must be one of all, union, split"),
         ({"hidden_work": None}, "hidden_work is None: it must be one of all, union, split"),
@@ -236,13 +238,15 @@ def test_later_fields_leave_older_hashes_and_files_as_they_were(name, digest):
     for field, words in later.items():
         assert older.pop(field) == words[0]
     assert older.pop("bias") == []
+    assert older.pop("low_activity") is False
     assert AcceleratorConfig.from_dict(older) == config
     others = {
         config.replace(**dict(zip(later, words, strict=True))).config_hash
         for words in itertools.product(*later.values())
     }
     assert digest in others
-    assert len(others) == math.prod(map(len, CHOICES.values()))
+    others.add(config.replace(low_activity=True).config_hash)
+    assert len(others) == math.prod(map(len, CHOICES.values())) + 1
 
 
 def test_presets():

@@ -148,6 +148,7 @@ async def constants(dut) -> None:
     assert fields["OPTIONS.hidden_work"] == HIDDEN_WORK.index(config.hidden_work)
     assert fields["OPTIONS.input_digits"] == INPUT_DIGITS.index(config.input_digits)
     assert fields["OPTIONS.lif_lanes"] == LIF_LANES.index(config.lif_lanes)
+    assert fields["OPTIONS.low_activity"] == config.low_activity
     assert fields["OPTIONS.layers"] == len(config.hidden)
     for layer in range(16):
         inside = layer < len(config.hidden)

@@ -181,7 +181,7 @@ def test_page_names_every_field():
     "config",
     [
         *PRESETS.values(),
-        *(ODD.replace(hidden_work=work) for work in HIDDEN_WORK),
+        *(ODD.replace(hidden_work=work, low_activity=work != "all") for work in HIDDEN_WORK),
         *(ODD.replace(input_digits=digits) for digits in INPUT_DIGITS),
         *(ODD.replace(lif_lanes=lanes) for lanes in LIF_LANES),
     ],

@@ -244,8 +244,7 @@ def _column(index: int, column: Column, memory: MemoryShape) -> list[str]:
         lines += [
             f"  wire [{level_width - 1}:0] {name}_level ="
             f" row[{memory.row_width - 1}:{address_width}];",
-            f"  reg [{level_width - 1}:0] {name}_shown;",
-            f"  always @(posedge clk) if (read) {name}_shown <= {name}_level;",
+            f"  reg [{column.levels - 1}:0] {name}_shown;  // one bit a level",
         ]
     for level in range(column.levels):
         selected = f"{name}_level == {level_width}'d{level}" if level_width else "1'b1"
@@ -268,10 +267,19 @@ def _column(index: int, column: Column, memory: MemoryShape) -> list[str]:
             f"  {macro.name} {name}_{level} (\n{ports}\n  );",
         ]
     outputs = [f"{name}_{level}_output[{column.bits - 1}:0]" for level in range(column.levels)]
-    chosen = outputs[-1]
-    for level in range(column.levels - 2, -1, -1):
-        chosen = f"{name}_shown == {level_width}'d{level} ? {outputs[level]} :\n    {chosen}"
-    return [*lines, f"  assign {target} = {chosen};"]
+    if not level_width:
+        return [*lines, f"  assign {target} = {outputs[0]};"]
+    here = ", ".join(f"{name}_{level}_here" for level in reversed(range(column.levels)))
+    # An AND and an OR for each bit of a level: less than a multiplexer, in area and in leakage.
+    chosen = " |\n    ".join(
+        f"({{{column.bits}{{{name}_shown[{level}]}}}} & {output})"
+        for level, output in enumerate(outputs)
+    )
+    return [
+        *lines,
+        f"  always @(posedge clk) if (read) {name}_shown <= {{{here}}};",
+        f"  assign {target} = {chosen};",
+    ]
 
 
 def _value(port: Port, values: dict[str, str]) -> str:

@@ -284,12 +284,12 @@ def synthesize(
     )
 
 
-def netlist_name(config: AcceleratorConfig, pdk: Pdk) -> str:
+def netlist_name(config: AcceleratorConfig, pdk: Pdk, memory_goal: Goal = "area") -> str:
     """Name of the folder that `synthesize` would make, with its other parameters left out.
 
     It holds a hash of all that yosys reads and of yosys' version: the same name, the same netlist.
     """
-    return _given(config, pdk, "core", None, False, True, "area").name
+    return _given(config, pdk, "core", None, False, True, memory_goal).name
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ _GENERIC = ("tiny", "paper-t2")
 """Presets that are also counted in yosys' own gates, for machines without a PDK."""
 _FRAMES = 20
 _SHIPPED = "speech"
+_OF_THE_SHIPPED = ("speech", "frugal")
+"""Presets that the shipped network runs on."""
+_FRUGAL = ("frugal",)
+"""Presets whose memories are made for energy."""
 _DATA = "DATA/"  # stands for the folder of data sets: a command is the same on every machine
 _RECORDING = "arctic/bdl/arctic_a0040.flac"
 """A sentence that the shipped network was not trained on."""
@@ -126,7 +130,8 @@ def preset_jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:
     jobs = []
     for name in names:
         of_preset = ("--preset", name)
-        on_cells = (*of_preset, "--pdk", _PDK)
+        goal = ("--memory-goal", "energy") if name in _FRUGAL else ()
+        on_cells = (*of_preset, "--pdk", _PDK, *goal)
         run = ("--random", "1", "--frames", str(_FRAMES))
         gates = ("area", *of_preset, "--pdk", "generic")
         jobs += [
@@ -137,7 +142,7 @@ def preset_jobs(names: Iterable[str] = tuple(PRESETS)) -> list[Job]:
             Job("power", name, ("power", *on_cells, *run)),
             Job("state", name, ("simulate", *of_preset, *run)),
         ]
-        if name == _SHIPPED:
+        if name in _OF_THE_SHIPPED:
             speech = ("--network", _SHIPPED, "--audio", f"{_DATA}{_RECORDING}")
             jobs.append(Job("speech", name, ("power", *on_cells, *speech)))
     return jobs
@@ -238,14 +243,15 @@ def _pdk(name: str, root: Path | None) -> Pdk:
 
 
 @cache
-def _netlist(name: str, pdk: str, root: Path | None) -> str:
-    return netlist_name(preset(name), _pdk(pdk, root))
+def _netlist(name: str, pdk: str, root: Path | None, goal: str = "area") -> str:
+    return netlist_name(preset(name), _pdk(pdk, root), goal)
 
 
 def _area_inputs(job: Job, root: Path | None) -> list[str]:
     pdk = _pdk(job.option("--pdk"), root)
     macros = [hashlib.sha256(macro.liberty.read_bytes()).hexdigest() for macro in pdk.macros]
-    return [_netlist(job.subject, pdk.name, root), *macros]
+    goal = job.option("--memory-goal") or "area"
+    return [_netlist(job.subject, pdk.name, root, goal), *macros]
 
 
 def _timing_inputs(job: Job, root: Path | None) -> list[str]:

@@ -49,6 +49,7 @@ class Counters(wiring.Component):
     """
 
     def __init__(self, config: AcceleratorConfig, schedule: Schedule) -> None:
+        self._gated = config.low_activity
         super().__init__(
             {
                 "clear": In(1),
@@ -92,7 +93,13 @@ class Counters(wiring.Component):
         m.d.sync += self.counting.eq(self.running)
         for name, increment in increments.items():
             step = Signal(Value.cast(increment).shape(), name=f"{name}_step")
-            m.d.sync += [step.eq(increment), values[name].eq(values[name] + step)]
+            total = values[name].eq(values[name] + step)
+            if self._gated:
+                m.d.sync += step.eq(increment)
+                with m.If(step.any()):
+                    m.d.sync += total
+            else:
+                m.d.sync += [step.eq(increment), total]
             with m.If(self.clear):
                 m.d.sync += [step.eq(0), values[name].eq(0)]
         return m

@@ -188,6 +188,8 @@ class Neurons(wiring.Component):
         spikes = Signal(config.neuron_lanes)
         sums = [Signal(data.ArrayLayout(signed(config.acc_bits), len(spikes))) for _ in range(2)]
         parts = [slot.part == part for part in range(config.parts)]
+        if config.low_activity:  # sums that no slot asks for do not reach the lanes
+            parts = [part & (load | (slot.op == Operation.LIF)) for part in parts]
         for b in range(2):
             rows = zip(parts, self._parts(self.acc[b].as_value()), strict=True)
             m.d.comb += sums[b].as_value().eq(choose(*rows))
@@ -271,6 +273,9 @@ class Neurons(wiring.Component):
     ) -> None:
         """Folded: one memory row a tile, fetched by F one cycle ahead, written back by X."""
         config, slot = self._config, self.slot
+        written = membrane_next
+        if config.low_activity:  # the memory's data pins rest but when they are written
+            written = Mux(self.membrane_write, membrane_next, 0)
         m.submodules.membranes = store = self._membrane_memory
         row = Signal(address(self._rows))  # of the LIF slot in X
         with m.If(self.state_read):
@@ -294,7 +299,7 @@ class Neurons(wiring.Component):
             store.row.eq(Mux(self.membrane_write, row, self.state_row)),
             store.read.eq(self.state_read),
             store.write.eq(Mux(self.membrane_write, 1 << slot.part, 0)),
-            store.write_data.eq(membrane_next.replicate(config.parts)),
+            store.write_data.eq(written.replicate(config.parts)),
             self.membrane_write.eq(fire & last_step),
             self.membrane_write_row.eq(row),
             self.membrane_write_data.eq(membrane_next),
@@ -361,10 +366,32 @@ class Neurons(wiring.Component):
 
     # ---- spikes --------------------------------------------------------------------------
 
+    def _hold(self, m: Module, fire: Signal, spikes: Signal) -> None:
+        """`held` as a register for each part of a tile, with one enable.
+
+        In one register that every layer writes by pieces, synthesis finds no enables, and the clock
+        of all of it runs all the time.
+        """
+        config, slot = self._config, self.slot
+        pieces = []
+        for step in range(config.time_steps):
+            for tile, part in product(range(config.most_tiles - 1), range(config.parts)):
+                width = min(config.neuron_lanes, config.lanes - part * config.neuron_lanes)
+                piece = Signal(width, name=f"held_{step}_{tile}_{part}")
+                pieces.append(piece)
+                layers = [n for n in range(config.n_layers) if tile < config.tiles(n) - 1]
+                here = Cat(slot.layer == layer for layer in layers).any() & (slot.tile == tile)
+                with m.If(fire & here & (slot.step == step) & (slot.part == part)):
+                    m.d.sync += piece.eq(spikes)
+        m.d.comb += self.held.as_value().eq(Cat(pieces))
+
     def _spike_registers(self, m: Module, fire: Signal, spikes: Signal) -> None:
         """New spikes are held until the layer's last tile, then all of them are committed."""
         config = self._config
         lanes = config.lanes
+        holds_apart = config.folded and config.low_activity
+        if holds_apart:
+            self._hold(m, fire, spikes)
         for layer in range(config.n_layers):
             final = config.tiles(layer) - 1
             for step, part in product(range(config.time_steps), range(config.parts)):
@@ -374,7 +401,7 @@ class Neurons(wiring.Component):
                 last = min(first + config.neuron_lanes, lanes)
                 with m.If(fire & mine & (self.slot.part == part)):
                     with m.Switch(self.slot.tile):
-                        for tile in range(final):
+                        for tile in range(0 if holds_apart else final):
                             place = slice(tile * lanes + first, tile * lanes + last)
                             with m.Case(tile):
                                 m.d.sync += self.held[step][place].eq(spikes)

@@ -238,6 +238,7 @@ def _shapes() -> Iterator[tuple[str, str, tuple[Field, ...]]]:
             _choice("hidden_work", 18),
             _choice("input_digits", 20),
             _choice("lif_lanes", 22),
+            Field("low_activity", 24, 1, "Logic without work is kept from switching."),
         ),
     )
     yield (
@@ -544,6 +545,7 @@ def constant_values(
             "merge_readout": config.merge_readout,
             "trace": config.trace,
             **{name: words.index(getattr(config, name)) for name, words in CHOICES.items()},
+            "low_activity": config.low_activity,
         },
         "FEATURE_FORMAT": {"frame_words": feature_words(config)},
         "RESULT_FORMAT": {
@@ -595,5 +597,6 @@ def config_of_constants(words: Mapping[str, int]) -> AcceleratorConfig:
         "time_steps": options["time_steps"],
         "merge_readout": bool(options["merge_readout"]),
         "trace": bool(options["trace"]),
+        "low_activity": bool(options["low_activity"]),
     }
     return AcceleratorConfig.from_dict(values)
