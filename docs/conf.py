@@ -35,10 +35,17 @@ linkcheck_timeout = 20
 
 
 def _from_the_root(_app: Sphinx, _path: Path, _parent: str, content: list[str]) -> None:
-    """Lead README's links to files that no page of the site shows out of `docs`, to downloads."""
-    content[0] = re.sub(r"\]\((?=(?:LICENSES|model_zoo)/)", "](path:../", content[0])
+    """README's links, as they would stand in `docs`."""
+    content[0] = re.sub(r"\]\((?!docs/|https?:|#)", "](../", content[0])
+    _out_of_the_site(_app, _parent, content)
+
+
+def _out_of_the_site(_app: Sphinx, _page: str, content: list[str]) -> None:
+    """Links out of `docs`, to files that no page of the site shows: they become downloads."""
+    content[0] = content[0].replace("](../", "](path:../")
 
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("include-read", _from_the_root)
+    app.connect("source-read", _out_of_the_site)

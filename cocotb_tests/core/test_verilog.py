@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generated Verilog as other tools see it: Verilator's lint, Icarus, yosys; and its bytes."""
+"""The generated Verilog as others see it: Verilator's lint, Icarus, yosys, slang; and its bytes."""
 
 from __future__ import annotations
 
@@ -93,6 +93,25 @@ def _check_yosys(path: Path) -> None:
     run_yosys(script, failing=f"yosys refuses {path.stem}")
 
 
+def _check_slang(path: Path) -> None:
+    """No error and no warning, of those that slang gives by default but for one.
+
+    That one is of slang itself: it does not count out the long `casez` of yosys.
+    """
+    slang = pytest.importorskip(
+        "pyslang.driver", reason="slang reads the Verilog, too: pip install pyslang"
+    )
+    driver = slang.Driver()
+    driver.addStandardArgs()
+    options = slang.CommandLineOptions()
+    assert driver.parseCommandLine(f"slang {path} --top {path.stem} -Wno-case-too-complex", options)
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    accepted = driver.runFullCompilation()  # prints what it finds
+    found = driver.diagEngine.numErrors, driver.diagEngine.numWarnings
+    assert (accepted, found) == (True, (0, 0))
+
+
 def test_verilator_lint(verilog: Path) -> None:
     _check_lint(verilog)
 
@@ -127,6 +146,18 @@ def test_yosys(verilog: Path) -> None:
     _check_yosys(verilog)
 
 
+def test_slang(verilog: Path) -> None:
+    _check_slang(verilog)
+
+
+@pytest.mark.parametrize("body", ["assign q = nowhere;", "nothing inside(a, q);"])
+def test_slang_finds_an_error(body: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{TOP}.v"
+    path.write_text(f"module {TOP}(input a, output q); {body} endmodule")
+    with pytest.raises(AssertionError, match=r"\(False, \(1, 0\)\)"):
+        _check_slang(path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech", "frugal"])
 def test_presets_in_full_size(name: str, tmp_path: Path) -> None:
@@ -134,6 +165,7 @@ def test_presets_in_full_size(name: str, tmp_path: Path) -> None:
     _check_lint(path)
     _check_yosys(path)
     _check_icarus(path)
+    _check_slang(path)
 
 
 def test_lint_finds_a_latch(tmp_path: Path) -> None:

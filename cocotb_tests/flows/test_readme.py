@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-README = (PROJECT / "README.md").read_text()
+COMMANDS = (PROJECT / "docs" / "commands.md").read_text()
 DOCUMENTS = [
     *("README.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("CHANGELOG.md", "LICENSES/README.md", "model_zoo/checkpoints/README.md"),
@@ -31,11 +31,11 @@ def _run(*command: str, folder: Path) -> str:
 
 def test_your_own_network(tmp_path: Path) -> None:
     """The Python block, then the two commands that follow it."""
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    code = re.search(r"```python\n(.*?)```", COMMANDS, re.DOTALL)[1]
     assert _run(sys.executable, "-c", code, folder=tmp_path) == "(100, 5)\n"
-    fields = re.search(r"\(`(\{[^`]*\})`\)", README)[1]
+    fields = re.search(r"\(`(\{[^`]*\})`\)", COMMANDS)[1]
     (tmp_path / "mine.json").write_text(fields)
-    commands = re.findall(r"^plosive (.*mine\.json.*)$", README, re.MULTILINE)
+    commands = re.findall(r"^plosive (.*mine\.json.*)$", COMMANDS, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
         _run(sys.executable, "-m", "flows.cli", *command.split(), folder=tmp_path)

@@ -1012,6 +1012,7 @@ frame.addEventListener("load", () => {{
     }}),
     sheet: [...page.querySelectorAll(".sheet svg[role=img]")].map(box),
     caption: box(page.querySelector("figcaption")),
+    swipe: box(page.querySelector(".swipe")),
   }});
 }});
 </script></body>
@@ -1040,7 +1041,7 @@ def test_no_console_error(build, tmp_path):
 
 
 @pytest.mark.usefixtures("browser")
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("width", [360, 390, 1200])
 def test_the_page_fits_and_every_figure_has_a_size(build, tmp_path, width):
     _change(build, lambda figures: figures.update(recording="/long/" + 80 * "x" + ".wav"))
     (build / "area.json").write_text(json.dumps(_area()))
@@ -1063,3 +1064,9 @@ def test_the_page_fits_and_every_figure_has_a_size(build, tmp_path, width):
     # One time axis: all pictures of the sentence begin and end at the same place.
     assert len({(round(left), round(right)) for left, right, _ in found["sheet"]}) == 1
     assert found["caption"][1] <= width
+    # That the sentence's pictures scroll is said where they do, and only there.
+    least = float(re.search(r"--least: (\d+)px", text)[1])
+    scrolls = found["sheet"][0][1] > width
+    assert scrolls == (least > width - 32)
+    assert (found["swipe"][2] > 0) == scrolls
+    assert found["swipe"][1] <= width

@@ -20,7 +20,6 @@ __all__ = ["app", "main", "run"]
 
 app = typer.Typer(
     name="plosive",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

@@ -116,6 +116,18 @@ def _network_files(names: list[Path] | None) -> list[Path]:
     return [_network_file(name) for name in names or ()]
 
 
+def _presets(start: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for name in PRESETS if name.startswith(start)]
+
+
+def _networks(start: str) -> list[str]:
+    """For the shell's completion, which adds files by itself."""
+    from model_zoo import zoo
+
+    return [name for name in zoo.names() if name.startswith(start)]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
 BuildFolder = Annotated[
     Path, typer.Option("--build", metavar="DIR", help="Folder for models, logs and waveforms.")
@@ -132,6 +144,7 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
+        autocompletion=_presets,
         help=f"Named hardware: {', '.join(PRESETS)}.",
     ),
 ]
@@ -158,6 +171,7 @@ NetworkFile = Annotated[
         "--network",
         metavar="FILE",
         callback=_network_file,
+        autocompletion=_networks,
         help="Trained network: a .safetensors file, or a name listed by `plosive networks`.",
     ),
 ]
