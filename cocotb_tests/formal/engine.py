@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,20 +26,19 @@ from flows.tools.yosys import run_yosys, share_folder
 __all__ = ["Built", "Engine", "Exhaustion", "Induction", "Pdr", "Proof", "Sat", "build", "prove"]
 
 _SECONDS = 600  # limit of one call of a solver
-_PREPARE = (
+_READ = (
     "read_rtlil design.il",
     f"chtype -set $anyconst t:{ANY_CONSTANT}",
     f"hierarchy -top {TOP}",
     "proc",
     "flatten",
-    "memory",
-    "opt -fast",
 )
 _GATES = (
     f"delete -port o:* o:{BAD} %d",
     "opt_clean",
     "dffunmap",
     "techmap",
+    "setundef -anyseq",  # a part select beyond a value: any bits
     "opt -fast -nodffe -nosdff",
     "aigmap",
     "opt_clean",
@@ -51,16 +50,17 @@ _NO_MODEL = "SAT proof finished - no model found: SUCCESS!"
 _MODEL = "SAT proof finished - model found: FAIL!"
 _DEPTH = re.compile(r"\[(?:base case|induction step) (\d+)\]")
 _REGISTER = re.compile(r"Import set-constraint from init attribute: \\(\S+) =")
-_VALUE = re.compile(r"^ +(\d+|init) \\(\S+) +(-?\d+|--) +([0-9a-fx]+|--) +([01x]+) *$")
+_VALUE = re.compile(r"^ +(\d+|init) \\(\S+) +(?:-?\d+|--) +(?:[0-9a-fx]+|--) +([01x]+) *$")
 
 
 @dataclass(frozen=True)
 class Built:
-    """A harness as text, and the names of what it claims and covers; JSON-able by `vars`."""
+    """A harness as text, with its `claims`, `covers` and `peeks`; JSON-able by `vars`."""
 
     rtlil: str
     claims: Sequence[str]
     covers: Sequence[str]
+    peeks: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,9 @@ class Proof:
 def build(harness: Harness, engine: Engine) -> Built:
     """A harness as text for an engine."""
     combinational = isinstance(engine, Sat | Exhaustion)
-    return Built(harness.rtlil(combinational=combinational), harness.claims, harness.covers)
+    return Built(
+        harness.rtlil(combinational=combinational), harness.claims, harness.covers, harness.peeks
+    )
 
 
 def prove(built: Built, engine: Engine, folder: Path, *, cover_clocks: int = 0) -> Proof:
@@ -158,6 +160,7 @@ def prove(built: Built, engine: Engine, folder: Path, *, cover_clocks: int = 0) 
     """
     (folder / "design.il").write_text(built.rtlil)
     begin = time.perf_counter()
+    _prepare(built.peeks, folder)
     match engine:
         case Sat():
             proved, how, log = _sat(folder)
@@ -173,9 +176,22 @@ def prove(built: Built, engine: Engine, folder: Path, *, cover_clocks: int = 0) 
     return Proof(proved, how, len(built.claims), seconds, broken_claims, trace, reached)
 
 
+def _prepare(peeks: Mapping[str, str], folder: Path) -> None:
+    """Make one flat module of the harness, in which its peeks are what they look at."""
+    commands = [*_READ]
+    for name, path in peeks.items():
+        commands += [f"delete -port i:{name}", f"connect -set {name} \\{path}"]
+    commands += ["memory", "opt -fast", "write_rtlil flat.il"]
+    _run(folder, "prepare", commands)
+
+
 def _yosys(folder: Path, name: str, commands: Sequence[str]) -> str:
+    return _run(folder, name, ["read_rtlil flat.il", *commands])
+
+
+def _run(folder: Path, name: str, commands: Sequence[str]) -> str:
     script = folder / f"{name}.ys"
-    script.write_text("\n".join((*_PREPARE, *commands)) + "\n")
+    script.write_text("\n".join(commands) + "\n")
     return run_yosys(
         script, failing=f"yosys fails to {name}", log=f"{name}.log", timeout_s=_SECONDS
     )
@@ -258,8 +274,8 @@ def _counterexample(log: str, claims: Sequence[str]) -> tuple[tuple[str, ...], s
     values: dict[str, dict[int, str]] = {}
     for line in log.splitlines():
         if found := _VALUE.match(line):
-            clock, name, decimal, hexadecimal, _ = found.groups()
-            value = decimal if decimal != "--" and len(decimal) < 6 else f"0x{hexadecimal}"
+            clock, name, bits = found.groups()
+            value = bits if "x" in bits else format(int(bits, 2), "d" if len(bits) < 20 else "#x")
             values.setdefault(name, {})[0 if clock == "init" else int(clock)] = value
     last = max(clock for row in values.values() for clock in row)
     names = [claim for index, claim in enumerate(claims) if values[broken(index)].get(last) == "1"]

@@ -56,6 +56,8 @@ class Harness:
         The module; designs are its submodules.
     claims, covers
         What is claimed, and what must be reachable for the claims to mean something.
+    peeks
+        Signals inside designs: inputs to which an engine connects them, and their paths.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,7 @@ class Harness:
         self.m.domains.sync = self._domain = ClockDomain("sync", reset_less=True)
         self.claims: list[str] = []
         self.covers: list[str] = []
+        self.peeks: dict[str, str] = {}
         self._inputs: list[Value] = []
         self._assumed: list[Value] = []
         self._claimed: list[Value] = []
@@ -81,6 +84,12 @@ class Harness:
         signal = Signal(shape, name=name)
         bits = Value.cast(signal)
         self.m.submodules += Instance(ANY_CONSTANT, p_WIDTH=len(bits), o_Y=bits)
+        return signal
+
+    def peek(self, path: str, shape: Shape | ShapeCastable | int | range) -> Signal:
+        """A signal inside a design, by its path as "buffer.read": for invariants only."""
+        signal = self.free(f"peek_{len(self.peeks)}", shape)
+        self.peeks[signal.name] = path
         return signal
 
     def named(self, name: str, value: Value) -> Value:

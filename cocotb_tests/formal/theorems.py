@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cocotb_tests.blocks.blocks import config
+from cocotb_tests.formal import broken
 from cocotb_tests.formal.engine import (
     Built,
     Engine,
     Exhaustion,
     Induction,
+    Pdr,
     Proof,
     Sat,
     build,
@@ -23,6 +25,15 @@ from cocotb_tests.formal.engine import (
 from cocotb_tests.formal.front_ends import feature_front_end, spike_front_end
 from cocotb_tests.formal.harness import Harness
 from cocotb_tests.formal.neurons import lif_lane
+from cocotb_tests.formal.results import (
+    element_packer,
+    list_splitter,
+    logit_serialiser,
+    queue_places,
+    queue_words,
+    result_output,
+)
+from cocotb_tests.formal.streams import feature_buffer, feature_words, output_buffer
 from cocotb_tests.mutation.engine import mutated_sources, printed_by
 from cocotb_tests.mutation.mutants import Mutant
 from hw.config import preset
@@ -49,7 +60,7 @@ class Theorem:
     mutants
         Broken versions of the design, each of which must be refuted.
     cover_clocks
-        In how many clocks each cover must be reached.
+        In how many clocks each cover must be reached; 0 where a smaller design shows it.
     slow
         Too slow for `make test`.
     """
@@ -62,47 +73,6 @@ class Theorem:
     slow: bool = False
 
 
-def _mutants(file: str, *entries: tuple[str, str, str]) -> tuple[Mutant, ...]:
-    """Broken versions of a file of `hw/`: name, text, and what replaces it."""
-    return tuple(Mutant(name, file, old, new) for name, old, new in entries)
-
-
-# ---- front ends --------------------------------------------------------------------------
-
-_FEATURE_MUTANTS = _mutants(
-    "core/front_end.py",
-    ("feature: a digit is issued again", "self.taken[b] | issued", "self.taken[b]"),
-    ("feature: a bit is passed over", "more.append((rest ^ issued).any())", "more.append(0)"),
-    ("feature: ends with the first one", "done & ~(left & (left - 1)).any()", "done"),
-    ("feature: every slot reads", "found & ~Value.cast(self.taken).any()", "found"),
-    (
-        "feature: the next one is passed over",
-        "self.pointer_next.eq(index + found)",
-        "self.pointer_next.eq(index + 2 * found)",
-    ),
-)
-_SPIKE_MUTANTS = _mutants(
-    "core/front_end.py",
-    (
-        "spikes: an input twice",
-        "Mux(self.serve[b], candidate[b] + 1, self.pointer[b])",
-        "Mux(self.serve[b], candidate[b], self.pointer[b])",
-    ),
-    (
-        "spikes: ends with a half left",
-        "self.last.eq(~(more[0] | more[1]))",
-        "self.last.eq(~more[0])",
-    ),
-    (
-        "spikes: a joint slot moves both",
-        "found[1] & ~even_first",
-        "found[1]",
-    ),
-    ("spikes: the other one's straight ones", "steps[b] & ~steps[1 - b]", "steps[1 - b]"),
-    ("spikes: union is common", "steps[0] | steps[1]", "steps[0] & steps[1]"),
-    ("spikes: serial has one step", "_padded(steps[1], h)", "_padded(steps[0], h)"),
-    ("spikes: time step 1 reads elsewhere", "position - self._serial_half", "position"),
-)
 _WORKS = {
     1: (Work.SPIKES,),
     2: (Work.ALL, Work.UNION, Work.COMMON, Work.STRAIGHT, Work.CROSSED, Work.SERIAL),
@@ -110,33 +80,6 @@ _WORKS = {
 
 # ---- neurons -----------------------------------------------------------------------------
 
-_LIF_MUTANTS = _mutants(
-    "core/lif.py",
-    (
-        "lif: no spike at the threshold itself",
-        "self.spike.eq(~excess[-1])",
-        "self.spike.eq(excess > 0)",
-    ),
-    ("lif: leak and scale exchanged", "== DecayForm.SCALE", "== DecayForm.LEAK"),
-    ("lif: wraps below", "(~self.spike & clamps, least)", "(~self.spike & clamps, total[:bits])"),
-    (
-        "lif: subtracts from a sum that is not clamped",
-        "(subtracts & clamps, ~self.threshold)",
-        "(subtracts & clamps, excess[:bits])",
-    ),
-    ("lif: clamps one bit late", "total[bits - 1 :] != total[-1]", "total[bits:] != total[-1]"),
-    (
-        "lif: the threshold is for the wrapped sum",
-        "excess.eq(total - self.threshold)",
-        "excess.eq(total[:bits].as_signed() - self.threshold)",
-    ),
-    ("lif: no rounding", "self.load_round.eq(shifted[0])", "self.load_round.eq(0)"),
-    (
-        "lif: the stimulus of the other step",
-        "Mux(self.step, self.high, self.low)",
-        "Mux(self.step, self.low, self.high)",
-    ),
-)
 _SMALL_LIF = {
     "acc_bits": 8,
     "membrane_bits": 8,
@@ -150,11 +93,15 @@ _ISSUES = "every digit of every nonzero feature once, nothing else; the row read
 _SERVES = "every input with work once (SERIAL: once a spike), nothing else; no slot without work"
 _NEURON = "spike and membrane of the equations"
 
+
+_GROUPS = "each group's beats once, in order, with their flags; captures wait for nothing else"
+_KEEPS = "nothing lost, repeated, reordered or withheld; what is offered stays"
+
 THEOREMS: dict[str, Theorem] = {
     "feature front end, 2 features": Theorem(
         _ISSUES,
         lambda: feature_front_end(config(n_input=2)),
-        mutants=_FEATURE_MUTANTS,
+        mutants=broken.FEATURE_FRONT_END,
         cover_clocks=6,
     ),
     "feature front end, 40 features": Theorem(
@@ -166,7 +113,7 @@ THEOREMS: dict[str, Theorem] = {
             lambda steps=steps, neurons=neurons, serial=serial: spike_front_end(
                 config(time_steps=steps), _WORKS[steps], neurons, serial
             ),
-            mutants=_SPIKE_MUTANTS if (steps, neurons) == (2, 7) else (),
+            mutants=broken.SPIKE_FRONT_END if (steps, neurons) == (2, 7) else (),
             cover_clocks=4,
             slow=neurons > 100,
         )
@@ -192,7 +139,7 @@ THEOREMS: dict[str, Theorem] = {
         f"{_NEURON}; LOAD and MERGE",
         lambda: lif_lane(config(**_SMALL_LIF)),
         Sat(),
-        mutants=_LIF_MUTANTS,
+        mutants=broken.LIF,
     ),
     "LIF lane, 8 bits, T = 1": Theorem(
         f"{_NEURON}; LOAD", lambda: lif_lane(config(**_SMALL_LIF, time_steps=1)), Sat()
@@ -203,6 +150,95 @@ THEOREMS: dict[str, Theorem] = {
         )
         for name in ("paper-t1", "paper-t2")
     },
+    **{
+        f"output buffer, {name}": Theorem(
+            _GROUPS,
+            lambda shape=shape: output_buffer(shape),
+            mutants=broken.OUTPUT_BUFFER if name == "odd last tile, 2 logits a beat" else (),
+            cover_clocks=8,
+            slow=name == "paper-t2",
+        )
+        for name, shape in {
+            "pairs, 1 logit a beat": config(n_output=7, lanes=2, output_lanes=1),
+            "odd last tile, 2 logits a beat": config(n_output=9, lanes=3, output_lanes=2),
+            "tiny": preset("tiny"),
+            "paper-t2": preset("paper-t2"),
+        }.items()
+    },
+    **{
+        f"feature buffer, {n} features": Theorem(
+            "every beat in its place, frames whole; none taken while a frame is held",
+            lambda n=n: feature_buffer(config(n_input=n)),
+            mutants=broken.FEATURE_BUFFER if n == 3 else (),
+            cover_clocks=9 if n == 3 else 0,
+        )
+        for n in (3, 40)
+    },
+    "words of features, frames of 1 to 11": Theorem(
+        _KEEPS,
+        lambda: feature_words(11),
+        Pdr(),
+        mutants=broken.FEATURE_WORDS,
+        cover_clocks=10,
+    ),
+    **{
+        f"logits of beats, {name}": Theorem(
+            _KEEPS,
+            lambda shape=shape: logit_serialiser(shape),
+            Pdr(),
+            mutants=broken.RESULTS["serialiser"] if name == "3 a beat" else (),
+            cover_clocks=18,
+            slow=name == "speech",
+        )
+        for name, shape in {
+            "3 a beat": config(n_output=13, lanes=3, output_lanes=3),
+            "speech": preset("speech"),
+        }.items()
+    },
+    "words of logits, 12 bits": Theorem(
+        _KEEPS,
+        lambda: element_packer(preset("tiny")),
+        Pdr(),
+        mutants=broken.RESULTS["packer"],
+        cover_clocks=3,
+    ),
+    "words of logits, 20 bits": Theorem(
+        _KEEPS, lambda: element_packer(config(acc_bits=20)), Pdr(), cover_clocks=3
+    ),
+    "parts of best-5 lists": Theorem(
+        _KEEPS,
+        lambda: list_splitter(preset("tiny"), 5, 64),
+        Pdr(),
+        mutants=broken.RESULTS["splitter"],
+        cover_clocks=6,
+    ),
+    **{
+        f"queue of {depth} words, places": Theorem(
+            "addresses and flags follow the number of words",
+            lambda depth=depth: queue_places(depth),
+            Pdr(),
+            mutants=broken.RESULTS["queue places"] if depth == 4 else (),
+            cover_clocks=depth + 4,
+        )
+        for depth in (4, 16)
+    },
+    **{
+        f"queue of {depth} words": Theorem(
+            _KEEPS,
+            lambda depth=depth: queue_words(depth),
+            mutants=broken.RESULTS["queue"] if depth == 4 else (),
+            cover_clocks=2 * depth + 4,
+        )
+        for depth in (4, 16)
+    },
+    "AXI4-Stream results, soft resets": Theorem(
+        "each beat once, in order, or the end of the frame that a soft reset cut; valid and "
+        "payload stay until ready",
+        lambda: result_output(preset("tiny")),
+        Pdr(),
+        mutants=broken.RESULTS["output"],
+        cover_clocks=5,
+    ),
 }
 """By name, in the order of the table."""
 
