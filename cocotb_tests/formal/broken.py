@@ -6,6 +6,7 @@ from __future__ import annotations
 from cocotb_tests.mutation.mutants import Mutant
 
 __all__ = [
+    "AXI_LITE",
     "FEATURE_BUFFER",
     "FEATURE_FRONT_END",
     "FEATURE_WORDS",
@@ -13,6 +14,7 @@ __all__ = [
     "OUTPUT_BUFFER",
     "RESULTS",
     "SPIKE_FRONT_END",
+    "UART_TRANSMITTER",
 ]
 
 
@@ -211,3 +213,38 @@ RESULTS = {
         ),
     ),
 }
+
+# ---- handshakes --------------------------------------------------------------------------
+
+AXI_LITE = _mutants(
+    "shell/axi.py",
+    (
+        "axi: a write's answer waits for ready",
+        "axi.bvalid.eq(response.valid & writing)",
+        "axi.bvalid.eq(response.valid & writing & axi.bready)",
+    ),
+    ("axi: a new address over the old one", "with m.If(~has_address):", "with m.If(1):"),
+    (
+        "axi: a write without its word",
+        "has_write = has_address & has_data",
+        "has_write = has_address",
+    ),
+    ("axi: parts of words are written", "with m.If(~whole):", "with m.If(0):"),
+    ("axi: writes go first, always", "has_write & ~(writing & has_read)", "has_write"),
+    ("axi: an access is asked twice", "m.d.sync += has_read.eq(0)", "pass"),
+    ("axi: the refusal is withdrawn", "with m.If(axi.bready):", "with m.If(1):"),
+)
+UART_TRANSMITTER = _mutants(
+    "shell/uart.py",
+    ("uart: no stop bit", "left.eq(_DATA_BITS + 2)]", "left.eq(_DATA_BITS + 1)]"),
+    (
+        "uart: the phase goes on between bytes",
+        "m.d.sync += phase.eq(0)",
+        "m.d.sync += phase.eq(following)",
+    ),
+    (
+        "uart: ready a bit too early",
+        "self.stream.ready.eq(left == 0)",
+        "self.stream.ready.eq(left <= 1)",
+    ),
+)

@@ -23,6 +23,7 @@ from cocotb_tests.formal.engine import (
     prove,
 )
 from cocotb_tests.formal.front_ends import feature_front_end, spike_front_end
+from cocotb_tests.formal.handshakes import axi_lite
 from cocotb_tests.formal.harness import Harness
 from cocotb_tests.formal.neurons import lif_lane
 from cocotb_tests.formal.results import (
@@ -34,6 +35,7 @@ from cocotb_tests.formal.results import (
     result_output,
 )
 from cocotb_tests.formal.streams import feature_buffer, feature_words, output_buffer
+from cocotb_tests.formal.uarts import uart_transmitter
 from cocotb_tests.mutation.engine import mutated_sources, printed_by
 from cocotb_tests.mutation.mutants import Mutant
 from hw.config import preset
@@ -126,7 +128,7 @@ THEOREMS: dict[str, Theorem] = {
                 config(**_SMALL_LIF), load=0, step=step, **{unused: 0}
             ),
             Exhaustion(),
-            slow=step == 0,
+            slow=True,
         )
         for step, unused in enumerate(("high", "low"))
     },
@@ -219,6 +221,7 @@ THEOREMS: dict[str, Theorem] = {
             Pdr(),
             mutants=broken.RESULTS["queue places"] if depth == 4 else (),
             cover_clocks=depth + 4,
+            slow=depth > 4,
         )
         for depth in (4, 16)
     },
@@ -227,7 +230,8 @@ THEOREMS: dict[str, Theorem] = {
             _KEEPS,
             lambda depth=depth: queue_words(depth),
             mutants=broken.RESULTS["queue"] if depth == 4 else (),
-            cover_clocks=2 * depth + 4,
+            cover_clocks=depth + 4,
+            slow=depth > 4,
         )
         for depth in (4, 16)
     },
@@ -238,6 +242,20 @@ THEOREMS: dict[str, Theorem] = {
         Pdr(),
         mutants=broken.RESULTS["output"],
         cover_clocks=5,
+    ),
+    "AXI4-Lite and the control bus": Theorem(
+        "valid and payload stay until ready; each access is asked once and answered once, as the "
+        "bus does or SLVERR; reads and writes wait for one another once at most",
+        axi_lite,
+        Pdr(),
+        mutants=broken.AXI_LITE,
+        cover_clocks=6,
+    ),
+    "serial transmitter, any speed": Theorem(
+        "each byte a frame of ten bits in order, exactly timed; high between them",
+        uart_transmitter,
+        mutants=broken.UART_TRANSMITTER,
+        cover_clocks=14,
     ),
 }
 """By name, in the order of the table."""
