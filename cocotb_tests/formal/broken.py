@@ -14,6 +14,7 @@ __all__ = [
     "OUTPUT_BUFFER",
     "RESULTS",
     "SPIKE_FRONT_END",
+    "UART_RECEIVER",
     "UART_TRANSMITTER",
 ]
 
@@ -247,4 +248,9 @@ UART_TRANSMITTER = _mutants(
         "self.stream.ready.eq(left == 0)",
         "self.stream.ready.eq(left <= 1)",
     ),
+)
+UART_RECEIVER = _mutants(
+    "shell/uart.py",
+    ("uart: sampled at the edge", "phase.eq(1 << (PHASE_BITS - 1))", "phase.eq(0)"),
+    ("uart: highest bit first", "Cat(self.data[1:], level)", "Cat(level, self.data[:-1])"),
 )

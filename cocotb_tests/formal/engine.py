@@ -43,6 +43,7 @@ _GATES = (
     "aigmap",
     "opt_clean",
 )
+_CLOCKS_SHOWN = 12  # side by side in a counterexample
 _MARK = "=== solving "
 _PROVED = "Induction step proven: SUCCESS!"
 _REFUTED = "model found for base case: FAIL!"
@@ -171,7 +172,7 @@ def prove(built: Built, engine: Engine, folder: Path, *, cover_clocks: int = 0) 
         case Exhaustion():
             proved, how, log = _exhaustion(folder)
     seconds = time.perf_counter() - begin
-    broken_claims, trace = ((), "") if proved else _counterexample(log, built.claims)
+    broken_claims, trace = ((), "") if proved else _counterexample(log, built)
     reached = _covers(built.covers, cover_clocks, folder) if proved and cover_clocks else {}
     return Proof(proved, how, len(built.claims), seconds, broken_claims, trace, reached)
 
@@ -269,7 +270,7 @@ def _covers(covers: Sequence[str], clocks: int, folder: Path) -> dict[str, int |
 # ---- counterexamples ---------------------------------------------------------------------
 
 
-def _counterexample(log: str, claims: Sequence[str]) -> tuple[tuple[str, ...], str]:
+def _counterexample(log: str, built: Built) -> tuple[tuple[str, ...], str]:
     """The claims that the last clock of a model breaks, and the model as a table."""
     values: dict[str, dict[int, str]] = {}
     for line in log.splitlines():
@@ -278,33 +279,35 @@ def _counterexample(log: str, claims: Sequence[str]) -> tuple[tuple[str, ...], s
             value = bits if "x" in bits else format(int(bits, 2), "d" if len(bits) < 20 else "#x")
             values.setdefault(name, {})[0 if clock == "init" else int(clock)] = value
     last = max(clock for row in values.values() for clock in row)
-    names = [claim for index, claim in enumerate(claims) if values[broken(index)].get(last) == "1"]
-    registers = set(_REGISTER.findall(log))
-    hidden = {
-        BAD,
-        WRONG,
-        "clk",
-        "lawful",
-        "lawful_before",
-        *(name for name in values if re.match(r"(broken|covered)_\d+$", name)),
-    }
-    rows = {
-        name: [row.get(clock, "") for clock in range(1, last + 1)]
-        for name, row in sorted(values.items(), key=lambda item: ("." in item[0], item[0]))
-        if name not in hidden and "$" not in name and ("." not in name or name in registers)
-    }
-    shown = {name: row for name, row in rows.items() if set(row) - {"0", ""}}
-    heads = ["clock", *map(str, range(1, last + 1))]
-    table = [heads, *([name, *row] for name, row in shown.items())]
-    widths = [max(len(line[i]) for line in table) for i in range(len(heads))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in table
+    names = [
+        claim for index, claim in enumerate(built.claims) if values[broken(index)].get(last) == "1"
     ]
+    registers = set(_REGISTER.findall(log))
+    hidden = {BAD, WRONG, "clk", "lawful", "lawful_before"}
+    hidden |= {name for name in values if re.match(r"(broken|covered)_\d+$", name)}
+    rows: dict[str, tuple[str, ...]] = {}
+    # The harness' own names first: a port of the design is shown only if it says something else.
+    for name in sorted(values, key=lambda name: ("." in name, "__" in name, name)):
+        row = tuple(values[name].get(clock, "") for clock in range(1, last + 1))
+        inside = "." in name and name not in registers
+        repeated = "__" in name and row in rows.values()
+        if name not in hidden and "$" not in name and not inside and not repeated:
+            rows[built.peeks.get(name, name)] = row
+    shown = {name: row for name, row in rows.items() if set(row) - {"0", ""}}
+    lines = [f"broken: {name}" for name in names]
+    for begin in range(0, last, _CLOCKS_SHOWN):
+        part = slice(begin, begin + _CLOCKS_SHOWN)
+        heads = tuple(str(clock) for clock in range(1, last + 1))[part]
+        lines += _aligned([("clock", *heads), *((name, *row[part]) for name, row in shown.items())])
     zeros = [name for name in rows if name not in shown]
     if zeros:
         lines.append(f"0 in all clocks: {', '.join(zeros)}")
-    return tuple(names), "\n".join([*(f"broken: {name}" for name in names), *lines])
+    return tuple(names), "\n".join(lines)
+
+
+def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of a table: names to the left, values to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join([name.ljust(widths[0]), *map(str.rjust, row, widths[1:])]) for name, *row in table
+    ]

@@ -106,7 +106,7 @@ def feature_front_end(config: AcceleratorConfig) -> Harness:
         | (((Value.cast(taken) & ~digits_set) == 0) & (Value.cast(taken) != digits_set)),
     )
     h.cover("the last slot of all bits set", front.last & (after == -1))
-    h.cover("a row is held for four slots", here & (done[0] == 7))
+    h.cover("a feature's second slot", here & places.any() & front.last)
     return h
 
 

@@ -35,11 +35,12 @@ from cocotb_tests.formal.results import (
     result_output,
 )
 from cocotb_tests.formal.streams import feature_buffer, feature_words, output_buffer
-from cocotb_tests.formal.uarts import uart_transmitter
+from cocotb_tests.formal.uarts import uart_pair, uart_transmitter
 from cocotb_tests.mutation.engine import mutated_sources, printed_by
 from cocotb_tests.mutation.mutants import Mutant
 from hw.config import preset
 from hw.schedule import Work
+from hw.shell.uart import PHASE_BITS
 
 __all__ = ["THEOREMS", "Theorem", "prove_broken", "prove_theorem", "text_of"]
 
@@ -158,13 +159,13 @@ THEOREMS: dict[str, Theorem] = {
             lambda shape=shape: output_buffer(shape),
             mutants=broken.OUTPUT_BUFFER if name == "odd last tile, 2 logits a beat" else (),
             cover_clocks=8,
-            slow=name == "paper-t2",
+            slow=name == "32 lanes",
         )
         for name, shape in {
             "pairs, 1 logit a beat": config(n_output=7, lanes=2, output_lanes=1),
             "odd last tile, 2 logits a beat": config(n_output=9, lanes=3, output_lanes=2),
             "tiny": preset("tiny"),
-            "paper-t2": preset("paper-t2"),
+            "32 lanes": preset("paper-t2").replace(lanes=32, n_output=96),
         }.items()
     },
     **{
@@ -256,6 +257,14 @@ THEOREMS: dict[str, Theorem] = {
         uart_transmitter,
         mutants=broken.UART_TRANSMITTER,
         cover_clocks=14,
+    ),
+    "serial line, 4 clocks a bit": Theorem(
+        "a byte arrives as it was sent, once, before the next one's start bit ends; none broken",
+        lambda: uart_pair(1 << (PHASE_BITS - 2)),
+        Pdr(),
+        mutants=broken.UART_RECEIVER,
+        cover_clocks=44,
+        slow=True,
     ),
 }
 """By name, in the order of the table."""

@@ -52,7 +52,7 @@ def uart_transmitter() -> Harness:
     h.claim("invariant: the bits to come", left == Mux(sending, 10 - place, 0))
     h.claim("invariant: what is left of the frame", Mux(sending, bits == rest, bits.all()))
     h.claim("invariant: ten bits", place < 10)
-    h.cover("a second byte", taken & ~frame[1] & frame[9])
+    h.cover("the stop bit of a byte", sending & (place == 9) & ~frame[1] & sender.line)
     return h
 
 
@@ -81,5 +81,5 @@ def uart_pair(step_: int) -> Harness:
         (waiting <= 1) | ((waiting == 2) & (left == 10)),
     )
     h.claim("no byte arrives broken", ~receiver.error)
-    h.cover("a byte arrives", receiver.valid & (value == 0xC5))
+    h.cover("a byte arrives", receiver.valid & (receiver.data == 0xC5))
     return h
