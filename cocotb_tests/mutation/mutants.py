@@ -168,6 +168,23 @@ CONFIGS = {
         output_lanes=2,
         **_SMALL,
     ),
+    # The options of the preset `fast`, folded.
+    "fast": AcceleratorConfig(
+        n_input=5,
+        hidden=(6, 5),
+        recurrent=(True, True),
+        n_output=9,
+        time_steps=2,
+        lanes=3,
+        acc_bits=10,
+        membrane_bits=12,
+        membrane_frac=3,
+        hidden_work="split",
+        input_digits="naf",
+        lif_lanes="all",
+        output_lanes=2,
+        **_SMALL,
+    ),
     # T = 1, folded, an odd last tile.
     "t1-folded": AcceleratorConfig(
         n_input=3,
