@@ -407,8 +407,8 @@ PRESETS: dict[str, AcceleratorConfig] = {
     "paper-t1": _paper(time_steps=1),
     # The network in model_zoo/checkpoints: 61 phones x 3 states.
     "speech": _paper(n_output=183),
-    # The reference's shape in the fewest cycles, with its memories and PEs (docs/schedule.md). A pair
-    # of tiles takes 17 slots on real speech, often fewer than 16 beats of 16 logits need.
+    # The reference's shape in the fewest cycles, with its memories and PEs (docs/schedule.md). On
+    # real speech a pair of tiles takes 17 slots, often fewer than its 16 beats of 16 logits need.
     "fast": _paper(hidden_work="split", input_digits="naf", lif_lanes="all", output_lanes=32),
     # The same network at the least power in real time (docs/area-timing-power.md, "Frugal"), with
     # memories from `--memory-goal energy`.
