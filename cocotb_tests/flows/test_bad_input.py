@@ -133,8 +133,8 @@ def test_wrong_field_is_named_with_value_and_rule(changes, message, refusal, tmp
 
 def test_unknown_preset_and_field_list_what_there_is(refusal):
     assert refusal("cycles", "--preset", "nope", "--densities", "published") == (
-        "preset is 'nope': the presets are paper-t2, paper-t2-unmerged, paper-t1, speech, frugal, "
-        "tiny"
+        "preset is 'nope': the presets are paper-t2, paper-t2-unmerged, paper-t1, speech, fast, "
+        "frugal, tiny"
     )
     line = refusal("cycles", "--preset", "tiny", "--set", "speed=3", "--densities", "published")
     assert line == f"speed is not a field: the fields are {', '.join(TINY.to_dict())}"
