@@ -24,6 +24,8 @@ help:  ## list the targets
 setup: $(STAMP)  ## install the pinned dependencies and the command plosive into .venv
 
 # Updated when a dependency has changed; made anew only if the Python in it no longer starts.
+# In compat mode the checkout is on Python's path; otherwise a script beside a clone called "plosive"
+# would import that folder as an empty package.
 $(STAMP): requirements.lock pyproject.toml
 	@missing=0; \
 	need() { echo "make setup: $$1 was not found: it is needed to $$2; install the Debian package $$3" >&2; missing=1; }; \
@@ -37,7 +39,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "make setup: installing into $(VENV)"
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
 	@$(BIN)/python -c 'from flows.tools.toolchain import python_library, versions; \
 		python_library(); print("make setup: ready,", ", ".join(f"{k} {v}" for k, v in versions().items()))'
 	@touch $@

@@ -64,6 +64,7 @@ def test_it_holds_every_file_of_the_packages(wheel: Path) -> None:
 def _use(python: Path, folder: Path, build_root: Path) -> None:
     """The commands and the package, in a folder without a checkout, by an environment's Python."""
     (folder / "build").symlink_to(build_root)
+    (folder / "plosive").mkdir()  # a folder of that name, such as a clone, is not the package
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def run(*command: str) -> str:
