@@ -128,6 +128,7 @@ def check_bijection(config: AcceleratorConfig) -> None:
                 assert found == used.get((region, row, lane))
 
 
+@settings(max_examples=50)
 @given(shapes())
 def test_each_weight_has_one_place_and_each_place_one_weight(config):
     check_bijection(config)
@@ -160,7 +161,7 @@ def test_a_broken_map_is_found(monkeypatch, method):
         check_bijection(config)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(configurations(), st.integers(0, 2**16))
 def test_the_weight_ports_requests_write_each_word_once_and_hold_the_network(config, seed):
     """Weights read back out of the words, by the places of this file, are the network's."""
