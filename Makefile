@@ -12,7 +12,7 @@ STAMP := $(VENV)/.plosive-setup
 # Tests of one group (`xdist_group`) run on one worker: they share models and boards.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 COVERAGE = --cov=hw --cov=golden_model --cov=flows --cov=plosive --cov-report=term:skip-covered
-HARDWARE_TESTS = $(addprefix cocotb_tests/,blocks core golden serial shell \
+HARDWARE_TESTS = $(addprefix cocotb_tests/,blocks core formal golden serial shell \
 	$(addprefix flows/,test_generate.py test_tool_runners.py test_toolchain.py))
 
 .DEFAULT_GOAL := help

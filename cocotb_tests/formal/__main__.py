@@ -23,7 +23,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     failed = 0
-    print("| design | holds for all inputs and states | claims | how | seconds | broken, refuted |")
+    print("| design | holds for all inputs and states | claims | how | seconds | broken designs |")
     print("|---|---|---|---|---|---|")
     refutations = []
     for name, theorem in THEOREMS.items():
@@ -38,7 +38,9 @@ def _main(arguments: Sequence[str] | None = None) -> int:
             refuted += not refutation.proved
             refutations.append((name, mutant.name, refutation))
         failed += given.broken and refuted != len(theorem.mutants)
-        counted = f"{refuted} of {len(theorem.mutants)}" if given.broken else len(theorem.mutants)
+        counted = (
+            f"{refuted} of {len(theorem.mutants)} refuted" if given.broken else len(theorem.mutants)
+        )
         how = proof.how if proof.proved else "**refuted**"
         print(
             f"| {name} | {theorem.says} | {proof.claims} | {how} | {proof.seconds:.1f} | "

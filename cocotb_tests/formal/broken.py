@@ -11,6 +11,7 @@ __all__ = [
     "FEATURE_FRONT_END",
     "FEATURE_WORDS",
     "LIF",
+    "NON_ADJACENT_FORM",
     "OUTPUT_BUFFER",
     "RESULTS",
     "SPIKE_FRONT_END",
@@ -36,6 +37,15 @@ FEATURE_FRONT_END = _mutants(
         "feature: the next one is passed over",
         "self.pointer_next.eq(index + found)",
         "self.pointer_next.eq(index + 2 * found)",
+    ),
+)
+NON_ADJACENT_FORM = _mutants(
+    "core/front_end.py",
+    ("naf: no digit is negative", "minus.eq(halved & digits)", "minus.eq(0)"),
+    (
+        "naf: half of an unsigned value",
+        "halved.eq(feature.as_signed() >> 1)",
+        "halved.eq(feature >> 1)",
     ),
 )
 SPIKE_FRONT_END = _mutants(

@@ -25,6 +25,7 @@ def feature_front_end(config: AcceleratorConfig) -> Harness:
     h.m.submodules.front = front = FeatureFrontEnd(config)
     features = h.constant("features", data.ArrayLayout(signed(8), n))
     watched = h.constant("watched", range(n))
+    h.assume(watched < n)
     pointer = Signal(range(n + 1))
     taken = Signal(data.ArrayLayout(4, 2))
     h.drive(front, features=features, pointer=pointer, taken=taken)

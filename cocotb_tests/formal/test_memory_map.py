@@ -22,7 +22,8 @@ from hw.config import AcceleratorConfig
 from hw.core.weight_port import Region, regions, weight_request
 from hw.schedule import WEIGHT_WORD_BITS, Schedule
 
-Weight = tuple[str, int, int, int]  # matrix, layer, input, neuron or output
+# Matrix, layer, input, and neuron or output; of a bias, its half (0 low, 1 high) as the input.
+Weight = tuple[str, int, int, int]
 Place = tuple[Region, int, int]  # region, row, lane
 _BANKS = {
     "hidden": (Region.HIDDEN_0, Region.HIDDEN_1),
@@ -40,6 +41,7 @@ def shapes(draw: st.DrawFn) -> AcceleratorConfig:
         n_input=draw(size),
         hidden=draw(st.lists(size, min_size=layers, max_size=layers)),
         recurrent=draw(st.lists(st.booleans(), min_size=layers, max_size=layers)),
+        bias=draw(st.lists(st.booleans(), min_size=layers, max_size=layers)),
         n_output=draw(st.integers(1, 100)),
         time_steps=draw(st.sampled_from([1, 2])),
         lanes=lanes,
@@ -63,6 +65,10 @@ def places(config: AcceleratorConfig, schedule: Schedule) -> Iterator[tuple[Weig
                         bank, row = schedule.hidden_row(matrix, layer, tile, i)
                         region = _BANKS["hidden"][bank]
                     yield (matrix, layer, i, neuron), (region, row, lane)
+        for neuron in range(neurons if config.has_bias(layer) else 0):
+            tile, lane = divmod(neuron, config.lanes)
+            for half, region in enumerate(_BANKS["hidden"]):
+                yield ("bias", layer, half, neuron), (region, schedule.bias_row(layer, tile), lane)
     for output in range(config.n_output):
         tile, lane = divmod(output, config.lanes)
         for i in range(config.hidden[-1]):
@@ -97,6 +103,11 @@ def weight_at(config: AcceleratorConfig, place: Place) -> Weight | None:
                     tile, j = divmod(row, stride)
                     return named(matrix, layer, tile, 2 * j + bank, n_source, neurons)
                 row -= tiles * stride
+            if config.has_bias(layer):
+                tiles = -(-neurons // config.lanes)
+                if row < tiles:
+                    return named("bias", layer, row, bank, 2, neurons)
+                row -= tiles
         return None
     bank = _BANKS["readout"].index(region)
     tiles = -(-config.n_output // config.lanes)
@@ -128,6 +139,7 @@ def check_bijection(config: AcceleratorConfig) -> None:
                 assert found == used.get((region, row, lane))
 
 
+@settings(max_examples=50)
 @given(shapes())
 def test_each_weight_has_one_place_and_each_place_one_weight(config):
     check_bijection(config)
@@ -160,7 +172,7 @@ def test_a_broken_map_is_found(monkeypatch, method):
         check_bijection(config)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(configurations(), st.integers(0, 2**16))
 def test_the_weight_ports_requests_write_each_word_once_and_hold_the_network(config, seed):
     """Weights read back out of the words, by the places of this file, are the network's."""
@@ -173,12 +185,16 @@ def test_the_weight_ports_requests_write_each_word_once_and_hold_the_network(con
         assert fields.write == 1
         assert address not in words
         words[address] = int(fields.data)
+    biases = {}
     matrices = {("w_out", config.n_layers): network.w_out}
     for index, layer in enumerate(network.layers):
         matrices["w_in", index] = layer.w_in
         if config.recurrent[index]:
             matrices["w_rec", index] = layer.w_rec
+        if config.has_bias(index):
+            biases[index] = layer.bias
     found = {key: np.zeros_like(matrix) for key, matrix in matrices.items()}
+    found |= {("bias", layer): np.zeros((2, len(bias)), int) for layer, bias in biases.items()}
     count = 0
     for (region, row, word), value in words.items():
         if Region(region) in (Region.THRESHOLD, Region.PARAMETER):
@@ -193,6 +209,9 @@ def test_the_weight_ports_requests_write_each_word_once_and_hold_the_network(con
                 matrix, layer, i, neuron = weight
                 found[matrix, layer][i, neuron] = bits - 16 * (bits >> 3)
                 count += 1
-    assert count == sum(matrix.size for matrix in matrices.values())
+    assert count == sum(matrix.size for matrix in found.values())
+    for layer, bias in biases.items():
+        low, high = found["bias", layer]
+        np.testing.assert_array_equal(low + 8 * high, bias)
     for key, matrix in matrices.items():
         np.testing.assert_array_equal(found[key], matrix)

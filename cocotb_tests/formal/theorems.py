@@ -93,6 +93,7 @@ _SMALL_LIF = {
 }
 _NO_LIF = {"load": 1, "membrane": 0, "threshold": 1, "decay_form": 0, "reset": 0}
 _ISSUES = "every digit of every nonzero feature once, nothing else; the row read once, in time"
+_DIGITS = "the same of the digits of the non-adjacent form"
 _SERVES = "every input with work once (SERIAL: once a spike), nothing else; no slot without work"
 _NEURON = "spike and membrane of the equations"
 
@@ -110,6 +111,16 @@ THEOREMS: dict[str, Theorem] = {
     "feature front end, 40 features": Theorem(
         _ISSUES, lambda: feature_front_end(preset("paper-t2")), cover_clocks=6
     ),
+    **{
+        f"feature front end, naf, {n} features": Theorem(
+            _DIGITS,
+            lambda n=n: feature_front_end(config(n_input=n, input_digits="naf")),
+            mutants=broken.NON_ADJACENT_FORM if n == 2 else (),
+            cover_clocks=6,
+            slow=n > 2,
+        )
+        for n in (2, 40)
+    },
     **{
         f"spike front end, T = {steps}, {neurons} neurons": Theorem(
             _SERVES,
