@@ -280,6 +280,8 @@ _SHAPES: dict[str, tuple[str, dict[str, object]]] = {
         "paper-t2",
         {"hidden_work": "split", "input_digits": "naf", "readout_every": 2},
     ),
+    "the preset `fast`": ("fast", {}),
+    "`fast`, `readout_every` 2": ("fast", {"readout_every": 2}),
     "T = 1": ("paper-t1", {}),
     "T = 1, naf": ("paper-t1", {"input_digits": "naf"}),
 }
@@ -316,6 +318,7 @@ _ON_SPEECH: dict[str, dict[str, object]] = {
     **{f"`hidden_work` {work}": {"hidden_work": work} for work in HIDDEN_WORK},
     "split, `input_digits` naf": _BEST,
     "split, naf, `output_lanes` 32": {**_BEST, "output_lanes": 32},
+    "as `fast`: likewise, `lif_lanes` all": {**_BEST, "output_lanes": 32, "lif_lanes": "all"},
 }
 
 
