@@ -42,6 +42,7 @@ def sessions(document: str) -> list[list[Command]]:
 def commands(document: str) -> list[str]:
     """Each `plosive` command of a document, in a block or indented, without what it prints."""
     shell = _FENCED.sub(lambda m: m[2] if m[1] in ("", "console", "sh") else "", document)
+    shell = re.sub(r"\\\n *", "", shell)  # a command that goes on in the next line
     lines = re.findall(r"^(?:    )?(?:\$ )?(plosive [a-z].*)$", shell, re.MULTILINE)
     return [re.split(r" (?:#|&&|\||<|>) ?", line)[0].strip() for line in lines]
 
