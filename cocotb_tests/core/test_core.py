@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -303,6 +304,31 @@ def any_configuration(build_root: Path, config: AcceleratorConfig, seed: int) ->
         readback=True,
     )
     check(run, 25)
+
+
+# Every option that is not its default, in a machine with folded layers of odd sizes.
+_OPTIONS = (
+    *({"hidden_work": work} for work in HIDDEN_WORK[1:]),
+    *({"input_digits": digits} for digits in INPUT_DIGITS[1:]),
+    *({"lif_lanes": lanes} for lanes in LIF_LANES[1:]),
+    {"bias": (True, True)},
+    {"merge_readout": False},
+    {"readout_every": 2},
+    {"low_activity": True},
+    {"time_steps": 1},
+)
+_PAIRS = [
+    {**one, **other}
+    for one, other in itertools.combinations(_OPTIONS, 2)
+    if one.keys() != other.keys()
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", _PAIRS, ids=str)
+def test_every_pair_of_options(build_root: Path, seed: int, options: dict) -> None:
+    config = SHAPES["just-over-and-under-a-tile"].replace(**options, trace=True)
+    any_configuration(build_root, config, seed)
 
 
 _EXAMPLES = {"suppress_health_check": list(HealthCheck), "print_blob": True}
