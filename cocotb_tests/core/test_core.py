@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flows.simulation.run import CoreModel, Simulation, build_core, simulate
 from golden_model import Layer, Network, random_features
-from hw.config import HIDDEN_WORK, INPUT_DIGITS, LIF_LANES, AcceleratorConfig, preset
+from hw.config import HIDDEN_WORK, INPUT_DIGITS, LIF_LANES, PRESETS, AcceleratorConfig, preset
 
 # Configurations whose shapes hurt, small enough to build in seconds.
 SHAPES: dict[str, AcceleratorConfig] = {
@@ -71,6 +71,7 @@ SHAPES: dict[str, AcceleratorConfig] = {
         readout_every=2,
     ),
 }
+_PLAIN = tuple(SHAPES)
 # Each way of hidden work in shapes of one and of two tiles, odd sizes, one layer, plain layers,
 # a merged and a serial readout, and frames without one.
 SHAPES |= {
@@ -127,7 +128,7 @@ SHAPES |= {
     f"all-{name}": SHAPES[name].replace(lif_lanes="all")
     for name in (
         *("tiny", "unfolded-t1-wide-formats", "just-over-and-under-a-tile-t1", "plain-layers"),
-        *("naf-split-tiny-unmerged", "naf-bias-split-plain"),
+        *("naf-bias-split-plain", "naf-split-just-over-and-under-a-tile"),
     )
 }
 
@@ -136,9 +137,19 @@ LATE = {"on": [1, 3], "off": [1, 60]}
 LONG_STALL = {"on": [1, 6], "off": [100, 400]}
 
 
-@pytest.fixture(params=SHAPES, scope="module")
-def shape(request: pytest.FixtureRequest, build_root: Path) -> CoreModel:
+def _built(request: pytest.FixtureRequest, build_root: Path) -> CoreModel:
     return build_core(SHAPES[request.param].replace(trace=True), build_root)
+
+
+# On every run, shapes without options take all the tests below, and those with options the one that
+# asks for most.
+shape = pytest.fixture(
+    _built,
+    params=[*_PLAIN, *(pytest.param(n, marks=pytest.mark.slow) for n in SHAPES if n not in _PLAIN)],
+    scope="module",
+    name="shape",
+)
+every_shape = pytest.fixture(_built, params=SHAPES, scope="module", name="every_shape")
 
 
 def check(simulation: Simulation, frames: int) -> Simulation:
@@ -166,12 +177,12 @@ def test_free_running(shape: CoreModel, seed: int) -> None:
     alive(run, shape.config)
 
 
-def test_back_pressure_late_features_and_utterances(shape: CoreModel, seed: int) -> None:
-    network = Network.random(shape.config, seed + 1)
+def test_back_pressure_late_features_and_utterances(every_shape: CoreModel, seed: int) -> None:
+    network = Network.random(every_shape.config, seed + 1)
     run = simulate(
-        shape,
+        every_shape,
         network,
-        random_features(shape.config, 40, seed),
+        random_features(every_shape.config, 40, seed),
         starts=(0, 17, 18),
         seed=seed,
         feature_pattern={**LATE, "seed": seed},
@@ -306,7 +317,7 @@ def any_configuration(build_root: Path, config: AcceleratorConfig, seed: int) ->
     check(run, 25)
 
 
-# Every option that is not its default, in a machine with folded layers of odd sizes.
+# Every value of an option that is not its default, in a machine with folded layers of odd sizes.
 _OPTIONS = (
     *({"hidden_work": work} for work in HIDDEN_WORK[1:]),
     *({"input_digits": digits} for digits in INPUT_DIGITS[1:]),
@@ -384,7 +395,7 @@ def test_a_wrong_network_is_seen(build_root: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech", "frugal"])
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"tiny"}))
 def test_presets_in_full_size(build_root: Path, seed: int, name: str) -> None:
     config = preset(name).replace(trace=True)
     model = build_core(config, build_root)
