@@ -225,12 +225,13 @@ class Network:
         return cls(config, layers, w_out, {"provenance": f"random, seed {seed}"})
 
     def on(self, config: AcceleratorConfig) -> Network:
-        """The same network for a machine with other lanes, merging, shifts or trace.
+        """The same network for a machine with other lanes, schedule options, shifts or trace.
 
         Raises
         ------
         NetworkError
-            The machine is for other shapes or formats, or its shifts are too small.
+            The machine is for other shapes or formats, its shifts are too small, or a sum of its
+            digits does not fit.
         """
         if differences := network_file.differing_fields(self.config, config):
             raise NetworkError(f"the network is for another machine: {differences}")

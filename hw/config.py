@@ -62,7 +62,7 @@ MOST_VALUE_BITS = 65_536
 _MAX_LAYERS = 16
 _MAX_NEURONS = 4096
 
-# What the integers depend on: shapes, T, formats, frame subsampling (docs/numerics.md).
+# What the integers depend on: shapes, biases, T, formats, frame subsampling (docs/numerics.md).
 NETWORK_FIELDS = (
     "n_input",
     "hidden",
@@ -222,7 +222,7 @@ class AcceleratorConfig:
         if self.max_input_shift > self.acc_bits + 3:
             raise ConfigError(
                 f"max_input_shift is {self.max_input_shift!r}: it must be at most acc_bits + 3 = "
-                f"{self.acc_bits + 3}, so that the rounding term fits the nibble sum"
+                f"{self.acc_bits + 3}, so that the rounding term fits the sum of both halves"
             )
         if self.membrane_frac >= self.membrane_bits - 1:
             raise ConfigError(
@@ -391,7 +391,7 @@ class AcceleratorConfig:
 
     @property
     def config_hash(self) -> str:
-        """16 hex digits over every field."""
+        """16 hex digits over every field, without later ones that have their defaults."""
         return self._hash(tuple(field.name for field in dataclasses.fields(self)))
 
 
@@ -410,8 +410,8 @@ PRESETS: dict[str, AcceleratorConfig] = {
     # The reference's shape in the fewest cycles, with its memories and PEs (docs/schedule.md). On
     # real speech a pair of tiles takes 17 slots, often fewer than its 16 beats of 16 logits need.
     "fast": _paper(hidden_work="split", input_digits="naf", lif_lanes="all", output_lanes=32),
-    # The same network at the least power in real time (docs/area-timing-power.md, "Frugal"), with
-    # memories from `--memory-goal energy`.
+    # The network of `speech` at the least power in real time (docs/area-timing-power.md, "Frugal"),
+    # with memories from `--memory-goal energy`.
     "frugal": _paper(
         n_output=183,
         # Work is done in a hundredth of a frame's time, and idle lanes leak. Below 16 lanes rows
@@ -421,7 +421,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
         hidden_work="split",
         # Fewer digits than bits: fewer accumulations, and fewer cycles of everything else.
         input_digits="naf",
-        # The least: counters add in every cycle, and 32 bits of each leak for no result.
+        # The least: counters serve tests only, and 32 bits of each would switch and leak.
         counter_bits=4,
         low_activity=True,
     ),

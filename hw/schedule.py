@@ -36,8 +36,8 @@ WEIGHT_WORD_BITS = 32
 class PhaseKind(enum.Enum):
     """What a phase does with its cycles."""
 
-    INPUT = "input"  # features times w_in of layer 0, two nibbles side by side
-    LOAD = "load"  # both nibble sums of a part of a tile, rounded and shifted, back into acc
+    INPUT = "input"  # features times w_in of layer 0, both halves side by side
+    LOAD = "load"  # the sums of both halves, of a part of a tile, rounded and shifted, back
     MERGE = "merge"  # the sum of both sets of a part of a tile, back into both
     RECURRENT = "recurrent"  # the layer's own spikes of the frame before times w_rec
     FEEDFORWARD = "feedforward"  # spikes of the layer before times w_in
@@ -51,7 +51,7 @@ class Fetch(enum.Enum):
     """How a slot's rows come from the banks of a memory to the two PE sets."""
 
     NONE = "none"  # no rows: LOAD, MERGE, LIF and WAIT
-    FEATURES = "features"  # one bank: a feature's row serves both sets until its bits are used up
+    FEATURES = "features"  # one bank: a feature's row serves both sets until its digits are used up
     BROADCAST = "broadcast"  # one input, from the bank of its parity: both sets take that row
     PAIR = "pair"  # one input, from both banks: each set takes the row of its own bank
     SPLIT = "split"  # an input from each bank, of that bank's parity: each set takes its own

@@ -62,12 +62,13 @@ def network(
     outputs = _shape("readout", "w_out", w_out)[1]
     lanes = fields.get("lanes")
     if isinstance(lanes, int) and "output_lanes" not in fields:
-        fields["output_lanes"] = math.gcd(_MOST_OUTPUT_LANES, 2 * lanes) or 1
+        fields["output_lanes"] = math.gcd(_MOST_OUTPUT_LANES, 2 * lanes)
     config = AcceleratorConfig.from_dict(
         {
             "n_input": shapes[0][0] if shapes else 0,
             "hidden": [neurons for _, neurons in shapes],
             "recurrent": [layer.w_rec is not None for layer in layers],
+            "bias": [layer.bias is not None for layer in layers],
             "n_output": outputs,
             **fields,
         }

@@ -18,7 +18,7 @@ from flows.tools.yosys import run_yosys
 from flows.verilog.contents import contents
 from flows.verilog.writer import LINT_OFF, TOP, to_verilog
 from golden_model import Network
-from hw.config import AcceleratorConfig, preset
+from hw.config import PRESETS, AcceleratorConfig, preset
 from hw.core.core import Core
 from hw.shell.board_core import BOARD_TOP, BoardCore
 from hw.shell.ip_top import AXI_TOP, IPTop
@@ -159,7 +159,7 @@ def test_slang_finds_an_error(body: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper-t2", "paper-t2-unmerged", "paper-t1", "speech", "frugal"])
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"tiny"}))
 def test_presets_in_full_size(name: str, tmp_path: Path) -> None:
     path = _write(preset(name), tmp_path)
     _check_lint(path)

@@ -16,7 +16,9 @@ def _main(arguments: Sequence[str] | None = None) -> int:
         description="Prove properties of the design for all inputs, and refute broken designs.",
         epilog="Exit status 0 if everything is proved and every broken design refuted.",
     )
-    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out the slow ones, as `make test` does"
+    )
     parser.add_argument("--only", metavar="TEXT", default="", help="theorems whose name holds TEXT")
     parser.add_argument(
         "--broken", action="store_true", help="also refute the broken designs, and show how"

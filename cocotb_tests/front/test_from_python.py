@@ -139,6 +139,13 @@ def test_a_configuration_alone_is_a_machine(tmp_path: Path) -> None:
     assert made.files == ["plosive.json", "plosive.v"]
 
 
+def test_a_bias_is_part_of_the_machine() -> None:
+    layer = plosive.Layer(np.ones((3, 2), int), None, 9, 1, bias=np.array([-72, 63]))
+    network = plosive.network([layer, plosive.Layer(np.ones((2, 2), int), None, 9, 1)], [[1], [1]])
+    assert network.config.bias == (True, False)
+    assert network.layers[0].bias.tolist() == [-72, 63]
+
+
 @pytest.mark.slow
 def test_power_of_a_small_network(build_root: Path) -> None:
     pdk_or_skip("ihp-sg13g2")

@@ -127,7 +127,7 @@ def test_integers_outside_their_range_are_refused(field, wrong):
         (
             {"acc_bits": 8, "max_input_shift": 12},
             "max_input_shift is 12: it must be at most acc_bits + 3 = 11, so that the rounding "
-            "term fits the nibble sum",
+            "term fits the sum of both halves",
         ),
         (
             {"membrane_bits": 8, "membrane_frac": 7},

@@ -121,7 +121,7 @@ CONFIGS = {
         output_lanes=5,
         **_SMALL,
     ),
-    # T = 2, bias in a folded layer, in both steps' sets one bank after the other.
+    # T = 2, bias in folded layers, added in both sets, one bank after the other.
     "bias": AcceleratorConfig(
         n_input=3,
         hidden=(5, 4),

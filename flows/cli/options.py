@@ -181,6 +181,7 @@ NetworkFiles = Annotated[
         "--network",
         metavar="FILE",
         callback=_network_files,
+        autocompletion=_networks,
         help="Trained network: a .safetensors file, or a name listed by `plosive networks`. With "
         "--beside it may be repeated.",
     ),

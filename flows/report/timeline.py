@@ -167,7 +167,7 @@ def _read(slot: Slot, bank: int | None) -> _Cell | None:
 def _added(slot: Slot, b: int) -> _Cell | None:
     if slot.phase.kind in (PhaseKind.LOAD, PhaseKind.MERGE):
         merge = slot.phase.kind is PhaseKind.MERGE
-        told = "the sum of both sets" if merge else "both nibble sums, rounded and shifted"
+        told = "the sum of both sets" if merge else "the sums of both halves, rounded and shifted"
         return _Cell("#8a8a8a", "Σ" if merge else "≫", told)
     addition = slot.additions[b]
     if addition is None:
