@@ -178,6 +178,8 @@ def test_the_parser_takes_each_example_of_the_help(example: str) -> None:
         (["a ... bytes"], "a 17 bytes\n", True),
         (["a ... bytes"], "a 17 bits\n", False),
         (["a"], "a\nb\n", False),
+        (["a   9 b", " ──"], "a  9 b\n ───\n", True),
+        (["a 9 b"], "a9 b\n", False),
         (["a", "b"], "a\n", False),
     ],
 )

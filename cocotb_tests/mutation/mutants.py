@@ -606,8 +606,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
         (
             "set 1 cleared though nothing is merged",
             "core/core.py",
-            "self._load_clears = config.merges and config.recurrent[0]",
-            "self._load_clears = config.merges",
+            "any(p.kind is PhaseKind.MERGE and p.layer == 0 for p in schedule.phases)",
+            "config.merges",
             ("split-plain",),
         ),
         (

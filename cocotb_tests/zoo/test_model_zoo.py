@@ -288,9 +288,11 @@ def test_pronunciations_follow_the_rules_of_timit():
         *[("h#", False), ("ax", False), ("pau", True)],
         *[("bcl", False), ("b", False), ("iy", False), ("h#", False)],
     ]
-    for sentence in ("xyzzyplugh", "in 1984"):
-        with pytest.raises(phones.UnknownWordError, match="is not in the pronouncing dictionary"):
-            phones.transcribe(sentence)
+    # Nobody knows how digits were read.
+    with pytest.raises(
+        phones.UnknownWordError, match="^'1984' is not in the pronouncing dictionary$"
+    ):
+        phones.transcribe("in 1984")
 
 
 @pytest.mark.parametrize(
