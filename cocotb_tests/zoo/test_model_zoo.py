@@ -290,7 +290,7 @@ def test_pronunciations_follow_the_rules_of_timit():
     ]
     # Nobody knows how digits were read.
     with pytest.raises(
-        phones.UnknownWordError, match="^'1984' is not in the pronouncing dictionary$"
+        phones.UnknownWordError, match=r"^'1984' is not in the pronouncing dictionary$"
     ):
         phones.transcribe("in 1984")
 
