@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-__all__ = ["digit_counts", "digit_table", "half_ranges", "non_adjacent_form"]
+__all__ = ["digit_counts", "digit_table", "half_ranges", "non_adjacent_form", "value_shares"]
 
 _BITS = 8
 
@@ -49,6 +49,18 @@ def digit_table(input_digits: str) -> np.ndarray:
 def digit_counts(input_digits: str) -> np.ndarray:
     """Digits of every feature that are not 0: [256, 2] int64, of the low and of the high half."""
     return (digit_table(input_digits) != 0).reshape(256, 2, _BITS // 2).sum(axis=-1)
+
+
+def value_shares(density: float) -> np.ndarray:
+    """Share of every feature [256], by the feature as uint8, of independent random bits.
+
+    Parameters
+    ----------
+    density
+        Probability that a bit is 1.
+    """
+    ones = digit_counts("bits").sum(axis=-1)
+    return density**ones * (1 - density) ** (_BITS - ones)
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from golden_model.cycle import CycleModel
-from golden_model.digits import digit_counts
+from golden_model.digits import digit_counts, value_shares
 from golden_model.network import Network, checked_features
 from hw.config import AcceleratorConfig
 from hw.schedule import Fetch, PhaseKind, Schedule, Work, half
@@ -481,9 +481,8 @@ def expected_cycles(config: AcceleratorConfig, densities: Densities = PUBLISHED)
 
 def _feature_slots(config: AcceleratorConfig, density: float) -> np.ndarray:
     """Distribution of the slots of a feature whose bits are 1 with this probability, each alone."""
-    bits = digit_counts("bits").sum(axis=-1)  # of every value
-    probability = density**bits * (1 - density) ** (8 - bits)
-    return np.bincount(digit_counts(config.input_digits).max(axis=-1), probability)
+    slots = digit_counts(config.input_digits).max(axis=-1)
+    return np.bincount(slots, value_shares(density))
 
 
 def _expected_slots(fetch: Fetch, work: Work, n_source: int, densities: Densities) -> np.ndarray:

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cocotb_tests.layout.handmade import LEF, circuit
+from cocotb_tests.layout.handmade import circuit
 from cocotb_tests.layout.test_placement import needs_placer
-from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.layout.fitted import (
     LAWS,
     Law,
@@ -22,28 +21,14 @@ from flows.asic.layout.fitted import (
     placed_lengths,
 )
 from flows.asic.layout.layout import cell_area, place_netlist, read_circuit
-from flows.asic.layout.lef import Outline, read_lef
+from flows.asic.layout.lef import Outline
 from flows.asic.layout.process import read_rules
 from flows.asic.layout.spef import read_spef
-from flows.asic.synthesis import Netlist, synthesize
+from flows.asic.synthesis import Netlist
 from flows.cli import app as cli
 from hw.config import preset
 
 TINY = preset("tiny")
-
-
-@pytest.fixture
-def outlines(tmp_path: Path) -> dict[str, Outline]:
-    (tmp_path / "cells.lef").write_text(LEF)
-    return read_lef(tmp_path / "cells.lef").cells
-
-
-@pytest.fixture(scope="module")
-def tiny(build_root: Path) -> Netlist:
-    pdk = pdk_or_skip("ihp-sg13g2")
-    if not list(pdk.liberty.parents[1].glob("lef/*.lef")):
-        pytest.skip("the LEF files of ihp-sg13g2 are missing: install the whole PDK")
-    return synthesize(TINY, pdk, build_dir=build_root)
 
 
 def test_lengths_by_law() -> None:

@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cocotb_tests.layout.handmade import LEF, SITE, circuit, placement
-from cocotb_tests.netlist.pdks import pdk_or_skip
+from cocotb_tests.layout.handmade import SITE, circuit, placement
 from flows.asic.gates import Gates, Instance, read_gates
 from flows.asic.layout.def_file import read_def, write_def
 from flows.asic.layout.floorplan import make_floorplan
 from flows.asic.layout.layout import floorplan_of, place_netlist, read_circuit
-from flows.asic.layout.lef import Outline, read_lef
+from flows.asic.layout.lef import Outline
 from flows.asic.layout.lengths import placed_trees
 from flows.asic.layout.nets import Circuit, circuit_of, write_flat
 from flows.asic.layout.picture import draw_placement
 from flows.asic.layout.placement import check_legal, place
 from flows.asic.layout.process import LayoutRules, read_rules
-from flows.asic.synthesis import Netlist, synthesize
+from flows.asic.synthesis import Netlist
 from flows.tools.toolchain import ToolError
 from hw.config import preset
 from hw.errors import PlosiveError
@@ -33,20 +32,6 @@ needs_placer = pytest.mark.skipif(
     importlib.util.find_spec("coloquinte") is None,
     reason="coloquinte is missing: pip install -e .[layout] under Python 3.11 or 3.12",
 )
-
-
-@pytest.fixture
-def outlines(tmp_path: Path) -> dict[str, Outline]:
-    (tmp_path / "cells.lef").write_text(LEF)
-    return read_lef(tmp_path / "cells.lef").cells
-
-
-@pytest.fixture(scope="module")
-def tiny(build_root: Path) -> Netlist:
-    pdk = pdk_or_skip("ihp-sg13g2")
-    if not list(pdk.liberty.parents[1].glob("lef/*.lef")):
-        pytest.skip("the LEF files of ihp-sg13g2 are missing: install the whole PDK")
-    return synthesize(TINY, pdk, build_dir=build_root)
 
 
 def ring_of(outlines: dict[str, Outline], cells: int) -> Circuit:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from cocotb_tests.layout.test_placement import needs_placer
-from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.gates import Gates, Instance
 from flows.asic.layout.drives import Drives, check_same, functions, without_buffers
 from flows.asic.layout.layout import place_netlist, read_circuit
@@ -18,21 +17,13 @@ from flows.asic.layout.sizing import _Work
 from flows.asic.layout.spef import read_spef
 from flows.asic.liberty import read_liberty
 from flows.asic.power import power_figures
-from flows.asic.synthesis import Netlist, synthesize
+from flows.asic.synthesis import Netlist
 from flows.asic.timing import timing_figures
 from golden_model import Network, random_features
 from hw.config import preset
 from hw.errors import PlosiveError
 
 TINY = preset("tiny")
-
-
-@pytest.fixture(scope="module")
-def tiny(build_root: Path) -> Netlist:
-    pdk = pdk_or_skip("ihp-sg13g2")
-    if not list(pdk.liberty.parents[1].glob("lef/*.lef")):
-        pytest.skip("the LEF files of ihp-sg13g2 are missing: install the whole PDK")
-    return synthesize(TINY, pdk, build_dir=build_root)
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cocotb_tests.layout.handmade import LEF, placement
+from cocotb_tests.layout.handmade import placement
 from cocotb_tests.layout.test_placement import needs_placer
-from cocotb_tests.netlist.pdks import pdk_or_skip
 from flows.asic.layout.layout import place_netlist, read_circuit
-from flows.asic.layout.lef import Outline, read_lef
+from flows.asic.layout.lef import Outline
 from flows.asic.layout.lengths import placed_trees, star, wire_tree
 from flows.asic.layout.process import WireRc, read_rules
 from flows.asic.layout.spef import read_spef, write_spef
 from flows.asic.power import power_figures
-from flows.asic.synthesis import Netlist, Wires, synthesize
+from flows.asic.synthesis import Netlist, Wires
 from flows.asic.timing import run_sta, timing_figures
 from flows.cli import app as cli
 from flows.cli.wires import wire_table
@@ -32,20 +31,17 @@ from hw.errors import PlosiveError
 TINY = preset("tiny")
 
 
-@pytest.fixture
-def outlines(tmp_path: Path) -> dict[str, Outline]:
-    (tmp_path / "cells.lef").write_text(LEF)
-    return read_lef(tmp_path / "cells.lef").cells
+@pytest.fixture(scope="module")
+def sta() -> str:
+    found = shutil.which("sta")
+    return found or pytest.skip("sta is missing: install Debian's package opensta")
 
 
 @pytest.fixture(scope="module")
-def tiny(build_root: Path) -> Netlist:
-    if shutil.which("sta") is None:
-        pytest.skip("sta is missing: install Debian's package opensta")
-    pdk = pdk_or_skip("ihp-sg13g2")
-    if not list(pdk.liberty.parents[1].glob("lef/*.lef")):
-        pytest.skip("the LEF files of ihp-sg13g2 are missing: install the whole PDK")
-    return synthesize(TINY, pdk, build_dir=build_root)
+def tiny(sta: str, tiny: Netlist) -> Netlist:
+    """That of all tests of the layout, for those who have OpenSTA."""
+    assert sta
+    return tiny
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,21 @@ __all__ = ["CONFIGS", "MUTANTS", "Mutant"]
 
 _SMALL = {"max_input_shift": 7, "max_decay_shift": 4, "counter_bits": 6, "trace": True}
 
+# T = 2, folded, an odd last tile; most of the others differ from it in a field or two.
+_FOLDED = AcceleratorConfig(
+    n_input=3,
+    hidden=(5, 4),
+    recurrent=(True, True),
+    n_output=9,
+    time_steps=2,
+    lanes=3,
+    acc_bits=10,
+    membrane_bits=12,
+    membrane_frac=3,
+    output_lanes=2,
+    **_SMALL,
+)
+
 # Small enough to build in seconds; between them every mechanism of the machine.
 CONFIGS = {
     # T = 2, folded, merged spikes, odd last tile.
@@ -59,146 +74,31 @@ CONFIGS = {
         **_SMALL,
     ),
     # T = 2, folded, only inputs that spike, one time step after the other in the readout.
-    "union": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(True, True),
-        n_output=9,
-        time_steps=2,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        merge_readout=False,
-        hidden_work="union",
-        output_lanes=2,
-        **_SMALL,
-    ),
+    "union": _FOLDED.replace(hidden_work="union", merge_readout=False),
     # T = 2, folded, what both time steps share summed once, recurrent layers.
-    "split": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(True, True),
-        n_output=9,
-        time_steps=2,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        hidden_work="split",
-        output_lanes=2,
-        **_SMALL,
-    ),
+    "split": _FOLDED.replace(hidden_work="split"),
     # T = 2, folded in three tiles and two, without switching in vain.
-    "low-activity": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(True, True),
-        n_output=9,
-        time_steps=2,
-        lanes=2,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        hidden_work="split",
-        output_lanes=2,
-        low_activity=True,
-        **_SMALL,
-    ),
+    "low-activity": _FOLDED.replace(hidden_work="split", lanes=2, low_activity=True),
     # What "split" has, unfolded, with plain layers and a serial readout.
-    "split-plain": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(False, False),
-        n_output=9,
-        time_steps=2,
-        lanes=5,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        merge_readout=False,
+    "split-plain": _FOLDED.replace(
         hidden_work="split",
+        recurrent=(False, False),
+        lanes=5,
+        merge_readout=False,
         output_lanes=5,
-        **_SMALL,
     ),
     # T = 2, bias in folded layers, added in both sets, one bank after the other.
-    "bias": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(True, False),
-        n_output=9,
-        time_steps=2,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        output_lanes=2,
-        bias=(True, True),
-        **_SMALL,
-    ),
+    "bias": _FOLDED.replace(recurrent=(True, False), bias=(True, True)),
     # The same with both banks in one slot and a MERGE, which the plain layer 0 has for its bias.
-    "bias-split": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(False, True),
-        n_output=9,
-        time_steps=2,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        hidden_work="split",
-        output_lanes=2,
-        bias=(True, True),
-        **_SMALL,
-    ),
+    "bias-split": _FOLDED.replace(recurrent=(False, True), bias=(True, True), hidden_work="split"),
     # T = 2, folded, digits of the non-adjacent form.
-    "naf": AcceleratorConfig(
-        n_input=5,
-        hidden=(5, 3),
-        recurrent=(True, True),
-        n_output=9,
-        time_steps=2,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        hidden_work="union",
-        input_digits="naf",
-        output_lanes=2,
-        **_SMALL,
-    ),
+    "naf": _FOLDED.replace(n_input=5, hidden=(5, 3), hidden_work="union", input_digits="naf"),
     # The options of the preset `fast`, folded.
-    "fast": AcceleratorConfig(
-        n_input=5,
-        hidden=(6, 5),
-        recurrent=(True, True),
-        n_output=9,
-        time_steps=2,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        hidden_work="split",
-        input_digits="naf",
-        lif_lanes="all",
-        output_lanes=2,
-        **_SMALL,
+    "fast": _FOLDED.replace(
+        n_input=5, hidden=(6, 5), hidden_work="split", input_digits="naf", lif_lanes="all"
     ),
     # T = 1, folded, an odd last tile.
-    "t1-folded": AcceleratorConfig(
-        n_input=3,
-        hidden=(5, 4),
-        recurrent=(True, True),
-        n_output=9,
-        time_steps=1,
-        lanes=3,
-        acc_bits=10,
-        membrane_bits=12,
-        membrane_frac=3,
-        output_lanes=2,
-        **_SMALL,
-    ),
+    "t1-folded": _FOLDED.replace(time_steps=1),
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden_model import Densities
-from golden_model.digits import digit_counts
+from golden_model.digits import digit_counts, value_shares
 from hw.config import AcceleratorConfig
 
 __all__ = ["LeastCycles", "expected_least_cycles", "least_cycles"]
@@ -37,11 +37,9 @@ class LeastCycles:
 
 def expected_least_cycles(config: AcceleratorConfig, densities: Densities) -> LeastCycles:
     """Expected for independent random bits and spikes; with readout_every, the mean of frames."""
-    ones = digit_counts("bits").sum(axis=-1)
-    shares = densities.input_bits**ones * (1 - densities.input_bits) ** (8 - ones)
     spiking = densities.union if config.time_steps == 2 else densities.spikes
     layers = [neurons * spiking for neurons in config.hidden]
-    digits = config.n_input * float(shares @ _FEWEST_DIGITS)
+    digits = config.n_input * float(value_shares(densities.input_bits) @ _FEWEST_DIGITS)
     return _least(config, digits, layers, layers, layers[-1])
 
 

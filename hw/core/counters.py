@@ -94,12 +94,12 @@ class Counters(wiring.Component):
         for name, increment in increments.items():
             step = Signal(Value.cast(increment).shape(), name=f"{name}_step")
             total = values[name].eq(values[name] + step)
+            m.d.sync += step.eq(increment)
             if self._gated:
-                m.d.sync += step.eq(increment)
                 with m.If(step.any()):
                     m.d.sync += total
             else:
-                m.d.sync += [step.eq(increment), total]
+                m.d.sync += total
             with m.If(self.clear):
                 m.d.sync += [step.eq(0), values[name].eq(0)]
         return m
